@@ -1,0 +1,1 @@
+"""gradscope shows where gradients go in recurrent networks."""

@@ -1,0 +1,281 @@
+"""Record: what a probe measured, as named arrays that say what they are.
+
+A record knows nothing of how its numbers were made or how they will be drawn. Beside each
+array stand its axes, its unit, the coordinates of its axes and a status for each element, so
+that an exact zero, an underflow, a NaN and an element that was never computed stay apart all
+the way to the picture.
+"""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from enum import IntEnum
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from gradscope.errors import ExtraError, ShapeError, StoreError, unknown
+
+__all__ = ["Field", "Record", "Status", "from_json", "to_json"]
+
+FORMAT = "gradscope record 1"
+
+
+class Status(IntEnum):
+    """What an element of an array is; reductions use 0 to 2 and count the rest."""
+
+    OK = 0
+    ZERO = 1  #: a factor is exactly 0 (-inf in a log10 array)
+    UNDERFLOW = 2  #: nonzero factors; outside the float range, kept by the log scale
+    MASKED = 3  #: a padded step
+    NAN = 4
+    INF = 5
+    NOT_APPLICABLE = 6  #: e.g. saturation of an unbounded activation
+    NOT_COMPUTED = 7
+
+
+@dataclass(frozen=True)
+class Field:
+    """One named array of a record.
+
+    Attributes
+    ----------
+    name : str
+        Probe name, or ``probe.part`` for a probe's further arrays.
+    values : ndarray
+        One axis for each name in ``axes``.
+    axes : tuple of str
+        E.g. ``("step", "batch")``. ``step`` counts inputs, gates and Jacobians (0..T-1),
+        ``time`` counts states (0..T).
+    unit : str
+        ``"1"``, ``"fraction"``, ``"step"``, ``"log10"`` or ``"nat/step"``.
+    coords : dict
+        Axis name to the labels or numbers along it; an axis without an entry counts from 0.
+    status : ndarray of uint8 or None
+        A :class:`Status` for each element; None means that all are 0.
+    """
+
+    name: str
+    values: np.ndarray
+    axes: tuple[str, ...]
+    unit: str
+    coords: dict[str, list] = field(default_factory=dict)
+    status: np.ndarray | None = None
+
+    def __post_init__(self) -> None:
+        shape = np.shape(self.values)
+        if len(shape) != len(self.axes):
+            raise ShapeError(
+                f"`{self.name}` must have one axis for each of {', '.join(self.axes)}, got shape {shape}. "
+                "Name every axis of the array."
+            )
+        for axis, size in zip(self.axes, shape, strict=True):
+            if axis in self.coords and len(self.coords[axis]) != size:
+                raise ShapeError(
+                    f"`coords[{axis!r}]` of `{self.name}` must have {size} entries, "
+                    f"got {len(self.coords[axis])}. Give one label for each element of the axis."
+                )
+        if self.status is not None and self.status.shape != shape:
+            raise ShapeError(
+                f"`status` of `{self.name}` must have shape {shape}, got {self.status.shape}. "
+                "Give one status for each element, or None when all are ok."
+            )
+
+    def statuses(self) -> np.ndarray:
+        """Return the status of every element as an array, zeros when none is stored."""
+        return np.zeros(np.shape(self.values), np.uint8) if self.status is None else self.status
+
+    def coord(self, axis: str) -> list:
+        """Return the labels along ``axis``, counting from 0 where none are stored."""
+        if axis not in self.axes:
+            raise unknown("axis", axis, self.axes)
+        return self.coords.get(axis, list(range(self.values.shape[self.axes.index(axis)])))
+
+
+class _View(Mapping):
+    """One attribute of every field, by field name."""
+
+    def __init__(self, fields: dict[str, Field], attribute: str) -> None:
+        self._fields, self._attribute = fields, attribute
+
+    def __getitem__(self, name: str) -> Any:
+        if name not in self._fields:
+            raise KeyError(name)
+        return getattr(self._fields[name], self._attribute)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._fields)
+
+    def __len__(self) -> int:
+        return len(self._fields)
+
+
+@dataclass
+class Record:
+    """The result of :func:`gradscope.probe`.
+
+    ``record["jacobian_norm"]`` is the array; ``record.axes``, ``record.units``,
+    ``record.coords`` and ``record.status`` are mappings by the same name;
+    ``record.summary`` holds the numbers that stand for the whole run and
+    ``record.config`` what was measured.
+    """
+
+    fields: dict[str, Field] = field(default_factory=dict)
+    summary: dict[str, Any] = field(default_factory=dict)
+    config: dict[str, Any] = field(default_factory=dict)
+
+    def __getitem__(self, name: str) -> np.ndarray:
+        """Return the array of that name."""
+        return self.field(name).values
+
+    def __contains__(self, name: object) -> bool:
+        return name in self.fields
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.fields)
+
+    def field(self, name: str) -> Field:
+        """Return the whole field: array, axes, unit, coordinates, status."""
+        if name not in self.fields:
+            raise unknown("name", name, self.fields, "Ask for it with `probes=[...]` when probing.")
+        return self.fields[name]
+
+    @property
+    def axes(self) -> Mapping[str, tuple[str, ...]]:
+        """Axis names of each array."""
+        return _View(self.fields, "axes")
+
+    @property
+    def units(self) -> Mapping[str, str]:
+        """Unit of each array."""
+        return _View(self.fields, "unit")
+
+    @property
+    def coords(self) -> Mapping[str, dict[str, list]]:
+        """Coordinates along the axes of each array."""
+        return _View(self.fields, "coords")
+
+    @property
+    def status(self) -> Mapping[str, np.ndarray]:
+        """Status of every element of each array (uint8, see :class:`Status`)."""
+        return {name: entry.statuses() for name, entry in self.fields.items()}
+
+    def __repr__(self) -> str:
+        cell = self.config.get("cell", {}).get("cell", "?")
+        head = f"Record of {cell}, {len(self.fields)} arrays"
+        text = self.summary.get("verdict_text")
+        return f"<{head}: {text}>" if text else f"<{head}>"
+
+    def save(self, path: str | Path) -> Path:
+        """Write the record to one ``.npz`` file, without pickle.
+
+        Parameters
+        ----------
+        path : str or Path
+            Where to write; exactly this name is used. The file appears only when whole.
+
+        Returns
+        -------
+        Path
+        """
+        path = Path(path)
+        header: dict[str, Any] = {"format": FORMAT, "summary": self.summary, "config": self.config, "fields": []}
+        arrays: dict[str, np.ndarray] = {}
+        for number, entry in enumerate(self.fields.values()):
+            header["fields"].append(
+                {"name": entry.name, "axes": entry.axes, "unit": entry.unit, "coords": entry.coords}
+            )
+            arrays[f"values_{number}"] = np.asarray(entry.values)
+            if entry.status is not None:
+                arrays[f"status_{number}"] = entry.status
+        text = np.frombuffer(to_json(header).encode(), np.uint8)
+        part = path.with_name(path.name + ".part")
+        with open(part, "wb") as file:
+            np.savez_compressed(file, header=text, **arrays)  # type: ignore[arg-type]
+        part.replace(path)
+        return path
+
+    @classmethod
+    def load(cls, path: str | Path) -> Record:
+        """Read a record that :meth:`save` wrote.
+
+        Raises
+        ------
+        StoreError
+            When the file is missing, damaged, or not a record of gradscope.
+        """
+        remedy = "Give a file that `Record.save` wrote."
+        try:
+            with np.load(path, allow_pickle=False) as arrays:
+                header = from_json(bytes(arrays["header"]).decode())
+                if header["format"] != FORMAT:
+                    raise StoreError(f"{path} must be a {FORMAT!r}, got {header['format']!r}. {remedy}")
+                fields = {
+                    entry["name"]: Field(
+                        name=entry["name"],
+                        values=arrays[f"values_{number}"],
+                        axes=tuple(entry["axes"]),
+                        unit=entry["unit"],
+                        coords=entry["coords"],
+                        status=arrays[f"status_{number}"] if f"status_{number}" in arrays else None,
+                    )
+                    for number, entry in enumerate(header["fields"])
+                }
+        except FileNotFoundError:
+            raise StoreError(f"{path} must exist. {remedy}") from None
+        except (KeyError, ValueError, EOFError, zipfile.BadZipFile, TypeError, AttributeError) as error:
+            raise StoreError(f"{path} must be a saved record, and cannot be read ({error}). {remedy}") from None
+        return cls(fields, header["summary"], header["config"])
+
+    def to_xarray(self) -> Any:
+        """Return an ``xarray.Dataset`` with every array, its unit and its status."""
+        try:
+            import xarray
+        except ImportError:
+            raise ExtraError(
+                "`to_xarray` needs xarray. Install it with `pip install 'gradscope[xarray]'`."
+            ) from None
+        data = {}
+        for name, entry in self.fields.items():
+            coords = {axis: entry.coord(axis) for axis in entry.axes}
+            data[name] = xarray.DataArray(entry.values, coords, entry.axes, attrs={"units": entry.unit})
+            if entry.status is not None:
+                data[f"{name}.status"] = xarray.DataArray(entry.status, coords, entry.axes)
+        return xarray.Dataset(data, attrs={"summary": to_json(self.summary), "config": to_json(self.config)})
+
+
+_SPECIAL = {"nan": float("nan"), "inf": float("inf"), "-inf": float("-inf")}
+
+
+def _plain(value: Any) -> Any:
+    """Return ``value`` as strict JSON: NumPy scalars unwrapped, non-finite floats tagged."""
+    if isinstance(value, Mapping):
+        return {str(key): _plain(entry) for key, entry in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(entry) for entry in value]
+    if isinstance(value, np.ndarray):
+        return _plain(value.tolist())
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, float) and not np.isfinite(value):
+        return {"float": "nan" if np.isnan(value) else "inf" if value > 0 else "-inf"}
+    return value
+
+
+def _revive(value: dict) -> Any:
+    """Turn a tagged float back into a float."""
+    return _SPECIAL[value["float"]] if set(value) == {"float"} else value
+
+
+def to_json(value: Any) -> str:
+    """Return strict JSON in which NaN and infinities are tagged instead of bare."""
+    return json.dumps(_plain(value), allow_nan=False)
+
+
+def from_json(text: str) -> Any:
+    """Read what :func:`to_json` wrote."""
+    return json.loads(text, object_hook=_revive)
