@@ -1,0 +1,44 @@
+"""What every test needs: one BLAS thread, hypothesis without a stopwatch, and what CI must not skip."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import shutil
+
+import hypothesis
+import pytest
+
+# Before any test imports NumPy; workers and subprocesses inherit it.
+for variable in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
+    os.environ.setdefault(variable, "1")
+
+hypothesis.settings.register_profile("gradscope", deadline=None, print_blob=True)
+hypothesis.settings.register_profile("ci", deadline=None, print_blob=True, derandomize=True)
+hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "gradscope")
+
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+
+
+def browser() -> str | None:
+    """Return the path of an installed Chromium or Chrome."""
+    return next(filter(None, map(shutil.which, BROWSERS)), None)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Refuse to run without what GRADSCOPE_REQUIRE names, where tests would otherwise skip."""
+    found = {"torch": importlib.util.find_spec("torch"), "chromium": browser()}
+    required = filter(None, os.environ.get("GRADSCOPE_REQUIRE", "").split(","))
+    missing = [name for name in required if not found.get(name)]
+    if missing:
+        raise pytest.UsageError(f"GRADSCOPE_REQUIRE names {', '.join(missing)}, which must be installed.")
+
+
+@pytest.fixture(scope="session")
+def browser_type_launch_args(browser_type_launch_args: dict) -> dict:
+    """Launch the system's Chromium: pytest-playwright's own download is never used."""
+    executable = browser()
+    if executable is None:
+        pytest.skip("no Chromium: `make test` installs it where it may, or install the package chromium")
+    arguments = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
+    return {**browser_type_launch_args, "executable_path": executable, "args": arguments}
