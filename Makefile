@@ -20,7 +20,7 @@ help:
 	@echo "make lint    check style, types and the direction of imports"
 	@echo "make format  put the code into the project's style"
 	@echo "make bench   time gradscope against torch and autograd (torch only if it is installed)"
-	@echo "make docs    run the documentation's examples and check its links"
+	@echo "make docs    write the pages that come from the code, run the examples, check the links"
 	@echo "make clean   remove everything that make made, .venv included"
 
 demo: $(VENV)/demo.stamp
@@ -45,6 +45,7 @@ bench: $(VENV)/test.stamp
 	$(RUN)/python -m benchmarks
 
 docs: $(VENV)/test.stamp
+	$(RUN)/python docs/write_pages.py
 	$(RUN)/pytest tests/test_docs.py
 
 # Browser tests drive the system's Chromium; without it they are skipped, and say so.

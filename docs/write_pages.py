@@ -1,0 +1,78 @@
+"""Writes the pages that the code already knows: docs/probes.md from the catalogue, docs/commands.md from the commands.
+
+`make docs` runs it; tests/test_docs.py fails when a page is not what it would write.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from gradscope.cli import main
+from gradscope.probes.catalogue import CATALOGUE, PRESETS, Probe
+
+FOLDER = Path(__file__).parent
+NEEDS = {
+    "": "every cell",
+    "gates": "a cell with a gate that keeps (LSTM, GRU)",
+    "cell_state": "a cell with a cell state (LSTM)",
+}
+
+
+def probes_page() -> str:
+    """Return the page of probes: by the question that they answer, with what to conclude."""
+    lines = [
+        "# Probes",
+        "",
+        "Written by `make docs` from `gradscope/probes/catalogue.py`; figures and dashboard show the same words.",
+        'Ask for some by name, `gs.probe(..., probes=["transport", "retention"])`, or for a preset: ',
+        "`standard` unless you say otherwise; each preset holds the one before it.",
+        "",
+    ]
+    for preset, names in PRESETS.items():
+        lines.append(f"- `{preset}`: {len(names)} probes")
+    for question in dict.fromkeys(probe.question for probe in CATALOGUE.values()):
+        lines += ["", f"## {question}"]
+        for probe in CATALOGUE.values():
+            if probe.question == question:
+                lines += _probe_section(probe)
+    return "\n".join(lines) + "\n"
+
+
+def _probe_section(probe: Probe) -> list[str]:
+    """Return the lines on one probe."""
+    lines = [
+        "",
+        f"### {probe.name}",
+        "",
+        probe.caption,
+        "",
+        f"- array: `{probe.name}` ({', '.join(probe.axes)}), unit {probe.unit}",
+    ]
+    lines += [f"- array: `{probe.name}.{part}` ({', '.join(axes)})" for part, axes in probe.parts]
+    return [
+        *lines,
+        f"- for: {NEEDS[probe.needs]}",
+        f"- preset: {probe.preset}; cost: {probe.cost}",
+        f"- source: {probe.source}",
+    ]
+
+
+def commands_page() -> str:
+    """Return the page of commands: the help text of each."""
+    lines = ["# Commands", "", "Written by `make docs` from the commands' own help.", ""]
+    context = click.Context(main, info_name="gradscope", terminal_width=100)
+    lines += ["```text", main.get_help(context), "```"]
+    for name in main.list_commands(context):
+        command = main.get_command(context, name)
+        inner = click.Context(command, info_name=name, parent=context, terminal_width=100)
+        lines += ["", f"## gradscope {name}", "", "```text", command.get_help(inner), "```"]
+    return "\n".join(lines) + "\n"
+
+
+PAGES = {"probes.md": probes_page, "commands.md": commands_page}
+
+if __name__ == "__main__":
+    for name, page in PAGES.items():
+        (FOLDER / name).write_text(page(), encoding="utf-8")

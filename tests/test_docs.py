@@ -1,0 +1,175 @@
+"""Guards the prose: docstrings match signatures, examples run, links lead somewhere, nothing public is left out."""
+
+from __future__ import annotations
+
+import doctest
+import importlib
+import importlib.util
+import inspect
+import pkgutil
+import re
+from pathlib import Path
+
+import pytest
+
+import gradscope
+import gradscope.dashboards
+import gradscope.experiments
+from gradscope.probes.catalogue import CATALOGUE
+
+ROOT = Path(__file__).parents[1]
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
+
+
+def modules_of(package) -> list:
+    """Return a package and every module below it."""
+    below = [info.name for info in pkgutil.walk_packages(package.__path__, package.__name__ + ".")]
+    return [package, *(importlib.import_module(name) for name in below if not name.endswith("__main__"))]
+
+
+MODULES = list(
+    dict.fromkeys(
+        module for package in (gradscope, gradscope.experiments, gradscope.dashboards) for module in modules_of(package)
+    )
+)
+
+
+def public() -> dict[str, object]:
+    """Return every public function, class and method of gradscope by its dotted name."""
+    found = {}
+    for module in MODULES:
+        for name in getattr(module, "__all__", [n for n in vars(module) if not n.startswith("_")]):
+            entry = getattr(module, name)
+            if not (inspect.isfunction(entry) or inspect.isclass(entry)) or entry.__module__ != module.__name__:
+                continue
+            found[f"{module.__name__}.{name}"] = entry
+            if inspect.isclass(entry):
+                found |= {
+                    f"{module.__name__}.{name}.{attribute}": method
+                    for attribute, method in vars(entry).items()
+                    if not attribute.startswith("_") and inspect.isfunction(method)
+                }
+    return found
+
+
+PUBLIC = public()
+
+
+def documented_parameters(docstring: str) -> list[str]:
+    """Return the names in the section Parameters of a numpydoc docstring."""
+    section = re.search(r"^Parameters\n-+\n(.*?)(?=^\S[^\n]*\n-{3,}\n|\Z)", docstring, re.M | re.S)
+    if section is None:
+        return []
+    heads = re.findall(r"^(\S[^:\n]*?)(?: : .*)?$", section[1], re.M)
+    return [name.strip().lstrip("*") for head in heads for name in head.split(",")]
+
+
+@pytest.mark.parametrize("module", MODULES, ids=lambda module: module.__name__)
+def test_every_module_says_what_it_is(module):
+    assert inspect.getdoc(module)
+
+
+@pytest.mark.parametrize("name", PUBLIC)
+def test_every_public_name_has_a_docstring_that_fits_its_signature(name):
+    entry = PUBLIC[name]
+    docstring = inspect.getdoc(entry)
+    assert docstring, f"{name} has no docstring"
+    documented = documented_parameters(docstring)
+    if documented:
+        accepted = [
+            p.lstrip("*") for p in inspect.signature(entry).parameters if p not in ("self", "cls") and p[0] != "_"
+        ]
+        assert documented == accepted, f"{name} documents {documented}, takes {accepted}"
+
+
+def test_the_reader_of_docstrings_sees_what_is_wrong():
+    returns = "\n\nReturns\n-------\nint\n    A number.\n"
+    parameters = "\n\nParameters\n----------\nx, y : int\n    Two.\n*rest\n    More."
+    assert documented_parameters(f"Do.{parameters}{returns}") == ["x", "y", "rest"]
+    assert documented_parameters(f"Do.{returns}") == []
+
+
+@pytest.mark.parametrize("module", MODULES, ids=lambda module: module.__name__)
+def test_doctests_run(module):
+    assert doctest.testmod(module, optionflags=doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS).failed == 0
+
+
+def python_blocks(page: Path) -> str:
+    """Return the python blocks of a page, in order, as one program."""
+    return "\n".join(re.findall(r"^```python\n(.*?)^```$", page.read_text(encoding="utf-8"), re.M | re.S))
+
+
+@pytest.mark.parametrize("page", [p for p in PAGES if python_blocks(p)], ids=lambda page: page.name)
+def test_the_python_on_a_page_runs(page, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    exec(compile(python_blocks(page), page.name, "exec"), {"__name__": page.stem})
+
+
+def anchor(heading: str) -> str:
+    """Return the fragment that a heading is linked by."""
+    return re.sub(r"[^\w\- ]", "", heading.strip().lower()).replace(" ", "-")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_somewhere(page):
+    text = page.read_text(encoding="utf-8")
+    for target in re.findall(r"\]\(([^)\s]+)\)", text):
+        if target.startswith(("https://", "http://")):
+            continue
+        path, _, fragment = target.partition("#")
+        linked = page if not path else page.parent / path
+        assert linked.exists(), f"{page.name} links to {target}"
+        if fragment:
+            headings = re.findall(r"^#+ (.*)$", linked.read_text(encoding="utf-8"), re.M)
+            assert fragment in map(anchor, headings), f"{page.name} links to {target}"
+
+
+def writer():
+    """Return docs/write_pages.py as a module."""
+    spec = importlib.util.spec_from_file_location("write_pages", ROOT / "docs" / "write_pages.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.parametrize("name", ["probes.md", "commands.md"])
+def test_written_pages_are_up_to_date(name):
+    page = (ROOT / "docs" / name).read_text(encoding="utf-8")
+    assert page == writer().PAGES[name](), f"docs/{name} is old. Run `make docs`."
+
+
+def test_every_command_is_on_the_page_of_commands():
+    from gradscope.cli import main
+
+    page = (ROOT / "docs" / "commands.md").read_text(encoding="utf-8")
+    for name in main.list_commands(None):
+        assert f"## gradscope {name}" in page
+
+
+def design_table() -> dict[str, tuple[str, str, bool]]:
+    """Return the design's table of probes: name to axes, unit, and whether it is for later."""
+    text = (ROOT / "docs" / "design.md").read_text(encoding="utf-8")
+    text = text[text.index("## 4.") : text.index("### Exact definitions")]
+    rows = [
+        [cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines() if line.startswith("| ")
+    ]
+    return {
+        name: (axes, unit, "*later*" in names)
+        for names, axes, unit, _ in rows[1:]
+        for name in re.sub(r" \(\*later\*\)", "", names).split(", ")
+    }
+
+
+def test_the_design_says_what_the_catalogue_says():
+    table = design_table()
+    now = {name: (axes, unit) for name, (axes, unit, later) in table.items() if not later}
+    assert now == {name: (", ".join(probe.axes), probe.unit) for name, probe in CATALOGUE.items()}
+
+
+def test_the_design_lists_every_room():
+    text = (ROOT / "docs" / "design.md").read_text(encoding="utf-8")
+    block = text[text.index("    gradscope/  ") : text.index("    experiments/  ")]
+    rows = re.findall(r"^      ((?:\w+ ?)+?) {2,}((?:\w+ {2,})?)(.*)$", block, re.M)
+    listed = {room for names, _, note in rows if "(later)" not in note for room in names.split()}
+    rooms = {info.name for info in pkgutil.iter_modules(gradscope.__path__)}
+    assert listed == rooms - {"experiments", "dashboards"}
