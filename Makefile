@@ -58,7 +58,7 @@ clean:
 
 $(VENV)/python.stamp:
 	@set -e; \
-	for python in $(PYTHON) python3 python3.13 python3.12 python3.11 python3.14 python; do \
+	for python in $(or $(PYTHON),python3 python3.13 python3.12 python3.11 python3.14 python); do \
 	  if $$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then break; fi; \
 	  python=; \
 	done; \
