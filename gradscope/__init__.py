@@ -1,1 +1,14 @@
-"""gradscope shows where gradients go in recurrent networks."""
+"""gradscope shows where gradients go in recurrent networks.
+
+The list below is the manual's table of contents: a cell is unrolled into a trajectory, the trajectory
+is linearized, and every measurement is a small function of those two.
+"""
+
+from __future__ import annotations
+
+from gradscope.adjoint import backpropagate, scan
+from gradscope.cells import GRU, LSTM, RNN, Cell, Gate, cell_class
+from gradscope.errors import ArgumentError, ExtraError, GradscopeError, ShapeError, StoreError
+from gradscope.linearization import Linearization, linearize
+from gradscope.record import Field, Record, Status
+from gradscope.trajectory import Trajectory, unroll

@@ -20,7 +20,7 @@ import numpy as np
 
 from gradscope.errors import ExtraError, ShapeError, StoreError, unknown
 
-__all__ = ["Field", "Record", "Status", "from_json", "to_json"]
+__all__ = ["Field", "Record", "Status", "from_json", "log10_status", "to_json"]
 
 FORMAT = "gradscope record 1"
 
@@ -246,6 +246,21 @@ class Record:
             if entry.status is not None:
                 data[f"{name}.status"] = xarray.DataArray(entry.status, coords, entry.axes)
         return xarray.Dataset(data, attrs={"summary": to_json(self.summary), "config": to_json(self.config)})
+
+
+def log10_status(values: np.ndarray, dtype: np.dtype | type) -> np.ndarray:
+    """Return the status of log10 magnitudes of a program in ``dtype``.
+
+    Zero where -inf; underflow where the plain number would lie below the smallest normal float and
+    only the log scale keeps it; NaN and inf apart.
+    """
+    status = np.zeros(values.shape, np.uint8)
+    with np.errstate(invalid="ignore"):
+        status[values < np.log10(np.finfo(dtype).tiny)] = Status.UNDERFLOW
+    status[np.isneginf(values)] = Status.ZERO
+    status[np.isposinf(values)] = Status.INF
+    status[np.isnan(values)] = Status.NAN
+    return status
 
 
 _SPECIAL = {"nan": float("nan"), "inf": float("inf"), "-inf": float("-inf")}

@@ -1,0 +1,227 @@
+"""Activations: each with its slope, accurate in both tails, its range and its largest slope.
+
+The one place of gradscope where derivatives are written down. autograd's own rule for ``tanh``
+spends a ``cosh`` per element and overflows beyond 355, and the textbook ``y (1 - y)`` of a
+sigmoid is an exact 0 where the true slope is 1e-17. Each function here is an autograd
+primitive whose rule is its :class:`Activation`'s ``slope``; a slope is a primitive itself, with
+the ``curvature`` as its rule, so that derivatives of any order are right.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import autograd.numpy as anp
+import numpy as np
+from autograd.extend import defjvp, defvjp, primitive
+
+from gradscope.errors import unknown
+
+__all__ = [
+    "ACTIVATIONS",
+    "Activation",
+    "activation",
+    "hard_sigmoid",
+    "hard_tanh",
+    "identity",
+    "log_sigmoid",
+    "relu",
+    "sigmoid",
+    "softsign",
+    "tanh",
+]
+
+Array = Any
+
+
+@dataclass(frozen=True)
+class Activation:
+    """An elementwise function and what gradscope needs to know of it.
+
+    Attributes
+    ----------
+    name : str
+    function : callable
+        ``function(x) -> y``, an autograd primitive; any shape, float32 or float64.
+    slope : callable
+        ``slope(x, y) -> dy/dx`` with ``y = function(x)`` given, so that nothing is computed twice.
+    low, high : float
+        Limits of the value; infinite when unbounded. Saturation is defined by them.
+    largest_slope : float
+        The largest value of the slope.
+    """
+
+    name: str
+    function: Callable[[Array], Array]
+    slope: Callable[[Array, Array], Array]
+    low: float
+    high: float
+    largest_slope: float
+
+    def __call__(self, x: Array) -> Array:
+        """Return the activation of ``x``."""
+        return self.function(x)
+
+    @property
+    def bounded(self) -> bool:
+        """Whether the value has two finite limits, so that it can saturate."""
+        return bool(np.isfinite(self.low) and np.isfinite(self.high))
+
+
+ACTIVATIONS: dict[str, Activation] = {}
+
+
+def activation(name: str) -> Activation:
+    """Return the activation of that name.
+
+    Raises
+    ------
+    ArgumentError
+        For a name that is not in ``ACTIVATIONS``; the nearest one is suggested.
+
+    Examples
+    --------
+    >>> activation("softsign").largest_slope
+    1.0
+    """
+    if name not in ACTIVATIONS:
+        raise unknown("activation", name, ACTIVATIONS)
+    return ACTIVATIONS[name]
+
+
+def _register(
+    value: Callable[[Array], Array],
+    slope: Callable[[Array, Array], Array],
+    curvature: Callable[[Array], Array],
+    low: float,
+    high: float,
+    largest_slope: float = 1.0,
+) -> Callable[[Array], Array]:
+    """Make ``value`` and ``slope`` primitives that know their derivatives, and list them."""
+    name = value.__name__
+    function, derivative = primitive(value), primitive(slope)
+    defvjp(function, lambda y, x: lambda g: g * derivative(x, y))
+    defjvp(function, lambda g, y, x: g * derivative(x, y))
+    # y is a function of x: the whole dependence of the slope is its curvature in x
+    defvjp(derivative, lambda d, x, y: lambda g: g * curvature(x), None)
+    defjvp(derivative, lambda g, d, x, y: g * curvature(x), None)
+    ACTIVATIONS[name] = Activation(name, function, derivative, low, high, largest_slope)
+    return function
+
+
+_NEAR = 1e-4  # where 1 - |y| is smaller, the slope is taken from x: y has lost the digits
+
+
+def _sigmoid_slope(x: Array, y: Array) -> Array:
+    """Return y (1 - y), and exp(-x) y^2 in the right tail."""
+    slope = np.asarray(1.0 - y)
+    tail = slope < _NEAR
+    slope *= y
+    if tail.any():
+        near = np.asarray(y)[tail]
+        slope[tail] = np.exp(-np.asarray(x)[tail]) * near * near
+    return slope[()]
+
+
+def _tanh_slope(x: Array, y: Array) -> Array:
+    """Return (1 - y)(1 + y), and 4u / (1 + u)^2 with u = exp(-2|x|) in both tails."""
+    room = np.asarray(1.0 - np.abs(y))
+    tail = room < _NEAR
+    slope = room * (2.0 - room)
+    if tail.any():
+        u = np.exp(-2.0 * np.abs(np.asarray(x)[tail]))
+        slope[tail] = 4.0 * u / (1.0 + u) ** 2
+    return slope[()]
+
+
+def _softsign_slope(x: Array, y: Array) -> Array:
+    """Return 1 / (1 + |x|)^2."""
+    root = np.reciprocal(1.0 + np.abs(x))
+    return root * root
+
+
+def _sigmoid(x: Array) -> Array:
+    """Return 1 / (1 + exp(-x)), right down to the smallest normal number."""
+    with np.errstate(over="ignore"):
+        y = np.asarray(np.exp(-x))
+    y += 1.0
+    return np.reciprocal(y, out=y)[()]
+
+
+def _named(name: str, value: Callable[[Array], Array], doc: str) -> Callable[[Array], Array]:
+    """Return ``value`` under the public name and docstring."""
+    value.__name__ = value.__qualname__ = name
+    value.__doc__ = doc
+    return value
+
+
+def _where_nan(x: Array, slope: Array) -> Array:
+    """Return the slope of a piecewise linear function, NaN where x is NaN."""
+    return np.where(np.isnan(x), x, slope)
+
+
+sigmoid = _register(
+    _named("sigmoid", _sigmoid, "Return 1 / (1 + exp(-x)), elementwise; between 0 and 1."),
+    _sigmoid_slope,
+    lambda x: ACTIVATIONS["sigmoid"].slope(x, sigmoid(x)) * (1.0 - 2.0 * sigmoid(x)),
+    0.0,
+    1.0,
+    0.25,
+)
+tanh = _register(
+    _named("tanh", lambda x: np.tanh(x), "Return the hyperbolic tangent, elementwise; between -1 and 1."),
+    _tanh_slope,
+    lambda x: -2.0 * tanh(x) * ACTIVATIONS["tanh"].slope(x, tanh(x)),
+    -1.0,
+    1.0,
+)
+softsign = _register(
+    _named("softsign", lambda x: x / (1.0 + np.abs(x)), "Return x / (1 + abs(x)), elementwise; between -1 and 1."),
+    _softsign_slope,
+    lambda x: -2.0 * anp.sign(x) / (1.0 + anp.abs(x)) ** 3,
+    -1.0,
+    1.0,
+)
+relu = _register(
+    _named("relu", lambda x: np.maximum(x, 0.0), "Return max(x, 0), elementwise; its slope at 0 is 0."),
+    lambda x, y: _where_nan(x, np.asarray(x > 0, np.asarray(x).dtype)),
+    lambda x: 0.0 * x,
+    0.0,
+    np.inf,
+)
+identity = _register(
+    _named("identity", lambda x: np.array(x)[()], "Return x: a linear cell."),
+    lambda x, y: np.ones_like(x),
+    lambda x: 0.0 * x,
+    -np.inf,
+    np.inf,
+)
+hard_sigmoid = _register(
+    _named(
+        "hard_sigmoid",
+        lambda x: np.clip(x / 6.0 + 0.5, 0.0, 1.0),
+        "Return clip(x / 6 + 1/2, 0, 1), elementwise, as torch defines it.",
+    ),
+    lambda x, y: _where_nan(x, np.asarray(np.abs(x) < 3.0, np.asarray(x).dtype) / 6.0),
+    lambda x: 0.0 * x,
+    0.0,
+    1.0,
+    1.0 / 6.0,
+)
+hard_tanh = _register(
+    _named("hard_tanh", lambda x: np.clip(x, -1.0, 1.0), "Return clip(x, -1, 1), elementwise."),
+    lambda x, y: _where_nan(x, np.asarray(np.abs(x) < 1.0, np.asarray(x).dtype)),
+    lambda x: 0.0 * x,
+    -1.0,
+    1.0,
+)
+
+
+def log_sigmoid(x: Array) -> Array:
+    """Return ln sigmoid(x) = -ln(1 + exp(-x)), without leaving the float range.
+
+    Retention over long lags is a sum of these: ln of a gate at 1 - 1e-17 is -1e-17, not 0.
+    """
+    return -anp.logaddexp(0.0, -x)

@@ -1,0 +1,319 @@
+"""Adjoint: back-propagation through time by the linearization.
+
+The loop over time holds one matrix product and a few multiplications; everything that does not
+depend on the next step, the partials and the weight gradients, is done for many steps at once.
+:func:`scan` puts it behind autograd: a loss that goes through ``scan`` is differentiated at this
+speed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import autograd.numpy as anp
+import numpy as np
+from autograd import make_vjp
+from autograd.builtins import tuple as autograd_tuple
+from autograd.extend import defvjp_argnums, primitive
+from autograd.tracer import isbox
+
+from gradscope.cells import Cell, split
+from gradscope.errors import ShapeError
+from gradscope.linearization import Linearization, linearize
+from gradscope.logscale import Scaled, log10_norm
+from gradscope.partials import Partials
+from gradscope.products import pull_chain, pull_row
+from gradscope.trajectory import Trajectory, batch_last, unroll
+
+__all__ = ["Adjoint", "GradientNorms", "backpropagate", "gradient_norms", "scan", "unroll_on_tape"]
+
+Array = np.ndarray
+
+
+@dataclass(frozen=True)
+class Adjoint:
+    """Gradients of one loss along a trajectory; made by :func:`backpropagate`.
+
+    Attributes
+    ----------
+    total : ndarray, (T+1, B, S)
+        dL/ds_t along every path, in the coordinates of s_t (h_t held fixed for the c block).
+    params : dict
+        dL/d of each parameter, in its shape.
+    inputs : ndarray, (T, B, I)
+        dL/dx_t.
+    """
+
+    total: Array
+    params: dict[str, Array]
+    inputs: Array
+
+
+def backpropagate(linearization: Linearization, direct: Array) -> Adjoint:
+    """Return the gradients of a loss from its direct part.
+
+    Parameters
+    ----------
+    linearization : Linearization
+    direct : ndarray, (T+1, B, S)
+        The derivative of the loss with respect to each state, every other state held fixed.
+
+    Returns
+    -------
+    Adjoint
+        Plain floats: what a training step needs. Norms over long ranges, where these underflow, come
+        from :func:`gradient_norms`.
+
+    Raises
+    ------
+    ShapeError
+        When ``direct`` has another shape.
+    """
+    trajectory = linearization.trajectory
+    if np.shape(direct) != trajectory.states.shape:
+        raise ShapeError(
+            f"`direct` must have shape (T+1, B, S)={trajectory.states.shape}, got {np.shape(direct)}. "
+            "Give dL/ds for the initial state too."
+        )
+    params, cell = trajectory.params, trajectory.cell
+    W_back = np.ascontiguousarray(params["W_h"].T)
+    total = np.array(np.swapaxes(direct, 1, 2), trajectory.rows.dtype, order="C")
+    gradients = {name: np.zeros_like(array) for name, array in params.items()}
+    inputs = np.empty((trajectory.length, cell.input_size, trajectory.batch), total.dtype)
+    with np.errstate(all="ignore"):
+        for steps in reversed(trajectory.chunks()):
+            partials = linearization.partials(steps)
+            delta_h, heard = _walk(partials, W_back, total[steps.start : steps.stop + 1])
+            delta_x = _input_deltas(partials, delta_h, heard)
+            hidden = trajectory.rows[steps, : cell.hidden_size]
+            gradients["W_h"] += _outer(delta_h, hidden)
+            gradients["W_x"] += _outer(delta_x, batch_last(trajectory.inputs[steps]))
+            gradients["b"] += delta_x.sum(axis=(0, 2))
+            if "b_h" in params:
+                gradients["b_h"] += delta_h.sum(axis=(0, 2))
+            np.matmul(params["W_x"].T, delta_x, out=inputs[steps])
+    return Adjoint(batch_last(total), gradients, batch_last(inputs))
+
+
+def _walk(partials: Partials, W_back: Array, total: Array) -> tuple[Array, tuple[Array, ...]]:
+    """Walk back over a chunk, adding to ``total`` (n+1, S, B) in place.
+
+    Returns
+    -------
+    tuple
+        Cotangents of the recurrent drives (n, K*H, B), and of each block of the new state with what it
+        heard through the blocks made from it (n, H, B).
+    """
+    blocks, count = len(partials.value), len(partials.drive_h[0])
+    steps, size, batch = partials.value[0].shape
+    delta = np.empty((steps, count * size, batch), total.dtype)
+    heard = np.empty((steps, blocks * size, batch), total.dtype)
+    chain = [(i, j, a) for i in partials.order for j, a in enumerate(partials.new[i]) if a is not None]
+    drives = [(k, i, a) for k in range(count) for i in range(blocks) if (a := partials.drive_h[i][k]) is not None]
+    carried = [(j, i, a) for i in range(blocks) for j in range(blocks) if (a := partials.state[i][j]) is not None]
+    heard_blocks, delta_gates = split(heard, blocks), split(delta, count)
+    silent = [k for k in range(count) if all(k != entry[0] for entry in drives)]
+    for k in silent:
+        delta_gates[k][...] = 0.0
+    first = [k not in {entry[0] for entry in drives[:n]} for n, (k, _, _) in enumerate(drives)]
+    scratch = np.empty((size, batch), total.dtype)
+    for t in reversed(range(steps)):
+        heard[t] = total[t + 1]
+        for i, j, partial in chain:
+            np.multiply(partial[t], heard_blocks[i][t], out=scratch)
+            heard_blocks[j][t] += scratch
+        for (k, i, partial), fresh in zip(drives, first, strict=True):
+            if fresh:
+                np.multiply(partial[t], heard_blocks[i][t], out=delta_gates[k][t])
+            else:
+                delta_gates[k][t] += partial[t] * heard_blocks[i][t]
+        before = total[t]
+        before[:size] += np.dot(W_back, delta[t])
+        for j, i, partial in carried:
+            np.multiply(partial[t], heard_blocks[i][t], out=scratch)
+            before[j * size : (j + 1) * size] += scratch
+    return delta, heard_blocks
+
+
+def _input_deltas(partials: Partials, delta_h: Array, heard: tuple[Array, ...]) -> Array:
+    """Return the cotangents of the input drives; those of the recurrent ones where both enter by their sum."""
+    same = all(
+        x is h
+        for row_x, row_h in zip(partials.drive_x, partials.drive_h, strict=True)
+        for x, h in zip(row_x, row_h, strict=True)
+    )
+    return delta_h if same else np.concatenate(pull_row(partials.drive_x, heard), axis=-2)
+
+
+def _outer(delta: Array, vectors: Array) -> Array:
+    """Return the sum over steps and sequences of delta times vector', (K*H, width)."""
+    left = np.swapaxes(delta, 0, 1).reshape(delta.shape[1], -1)
+    right = np.swapaxes(vectors, 0, 1).reshape(vectors.shape[1], -1)
+    return left @ right.T
+
+
+@dataclass(frozen=True)
+class GradientNorms:
+    """log10 of gradient norms along a trajectory, right past the float range.
+
+    Attributes
+    ----------
+    total, direct : ndarray, (T+1, B)
+        Norm of dL/ds_t along every path, and of the loss's immediate part.
+    total_blocks, direct_blocks : ndarray, (blocks, T+1, B)
+        The same for each block of the state.
+    heard : ndarray, (blocks, T+1, B)
+        The same with each block hearing through the blocks that are made from it: for c the
+        gradient that includes the path through h_t = o phi(c_t).
+    """
+
+    total: Array
+    direct: Array
+    total_blocks: Array
+    direct_blocks: Array
+    heard: Array
+
+
+def gradient_norms(linearization: Linearization, direct: Array) -> GradientNorms:
+    """Return log10 norms of the state gradient, total and direct, with an exponent carried along.
+
+    Parameters
+    ----------
+    linearization : Linearization
+    direct : ndarray, (T+1, B, S)
+        As in :func:`backpropagate`.
+
+    Returns
+    -------
+    GradientNorms
+        -inf where exactly zero. A gradient of 1e-5000 is kept as -5000.
+    """
+    trajectory = linearization.trajectory
+    W_h, size, blocks = trajectory.params["W_h"], trajectory.cell.hidden_size, len(trajectory.cell.blocks)
+    parts = [slice(j * size, (j + 1) * size) for j in range(blocks)]
+    shape = (trajectory.length + 1, trajectory.batch)
+    immediate = np.swapaxes(direct, 1, 2).astype(trajectory.rows.dtype)
+    result = GradientNorms(np.empty(shape), np.empty(shape), *(np.empty((blocks, *shape)) for _ in range(3)))
+
+    def note(t: int, own: Scaled, bundle: Scaled, heard: Scaled) -> None:
+        result.direct[t], result.total[t] = log10_norm(own), log10_norm(bundle)
+        for j, rows in enumerate(parts):
+            result.direct_blocks[j, t] = log10_norm(own, rows)
+            result.total_blocks[j, t] = log10_norm(bundle, rows)
+            result.heard[j, t] = log10_norm(heard, rows)
+
+    with np.errstate(all="ignore"):
+        bundle = own = Scaled.of(immediate[-1])
+        for steps in reversed(trajectory.chunks()):
+            partials = linearization.partials(steps)
+            for t in reversed(range(steps.start, steps.stop)):
+                at = partials.pick(t - steps.start)
+                heard = Scaled(bundle.mantissa.copy(), bundle.exponent)
+                pull_chain(at, split(heard.mantissa, blocks))
+                note(t + 1, own, bundle, heard)
+                own = Scaled.of(immediate[t])
+                carried = pull_row(at.state, split(heard.mantissa, blocks))
+                delta = np.concatenate(pull_row(at.drive_h, split(heard.mantissa, blocks)), axis=-2)
+                carried[0] = carried[0] + np.dot(W_h.T, delta)
+                bundle = own + Scaled(np.concatenate(carried, axis=-2), heard.exponent).normalized()
+        note(0, own, bundle, bundle)
+    return result
+
+
+def scan(cell: Cell, params: Mapping[str, Any], inputs: Any, state: Any = None) -> Any:
+    """Unroll ``cell`` as one primitive of autograd.
+
+    Use it inside your own loss: ``autograd.grad`` flows through it to ``params``, ``inputs`` and
+    ``state`` by :func:`backpropagate` instead of an unrolled tape. Derivatives of higher order go over the
+    tape, right and slowly.
+
+    Parameters
+    ----------
+    cell, params, inputs, state
+        As for :func:`gradscope.unroll`.
+
+    Returns
+    -------
+    ndarray, (T+1, B, S)
+        The states; ``states[1:, :, :H]`` is the hidden state after each step.
+
+    Raises
+    ------
+    ArgumentError, ShapeError
+        As :func:`gradscope.unroll`.
+
+    Examples
+    --------
+    >>> import autograd, numpy as np
+    >>> from gradscope.cells import RNN
+    >>> cell = RNN(input_size=1, hidden_size=2)
+    >>> params = cell.init(np.random.default_rng(0))
+    >>> loss = lambda params: scan(cell, params, np.ones((5, 1, 1)))[-1].sum()
+    >>> autograd.grad(loss)(params)["W_h"].shape
+    (2, 2)
+    """
+    if not hasattr(params, "keys"):
+        cell.check(params)
+    names = tuple(params.keys())
+    kept: dict[str, Linearization] = {}
+    start = np.zeros((np.shape(inputs)[1], cell.state_size)) if state is None and np.ndim(inputs) == 3 else state
+    return _scan(inputs, start, *(params[name] for name in names), cell=cell, names=names, kept=kept)
+
+
+def unroll_on_tape(cell: Cell, params: Mapping[str, Any], inputs: Any, state: Any) -> Any:
+    """Unroll ``cell`` the obvious way: one node of autograd's tape for each operation of each step.
+
+    The independent check of :func:`scan`, its route to derivatives of higher order, and what it is
+    measured against. Arguments and result as for :func:`scan`, unchecked.
+    """
+    count, size, blocks = len(cell.gate_names), cell.hidden_size, len(cell.blocks)
+    row = anp.transpose(state)
+    rows = [row]
+    for t in range(len(inputs)):
+        drive_x = anp.dot(params["W_x"], anp.transpose(inputs[t])) + params["b"][:, None]
+        drive_h = anp.dot(params["W_h"], row[:size])
+        if "b_h" in params:
+            drive_h = drive_h + params["b_h"][:, None]
+        new = cell.update(params, split(drive_x, count), split(drive_h, count), split(row, blocks))
+        row = anp.concatenate(new, axis=0)
+        rows.append(row)
+    return anp.transpose(anp.stack(rows), (0, 2, 1))
+
+
+@primitive
+def _scan(inputs: Any, state: Any, *values: Any, cell: Cell, names: tuple[str, ...], kept: dict) -> Array:
+    """Unroll, and keep the linearization for the way back."""
+    trajectory = unroll(cell, dict(zip(names, values, strict=True)), inputs, state)
+    kept["linearization"] = linearize(trajectory)
+    return np.ascontiguousarray(trajectory.states)
+
+
+def _pull_scan(argnums: tuple[int, ...], states: Array, args: tuple, kwargs: dict) -> Any:
+    """Return the vector-Jacobian product of :func:`_scan` with respect to all of ``argnums`` at once."""
+
+    def fast(direct: Array) -> tuple[Array, ...]:
+        adjoint = backpropagate(kwargs["kept"]["linearization"], direct)
+        slots = [adjoint.inputs, adjoint.total[0], *(adjoint.params[name] for name in kwargs["names"])]
+        return tuple(np.asarray(slots[n], np.result_type(args[n])) for n in argnums)
+
+    def slow(direct: Any) -> tuple[Any, ...]:
+        def of_chosen(*chosen: Any) -> Any:
+            full = list(args)
+            for n, value in zip(argnums, chosen, strict=True):
+                full[n] = value
+            named = dict(zip(kwargs["names"], full[2:], strict=True))
+            return unroll_on_tape(kwargs["cell"], named, full[0], full[1])
+
+        chosen = autograd_tuple([args[n] for n in argnums])
+        gradients = make_vjp(lambda packed: of_chosen(*(packed[n] for n in range(len(argnums)))))(chosen)[0](direct)
+        return tuple(gradients[n] for n in range(len(argnums)))
+
+    def pull(direct: Any) -> tuple[Any, ...]:
+        return slow(direct) if isbox(direct) or any(isbox(value) for value in args) else fast(direct)
+
+    return pull
+
+
+defvjp_argnums(_scan, _pull_scan)

@@ -1,0 +1,380 @@
+"""Cells: two matrix products and one elementwise update.
+
+::
+
+    drive_x = W_x x_t + b                 input drive, K gates of H units
+    drive_h = W_h h_{t-1} (+ b_h)         recurrent drive
+    state   = update(params, drive_x, drive_h, state)     elementwise, per unit
+
+A cell says how its state is updated, in some ten lines of ``autograd.numpy``; its derivative is
+autograd's business (:mod:`gradscope.partials`) and the matrix products are linear algebra
+(:mod:`gradscope.linearization`). Parameters are a plain dict in torch's layout: ``W_x`` (K*H, I),
+``W_h`` (K*H, H), ``b`` (K*H,) and, optionally, ``b_h`` (K*H,).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+
+from gradscope.activations import ACTIVATIONS, activation, log_sigmoid
+from gradscope.errors import ArgumentError, ShapeError, unknown
+from gradscope.initializers import initializer
+
+__all__ = ["CELLS", "GRU", "LSTM", "RNN", "Cell", "Gate", "cell_class"]
+
+Array = Any
+Params = Mapping[str, np.ndarray]
+
+
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """One gate at some steps: what went into its activation and what came out."""
+
+    drive: Array
+    value: Array
+
+
+@dataclass(frozen=True)
+class Cell:
+    """What every cell has; subclass it and give ``gate_names``, ``blocks``, ``gates`` and ``update``.
+
+    Arrays inside :meth:`gates` and :meth:`update` are elementwise over units and sequences: any
+    shape, the same for all. There is one drive for each gate, in the order of ``gate_names``.
+
+    Parameters
+    ----------
+    input_size : int
+        I, the width of x_t.
+    hidden_size : int
+        H, the number of units.
+    activation : str
+        Of the candidate and, in an LSTM, of the exposed cell state: a name in
+        ``gradscope.activations.ACTIVATIONS``.
+    """
+
+    input_size: int
+    hidden_size: int
+    activation: str = "tanh"
+
+    gate_names: ClassVar[tuple[str, ...]]
+    """One name for each H rows of W_x and W_h, in order."""
+    blocks: ClassVar[tuple[str, ...]] = ("h",)
+    """Blocks of H units that make up the state; the hidden state "h" comes first."""
+    keep_gate: ClassVar[str | None] = None
+    """The gate whose value is the share of the old state that is kept."""
+
+    def __post_init__(self) -> None:
+        for name in ("input_size", "hidden_size"):
+            size = getattr(self, name)
+            if isinstance(size, bool) or not isinstance(size, (int, np.integer)) or size < 1:
+                raise ArgumentError(f"`{name}` must be a whole number of at least 1, got {size!r}. Count units.")
+        if self.activation not in ACTIVATIONS:
+            raise unknown("activation", self.activation, ACTIVATIONS)
+        bias = getattr(self, "forget_bias", 0.0)
+        if isinstance(bias, (str, bool)) or np.ndim(bias) or not np.isfinite(bias):
+            raise ArgumentError(f"`forget_bias` must be a finite number, got {bias!r}. 1.0 is a common choice.")
+
+    @property
+    def state_size(self) -> int:
+        """S: H for each block of the state."""
+        return self.hidden_size * len(self.blocks)
+
+    @property
+    def keeps(self) -> bool:
+        """Whether a gate decides what share of the old state is kept."""
+        return self.keep_gate is not None
+
+    def gate_activation(self, gate: str) -> str:
+        """Return the name of the activation of ``gate``."""
+        return self.activation if gate in ("candidate", "hidden") else "sigmoid"
+
+    def gates(
+        self, params: Params, drive_x: Sequence[Array], drive_h: Sequence[Array], state: Sequence[Array]
+    ) -> dict[str, Gate]:
+        """Return every gate by name, from the drives and the old state."""
+        raise NotImplementedError
+
+    def update(
+        self, params: Params, drive_x: Sequence[Array], drive_h: Sequence[Array], state: Sequence[Array]
+    ) -> tuple[Array, ...]:
+        """Return the new state, one array for each block.
+
+        Where a later block goes into an earlier one (the cell state into the hidden state), use
+        the very array that is returned: the linearization then follows the same road.
+        """
+        raise NotImplementedError
+
+    def flow(self, gates: Mapping[str, Gate], state: Sequence[Array], new: Sequence[Array]) -> dict[str, Array]:
+        """Return what is retained of the old state, written to it, and exposed; retained + written = new."""
+        raise ArgumentError(
+            f"`flow` needs a cell with a keep gate, got {type(self).__name__}. Use an LSTM or a GRU, or "
+            "`gate_activation` and `slope_rms` for this cell."
+        )
+
+    def log_keep(self, gates: Mapping[str, Gate]) -> Array:
+        """Return ln of the share of the old state that each unit keeps."""
+        if self.keep_gate is None:
+            raise ArgumentError(
+                f"`retention` needs a cell with a keep gate, got {type(self).__name__}. Use an LSTM or a GRU."
+            )
+        return log_sigmoid(gates[self.keep_gate].drive)
+
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """Return the shape of each parameter; ``b_h`` may be left out."""
+        rows = len(self.gate_names) * self.hidden_size
+        return {"W_x": (rows, self.input_size), "W_h": (rows, self.hidden_size), "b": (rows,), "b_h": (rows,)}
+
+    def init(
+        self,
+        rng: np.random.Generator,
+        recurrent: str = "orthogonal",
+        gain: float = 1.0,
+        inputs: str = "glorot",
+        dtype: Any = np.float64,
+    ) -> dict[str, np.ndarray]:
+        """Draw parameters.
+
+        Parameters
+        ----------
+        rng : numpy.random.Generator
+            E.g. ``np.random.default_rng(0)``; the same seed gives the same parameters.
+        recurrent : str
+            Initializer of W_h, gate by gate: orthogonal, gaussian, glorot, uniform or identity.
+        gain : float
+            Factor on W_h. With ``gaussian`` it is the g of mean-field theory.
+        inputs : str
+            Initializer of W_x, gate by gate.
+        dtype : dtype
+            float64 or float32; everything that follows keeps it.
+
+        Returns
+        -------
+        dict
+            W_x (K*H, I), W_h (K*H, H), b (K*H,): zeros, apart from the forget bias.
+
+        Raises
+        ------
+        ArgumentError
+            For an unknown initializer or a gain that is not a finite number.
+        """
+        if not np.isfinite(gain):
+            raise ArgumentError(f"`gain` must be a finite number, got {gain!r}. 1.0 leaves the weights as drawn.")
+        draw_h, draw_x = initializer("recurrent", recurrent), initializer("inputs", inputs)
+        size, count = self.hidden_size, len(self.gate_names)
+        W_h = gain * np.concatenate([draw_h(rng, (size, size)) for _ in range(count)])
+        W_x = np.concatenate([draw_x(rng, (size, self.input_size)) for _ in range(count)])
+        return {"W_x": W_x.astype(dtype), "W_h": W_h.astype(dtype), "b": self._bias().astype(dtype)}
+
+    def _bias(self) -> np.ndarray:
+        """Return the initial bias: zeros, and the forget bias on the keep gate."""
+        bias = np.zeros((len(self.gate_names), self.hidden_size))
+        if self.keep_gate is not None:
+            bias[self.gate_names.index(self.keep_gate)] = getattr(self, "forget_bias", 0.0)
+        return bias.ravel()
+
+    def check(self, params: Params) -> dict[str, np.ndarray]:
+        """Return the parameters as float arrays of one dtype, or say what is wrong with them.
+
+        Raises
+        ------
+        ArgumentError
+            When a parameter is missing or unknown.
+        ShapeError
+            When one has the wrong shape or is not made of numbers.
+        """
+        shapes = self.shapes()
+        layout = "W_x (K*H, I), W_h (K*H, H), b (K*H,) and, if you like, b_h (K*H,)"
+        if not isinstance(params, Mapping):
+            raise ArgumentError(
+                f"`params` must be a dict of {layout}, got {type(params).__name__}. Use `cell.init(rng)` to draw one."
+            )
+        for name in shapes:
+            if name not in params and name != "b_h":
+                raise ArgumentError(
+                    f"`params` must hold {layout}, and {name} is missing; got {', '.join(params) or 'nothing'}. "
+                    "Use `cell.init(rng)` to draw them all."
+                )
+        for name in params:
+            if name not in shapes:
+                raise unknown("params", name, shapes)
+        arrays = {name: as_floats(name, params[name]) for name in shapes if name in params}
+        rows = f"{len(self.gate_names)}*H={shapes['b'][0]}"
+        letters = {
+            "W_x": f"({rows}, I={self.input_size})",
+            "W_h": f"({rows}, H={self.hidden_size})",
+            "b": f"({rows},)",
+            "b_h": f"({rows},)",
+        }
+        for name, array in arrays.items():
+            if array.shape != shapes[name]:
+                raise ShapeError(
+                    f"`{name}` must have shape {letters[name]}, got {array.shape}. "
+                    f"Rows come gate by gate: {', '.join(self.gate_names)}."
+                )
+        dtype = np.result_type(*arrays.values())
+        return {name: np.ascontiguousarray(array, dtype) for name, array in arrays.items()}
+
+    def describe(self) -> dict[str, Any]:
+        """Return the cell as plain data: its name and its fields."""
+        return {"cell": type(self).__name__, **asdict(self)}
+
+
+def as_floats(name: str, value: Any) -> np.ndarray:
+    """Return ``value`` as a float32 or float64 array.
+
+    Raises
+    ------
+    ShapeError
+        When it is not made of real numbers.
+    """
+    try:
+        array = np.asarray(value)
+    except ValueError:
+        raise ShapeError(f"`{name}` must be a rectangular array of numbers, got ragged lists. Pad them.") from None
+    if array.dtype.kind not in "fiub":
+        kind = "text" if array.dtype.kind in "US" else f"dtype {array.dtype}"
+        raise ShapeError(f"`{name}` must be an array of real numbers, got {kind}. Convert it to float64 or float32.")
+    return array if array.dtype in (np.float32, np.float64) else array.astype(np.float64)
+
+
+def _squash(cell: Cell, gate: str, drive: Array) -> Gate:
+    """Return the gate whose activation takes in ``drive``."""
+    return Gate(drive, activation(cell.gate_activation(gate)).function(drive))
+
+
+@dataclass(frozen=True)
+class RNN(Cell):
+    """The simple recurrent network, ``h' = phi(W_x x + W_h h + b)``.
+
+    Its gradient over n steps is a product of n Jacobians ``diag(phi') W_h``: nothing but the
+    gain and the activation decides whether it survives. Source: Elman 1990.
+    """
+
+    gate_names: ClassVar[tuple[str, ...]] = ("hidden",)
+
+    def gates(
+        self, params: Params, drive_x: Sequence[Array], drive_h: Sequence[Array], state: Sequence[Array]
+    ) -> dict[str, Gate]:
+        """Return the one activation there is, under the name ``hidden``."""
+        return {"hidden": _squash(self, "hidden", drive_x[0] + drive_h[0])}
+
+    def update(
+        self, params: Params, drive_x: Sequence[Array], drive_h: Sequence[Array], state: Sequence[Array]
+    ) -> tuple[Array, ...]:
+        """Return (h',)."""
+        return (self.gates(params, drive_x, drive_h, state)["hidden"].value,)
+
+
+@dataclass(frozen=True)
+class LSTM(Cell):
+    """Long short-term memory with a forget gate.
+
+    ``c' = f c + i g``, ``h' = o phi(c')``; the state is (h, c), 2H wide. Rows: input, forget,
+    candidate, output (torch's i, f, g, o). Source: Hochreiter & Schmidhuber 1997; Gers,
+    Schmidhuber & Cummins 2000.
+
+    Parameters
+    ----------
+    input_size, hidden_size, activation
+        See :class:`Cell`; ``activation`` is that of the candidate *and* of phi(c).
+    forget_bias : float
+        The *whole* initial bias of the forget gate (torch adds two).
+    """
+
+    forget_bias: float = 1.0
+
+    gate_names: ClassVar[tuple[str, ...]] = ("input", "forget", "candidate", "output")
+    blocks: ClassVar[tuple[str, ...]] = ("h", "c")
+    keep_gate: ClassVar[str | None] = "forget"
+
+    def gates(
+        self, params: Params, drive_x: Sequence[Array], drive_h: Sequence[Array], state: Sequence[Array]
+    ) -> dict[str, Gate]:
+        """Return the four gates."""
+        return {name: _squash(self, name, x + h) for name, x, h in zip(self.gate_names, drive_x, drive_h, strict=True)}
+
+    def update(
+        self, params: Params, drive_x: Sequence[Array], drive_h: Sequence[Array], state: Sequence[Array]
+    ) -> tuple[Array, ...]:
+        """Return (h', c')."""
+        gate = self.gates(params, drive_x, drive_h, state)
+        c = gate["forget"].value * state[1] + gate["input"].value * gate["candidate"].value
+        return gate["output"].value * activation(self.activation).function(c), c
+
+    def flow(self, gates: Mapping[str, Gate], state: Sequence[Array], new: Sequence[Array]) -> dict[str, Array]:
+        """Return f c, i g and o phi(c')."""
+        return {
+            "retained": gates["forget"].value * state[1],
+            "written": gates["input"].value * gates["candidate"].value,
+            "exposed": new[0],
+        }
+
+
+@dataclass(frozen=True)
+class GRU(Cell):
+    """The gated recurrent unit with the reset after the product, as torch and cuDNN have it.
+
+    ``n = phi(x_n + r (W_n h + b_hn))``, ``h' = (1 - z) n + z h``: an update gate of 1 *keeps* the
+    old state. Rows: reset, update, candidate (torch's r, z, n). Source: Cho et al. 2014, whose
+    z is our z; Chung et al. 2014 has it the other way round.
+
+    Parameters
+    ----------
+    input_size, hidden_size, activation
+        See :class:`Cell`.
+    forget_bias : float
+        The *whole* initial bias of the update gate; above 0 the cell keeps more than it writes.
+    """
+
+    forget_bias: float = 0.0
+
+    gate_names: ClassVar[tuple[str, ...]] = ("reset", "update", "candidate")
+    keep_gate: ClassVar[str | None] = "update"
+
+    def gates(
+        self, params: Params, drive_x: Sequence[Array], drive_h: Sequence[Array], state: Sequence[Array]
+    ) -> dict[str, Gate]:
+        """Return the three gates; the reset gate acts on the candidate's recurrent drive."""
+        reset = _squash(self, "reset", drive_x[0] + drive_h[0])
+        update = _squash(self, "update", drive_x[1] + drive_h[1])
+        candidate = _squash(self, "candidate", drive_x[2] + reset.value * drive_h[2])
+        return {"reset": reset, "update": update, "candidate": candidate}
+
+    def update(
+        self, params: Params, drive_x: Sequence[Array], drive_h: Sequence[Array], state: Sequence[Array]
+    ) -> tuple[Array, ...]:
+        """Return (h',)."""
+        gate = self.gates(params, drive_x, drive_h, state)
+        keep = gate["update"].value
+        return ((1.0 - keep) * gate["candidate"].value + keep * state[0],)
+
+    def flow(self, gates: Mapping[str, Gate], state: Sequence[Array], new: Sequence[Array]) -> dict[str, Array]:
+        """Return z h, (1 - z) n and h'."""
+        keep = gates["update"].value
+        return {"retained": keep * state[0], "written": (1.0 - keep) * gates["candidate"].value, "exposed": new[0]}
+
+
+CELLS: dict[str, type[Cell]] = {"RNN": RNN, "LSTM": LSTM, "GRU": GRU}
+
+
+def cell_class(name: str) -> type[Cell]:
+    """Return the class of a cell by its name, in capitals or not.
+
+    Raises
+    ------
+    ArgumentError
+        For a name that is not in ``CELLS``.
+    """
+    if str(name).upper() not in CELLS:
+        raise unknown("cell", name, CELLS)
+    return CELLS[str(name).upper()]
+
+
+def split(stacked: Array, count: int) -> tuple[Array, ...]:
+    """Return ``count`` equal pieces of an array's axis of rows (the last but one)."""
+    rows = stacked.shape[-2] // count
+    return tuple(stacked[..., k * rows : (k + 1) * rows, :] for k in range(count))

@@ -1,0 +1,139 @@
+"""Partials: autograd differentiates an elementwise update, for all steps, sequences and units at once.
+
+Every derivative of a cell comes from here. The update is traced once on stacked arrays and pulled
+back once for each block of the new state, with ones as the cotangent: because it is elementwise,
+what arrives at a drive is the diagonal of the Jacobian with respect to it.
+
+Where one block of the new state is made from another (an LSTM's h' from its c'), the pull-back of
+the first stops at the second. The partials then form a short chain, ``d h'/d c'`` and what leads to
+``c'``, instead of one array for every path: fewer arrays, and the very order in which
+back-propagation through time needs them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from autograd.core import VJPNode, add_outgrads
+from autograd.tracer import getval, isbox, new_box, trace_stack
+from autograd.util import toposort
+
+__all__ = ["Partials", "differentiate"]
+
+Array = np.ndarray
+Row = tuple[Array | None, ...]
+
+
+@dataclass(frozen=True)
+class Partials:
+    """Diagonals of the derivative of an update; None where nothing depends.
+
+    Attributes
+    ----------
+    value : tuple of ndarray
+        The new state, one array for each block.
+    drive_x, drive_h : tuple (block) of tuple (gate) of ndarray or None
+        d new[i] / d drive[k] with every later block of the chain held fixed. Where both drives
+        enter only by their sum, the two hold the same arrays.
+    state : tuple (block) of tuple (block) of ndarray or None
+        d new[i] / d state[j] with the drives held fixed.
+    new : tuple (block) of tuple (block) of ndarray or None
+        d new[i] / d new[j]: the chain among the blocks.
+    order : tuple of int
+        The blocks, each before those that it is made from: back-propagation visits them so.
+    """
+
+    value: tuple[Array, ...]
+    drive_x: tuple[Row, ...]
+    drive_h: tuple[Row, ...]
+    state: tuple[Row, ...]
+    new: tuple[Row, ...]
+    order: tuple[int, ...]
+
+    def pick(self, chosen: Any) -> Partials:
+        """Return the partials with every array indexed by ``chosen``."""
+
+        def rows(table: tuple[Row, ...]) -> tuple[Row, ...]:
+            return tuple(tuple(None if array is None else array[chosen] for array in row) for row in table)
+
+        value = tuple(array[chosen] for array in self.value)
+        return Partials(value, rows(self.drive_x), rows(self.drive_h), rows(self.state), rows(self.new), self.order)
+
+
+def differentiate(
+    update: Callable[[Sequence[Array], Sequence[Array], Sequence[Array]], Sequence[Array]],
+    drive_x: Sequence[Array],
+    drive_h: Sequence[Array],
+    state: Sequence[Array],
+) -> Partials:
+    """Return the partials of ``update(drive_x, drive_h, state)``, elementwise.
+
+    Parameters
+    ----------
+    update : callable
+        From the K input drives, the K recurrent drives and the blocks of the old state to the
+        blocks of the new one; written in ``autograd.numpy``, elementwise.
+    drive_x, drive_h, state : sequence of ndarray
+        Arrays of one shape.
+
+    Returns
+    -------
+    Partials
+        Arrays of that shape. NaN and inf of the update go through.
+    """
+    with trace_stack.new_trace() as trace:
+        roots: list[list[VJPNode]] = []
+        boxed = []
+        for group in (drive_x, drive_h, state):
+            nodes = [VJPNode.new_root() for _ in group]
+            roots.append(nodes)
+            boxed.append([new_box(value, trace, node) for value, node in zip(group, nodes, strict=True)])
+        new = tuple(update(*boxed))
+    ends = [box._node if isbox(box) and box._trace == trace else None for box in new]
+    value = tuple(np.asarray(getval(box)) for box in new)
+    cuts = [end if end is not None and end.parents else None for end in ends]  # a block passed through is no link
+    pulls = [_pull(end, cuts, array) for end, array in zip(ends, value, strict=True)]
+
+    def gather(targets: Sequence[VJPNode | None]) -> tuple[Row, ...]:
+        return tuple(tuple(None if node is None else pull.get(node) for node in targets) for pull in pulls)
+
+    own = [[None if other is end else other for other in cuts] for end in ends]
+    chain = tuple(
+        tuple(None if node is None else pull.get(node) for node in others)
+        for pull, others in zip(pulls, own, strict=True)
+    )
+    return Partials(value, gather(roots[0]), gather(roots[1]), gather(roots[2]), chain, _order(chain))
+
+
+def _pull(end: VJPNode | None, ends: Sequence[VJPNode | None], value: Array) -> dict[VJPNode, Array]:
+    """Pull ones back from ``end`` to the roots, stopping at the other ``ends``."""
+    reached: dict[VJPNode, Array] = {}
+    if end is None:
+        return reached
+    pending: dict[VJPNode, Any] = {end: (np.broadcast_to(value.dtype.type(1), value.shape), False)}
+    for node in toposort(end):
+        if node not in pending:
+            continue  # reached only through a block of the chain
+        cotangent = pending.pop(node)[0]
+        if not node.parents or (node is not end and any(node is other for other in ends)):
+            reached[node] = cotangent
+            continue
+        for parent, share in zip(node.parents, node.vjp(cotangent), strict=True):
+            pending[parent] = add_outgrads(pending.get(parent), share)
+    return reached
+
+
+def _order(chain: tuple[Row, ...]) -> tuple[int, ...]:
+    """Return the blocks, each before those that it is made from."""
+    made_from = {i: {j for j, array in enumerate(row) if array is not None} for i, row in enumerate(chain)}
+    order: list[int] = []
+    while made_from:
+        needed = set().union(*made_from.values())
+        free = sorted(set(made_from) - needed)
+        order += free
+        for i in free:
+            del made_from[i]
+    return tuple(order)

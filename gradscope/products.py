@@ -1,0 +1,101 @@
+"""Products with a Jacobian that is never written out: partials and W_h are enough.
+
+Vectors are columns (n, S, B): n steps, the units of the state, B sequences. One matrix product
+serves all steps and sequences.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from gradscope.cells import split
+from gradscope.partials import Partials
+
+__all__ = ["dense", "pull", "pull_chain", "pull_row", "push", "resolve"]
+
+Array = np.ndarray
+
+
+def push(partials: Partials, W_h: Array, tangents: Array) -> Array:
+    """Return J v for columns of tangents (n, S, B)."""
+    old = split(tangents, len(partials.value))
+    drives = split(np.matmul(W_h, old[0]), len(partials.drive_h[0]))
+    new: list[Array] = [np.zeros_like(drives[0]) for _ in partials.value]
+    for i in reversed(partials.order):
+        for diagonals, vectors in ((partials.drive_h[i], drives), (partials.state[i], old), (partials.new[i], new)):
+            for diagonal, vector in zip(diagonals, vectors, strict=True):
+                if diagonal is not None:
+                    new[i] += diagonal * vector
+    return np.concatenate(new, axis=-2)
+
+
+def pull(partials: Partials, W_h: Array, cotangents: Array) -> Array:
+    """Return J' w for columns of cotangents (n, S, B)."""
+    heard = [block.copy() for block in split(cotangents, len(partials.value))]
+    pull_chain(partials, heard)
+    delta = np.concatenate(pull_row(partials.drive_h, heard), axis=-2)
+    old = pull_row(partials.state, heard)
+    old[0] = old[0] + np.matmul(W_h.T, delta)
+    return np.concatenate(old, axis=-2)
+
+
+def pull_chain(partials: Partials, heard: Sequence[Array]) -> None:
+    """Pass the cotangent of each block of the new state on to the blocks it is made from, in place."""
+    for i in partials.order:
+        for j, diagonal in enumerate(partials.new[i]):
+            if diagonal is not None:
+                heard[j][...] += diagonal * heard[i]
+
+
+def pull_row(diagonals: Sequence[Sequence[Array | None]], heard: Sequence[Array]) -> list[Array]:
+    """Return the cotangent of each drive, or of each block of the old state."""
+    result = []
+    for column in range(len(diagonals[0])):
+        shares = [row[column] * w for row, w in zip(diagonals, heard, strict=True) if row[column] is not None]
+        result.append(sum(shares[1:], shares[0]) if shares else np.zeros_like(heard[0]))
+    return result
+
+
+def resolve(partials: Partials, name: str) -> list[list[Array | None]]:
+    """Return the partials of each block with the chain followed to its end.
+
+    ``resolve(partials, "drive_h")[i][k]`` is d new[i] / d drive_h[k] by every path, with the old
+    state held fixed: what stands in the rows of a Jacobian.
+    """
+    rows: list[list[Array | None]] = [list(row) for row in getattr(partials, name)]
+    for i in reversed(partials.order):
+        for j, link in enumerate(partials.new[i]):
+            if link is None:
+                continue
+            for k, further in enumerate(rows[j]):
+                if further is not None:
+                    own = rows[i][k]
+                    rows[i][k] = link * further if own is None else own + link * further
+    return rows
+
+
+def dense(partials: Partials, W_h: Array, out: Array | None = None) -> Array:
+    """Return the Jacobians written out, (n, B, S, S), in ``out`` if it is given."""
+    size, blocks = W_h.shape[1], len(partials.value)
+    W = W_h.reshape(-1, size, size)
+    if out is None:
+        steps, _, batch = partials.value[0].shape
+        out = np.empty((steps, batch, blocks * size, blocks * size), W_h.dtype)
+    out[...] = 0.0
+    units = np.arange(size)
+    term = np.empty((out.shape[1], size, size), out.dtype)
+    for t, matrices in enumerate(out):
+        rows = split(matrices, blocks)
+        for i in reversed(partials.order):
+            for k, partial in enumerate(partials.drive_h[i]):
+                if partial is not None:
+                    rows[i][..., :size] += np.multiply(partial[t].T[..., None], W[k], out=term)
+            for j, partial in enumerate(partials.state[i]):
+                if partial is not None:
+                    rows[i][:, units, j * size + units] += partial[t].T
+            for j, partial in enumerate(partials.new[i]):
+                if partial is not None:
+                    rows[i][...] += partial[t].T[..., None] * rows[j]
+    return out

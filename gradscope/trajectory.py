@@ -1,0 +1,237 @@
+"""Trajectory: what happened when a cell read its inputs.
+
+Time comes first everywhere outside. Inside, arrays are kept as (time, units, batch): each gate of a
+step is then one contiguous block, a step's product is one plain matrix product with the
+sequences as columns, and the arrays that users see are transposed views of these.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from gradscope.cells import Cell, Gate, as_floats, split
+from gradscope.errors import ArgumentError, ShapeError
+
+__all__ = ["Trajectory", "unroll"]
+
+CHUNK = 2**17
+"""Elements of one array of gates that are worked on at a time: 1 MB of float64 stays in the cache."""
+
+KEPT = 2**24
+"""Elements of an array of gates up to which drives and partials are kept; beyond, they are made again."""
+
+
+class _GateValues(Mapping):
+    """Gate values by name, (T, B, H)."""
+
+    def __init__(self, trajectory: Trajectory) -> None:
+        self._trajectory = trajectory
+
+    def __getitem__(self, name: str) -> np.ndarray:
+        if name not in self._trajectory.cell.gate_names:
+            raise KeyError(name)
+        return batch_last(self._trajectory.gate_arrays[name])
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._trajectory.cell.gate_names)
+
+    def __len__(self) -> int:
+        return len(self._trajectory.cell.gate_names)
+
+
+def batch_last(array: np.ndarray) -> np.ndarray:
+    """Return a (time, units, batch) array as (time, batch, units) or the other way, without a copy."""
+    return np.swapaxes(array, -1, -2)
+
+
+@dataclass(frozen=True)
+class Trajectory:
+    """The states that a cell went through; made by :func:`unroll`.
+
+    Attributes
+    ----------
+    cell : Cell
+    params : dict
+        As checked: contiguous arrays of one dtype.
+    inputs : ndarray, (T, B, I)
+    rows : ndarray, (T+1, S, B)
+        The states, units before sequences; ``states`` is the same as (T+1, B, S).
+    drives : ndarray (T, K*H, B) or None
+        Recurrent drives, kept when they are small enough.
+    """
+
+    cell: Cell
+    params: Mapping[str, np.ndarray]
+    inputs: np.ndarray
+    rows: np.ndarray
+    drives: np.ndarray | None = None
+
+    @property
+    def length(self) -> int:
+        """T, the number of steps."""
+        return self.inputs.shape[0]
+
+    @property
+    def batch(self) -> int:
+        """B, the number of sequences."""
+        return self.inputs.shape[1]
+
+    @property
+    def states(self) -> np.ndarray:
+        """All that is carried, (T+1, B, S): ``states[0]`` is the initial state."""
+        return batch_last(self.rows)
+
+    @property
+    def hidden(self) -> np.ndarray:
+        """h after each step, (T, B, H)."""
+        return self.states[1:, :, : self.cell.hidden_size]
+
+    @property
+    def cell_state(self) -> np.ndarray:
+        """c after each step, (T, B, H).
+
+        Raises
+        ------
+        ArgumentError
+            For a cell without a cell state.
+        """
+        if "c" not in self.cell.blocks:
+            raise ArgumentError(
+                f"`cell_state` needs a cell with a cell state, got {type(self.cell).__name__}. Use `hidden`."
+            )
+        at = self.cell.blocks.index("c") * self.cell.hidden_size
+        return self.states[1:, :, at : at + self.cell.hidden_size]
+
+    @property
+    def gates(self) -> Mapping[str, np.ndarray]:
+        """Value of each gate at each step, (T, B, H), by name: ``gates["forget"]``."""
+        return _GateValues(self)
+
+    @cached_property
+    def gate_arrays(self) -> dict[str, np.ndarray]:
+        """Value of each gate, (T, H, B), by name."""
+        parts = [self.gates_at(steps) for steps in self.chunks()]
+        return {name: np.concatenate([part[name].value for part in parts]) for name in self.cell.gate_names}
+
+    def chunks(self) -> list[slice]:
+        """Return the steps in runs short enough for the cache."""
+        width = len(self.cell.gate_names) * self.cell.hidden_size * self.batch
+        size = max(1, CHUNK // width)
+        return [slice(start, min(start + size, self.length)) for start in range(0, self.length, size)]
+
+    def drives_at(self, steps: slice) -> tuple[tuple[np.ndarray, ...], tuple[np.ndarray, ...]]:
+        """Return input drives and recurrent drives of some steps, one (n, H, B) array for each gate."""
+        count = len(self.cell.gate_names)
+        if self.drives is not None:
+            drive_h = self.drives[steps]
+        else:
+            drive_h = recurrent_drive(self.params, self.rows[steps, : self.cell.hidden_size])
+        return split(input_drive(self.params, self.inputs[steps]), count), split(drive_h, count)
+
+    def blocks_at(self, times: slice) -> tuple[np.ndarray, ...]:
+        """Return the blocks of the state at some times, one (n, H, B) array for each."""
+        return split(self.rows[times], len(self.cell.blocks))
+
+    def gates_at(self, steps: slice) -> dict[str, Gate]:
+        """Return drive and value of each gate at some steps, (n, H, B)."""
+        with np.errstate(all="ignore"):
+            return self.cell.gates(self.params, *self.drives_at(steps), self.blocks_at(steps))
+
+
+def input_drive(params: Mapping[str, np.ndarray], inputs: np.ndarray) -> np.ndarray:
+    """Return W_x x + b for all steps, (n, K*H, B)."""
+    drive = np.matmul(params["W_x"], batch_last(inputs))
+    drive += params["b"][:, None]
+    return drive
+
+
+def recurrent_drive(params: Mapping[str, np.ndarray], hidden: np.ndarray) -> np.ndarray:
+    """Return W_h h (+ b_h) for all steps, (n, K*H, B)."""
+    drive = np.matmul(params["W_h"], hidden)
+    if "b_h" in params:
+        drive += params["b_h"][:, None]
+    return drive
+
+
+def unroll(cell: Cell, params: Mapping[str, Any], inputs: Any, state: Any = None) -> Trajectory:
+    """Run ``cell`` over ``inputs`` and return its trajectory.
+
+    Parameters
+    ----------
+    cell : Cell
+    params : dict
+        W_x (K*H, I), W_h (K*H, H), b (K*H,) and, optionally, b_h (K*H,).
+    inputs : array, (T, B, I)
+        Time comes first.
+    state : array (B, S), optional
+        Initial state, h then c for an LSTM; zeros when left out.
+
+    Returns
+    -------
+    Trajectory
+        ``.states`` (T+1, B, S), ``.hidden`` (T, B, H), ``.gates["forget"]`` (T, B, H). A state
+        that overflows becomes inf or NaN and stays in the arrays: divergence is a result.
+
+    Raises
+    ------
+    ArgumentError
+        When a parameter is missing.
+    ShapeError
+        When an array has the wrong shape or is not made of numbers.
+    """
+    arrays = cell.check(params)
+    dtype = arrays["W_h"].dtype
+    inputs = _check_inputs(cell, inputs, dtype)
+    length, batch, _ = inputs.shape
+    size, blocks = cell.hidden_size, len(cell.blocks)
+    rows = np.empty((length + 1, cell.state_size, batch), dtype)
+    rows[0] = _check_state(cell, state, batch).T
+    count = len(cell.gate_names)
+    keep = length * count * size * batch <= KEPT
+    drives = np.empty((length if keep else 1, count * size, batch), dtype)
+    trajectory = Trajectory(cell, arrays, inputs, rows, drives if keep else None)
+    with np.errstate(all="ignore"):
+        for steps in trajectory.chunks():
+            drive_x = input_drive(arrays, inputs[steps])
+            for t in range(steps.start, steps.stop):
+                drive_h = drives[t if keep else 0]
+                np.dot(arrays["W_h"], rows[t, :size], out=drive_h)
+                if "b_h" in arrays:
+                    drive_h += arrays["b_h"][:, None]
+                drive = split(drive_x[t - steps.start], count), split(drive_h, count)
+                for block, new in zip(
+                    split(rows[t + 1], blocks), cell.update(arrays, *drive, split(rows[t], blocks)), strict=True
+                ):
+                    block[...] = new
+    return trajectory
+
+
+def _check_inputs(cell: Cell, inputs: Any, dtype: np.dtype) -> np.ndarray:
+    """Return inputs as (T, B, I) of ``dtype``, or say what is wrong."""
+    array = as_floats("inputs", inputs)
+    wanted = f"`inputs` must have shape (T, B, I={cell.input_size}), got {array.shape}. Time comes first"
+    if array.ndim != 3:
+        raise ShapeError(f"{wanted}; for one sequence use `inputs[:, None, :]`.")
+    if array.shape[2] != cell.input_size:
+        raise ShapeError(f"{wanted}, the I features last.")
+    if 0 in array.shape:
+        raise ShapeError(f"{wanted}; give at least one step and one sequence.")
+    return array.astype(dtype, copy=False)
+
+
+def _check_state(cell: Cell, state: Any, batch: int) -> np.ndarray:
+    """Return the initial state as (B, S), or say what is wrong."""
+    if state is None:
+        return np.zeros((batch, cell.state_size))
+    array = as_floats("state", state)
+    if array.shape != (batch, cell.state_size):
+        raise ShapeError(
+            f"`state` must have shape (B={batch}, S={cell.state_size}), got {array.shape}. "
+            f"Put {', '.join(cell.blocks)} side by side."
+        )
+    return array
