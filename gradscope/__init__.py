@@ -9,6 +9,9 @@ from __future__ import annotations
 from gradscope.adjoint import backpropagate, scan
 from gradscope.cells import GRU, LSTM, RNN, Cell, Gate, cell_class
 from gradscope.errors import ArgumentError, ExtraError, GradscopeError, ShapeError, StoreError
-from gradscope.linearization import Linearization, linearize
+from gradscope.linearization import Jacobians, Linearization, linearize
+from gradscope.probes import CATALOGUE, PRESETS, probe
 from gradscope.record import Field, Record, Status
+from gradscope.spectra import lyapunov_spectrum
 from gradscope.trajectory import Trajectory, unroll
+from gradscope.transport import transport

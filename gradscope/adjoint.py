@@ -25,7 +25,7 @@ from gradscope.linearization import Linearization, linearize
 from gradscope.logscale import Scaled, log10_norm
 from gradscope.partials import Partials
 from gradscope.products import pull_chain, pull_row
-from gradscope.trajectory import Trajectory, batch_last, unroll
+from gradscope.trajectory import batch_last, unroll
 
 __all__ = ["Adjoint", "GradientNorms", "backpropagate", "gradient_norms", "scan", "unroll_on_tape"]
 

@@ -20,7 +20,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from gradscope.activations import ACTIVATIONS, activation, log_sigmoid
+from gradscope.activations import ACTIVATIONS, Activation, activation, log_sigmoid
 from gradscope.errors import ArgumentError, ShapeError, unknown
 from gradscope.initializers import initializer
 
@@ -88,9 +88,9 @@ class Cell:
         """Whether a gate decides what share of the old state is kept."""
         return self.keep_gate is not None
 
-    def gate_activation(self, gate: str) -> str:
-        """Return the name of the activation of ``gate``."""
-        return self.activation if gate in ("candidate", "hidden") else "sigmoid"
+    def gate_kind(self, gate: str) -> Activation:
+        """Return the activation of ``gate``."""
+        return activation(self.activation if gate in ("candidate", "hidden") else "sigmoid")
 
     def gates(
         self, params: Params, drive_x: Sequence[Array], drive_h: Sequence[Array], state: Sequence[Array]
@@ -243,7 +243,7 @@ def as_floats(name: str, value: Any) -> np.ndarray:
 
 def _squash(cell: Cell, gate: str, drive: Array) -> Gate:
     """Return the gate whose activation takes in ``drive``."""
-    return Gate(drive, activation(cell.gate_activation(gate)).function(drive))
+    return Gate(drive, cell.gate_kind(gate).function(drive))
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 
@@ -17,10 +18,10 @@ from gradscope.cells import as_floats, split
 from gradscope.errors import ShapeError, unknown
 from gradscope.norms import frobenius, spectral
 from gradscope.partials import Partials, differentiate
-from gradscope.products import dense, pull, push, resolve
+from gradscope.products import dense, pull, pull_chain, pull_row, push, push_blocks, resolve
 from gradscope.trajectory import KEPT, Trajectory, batch_last
 
-__all__ = ["Linearization", "linearize"]
+__all__ = ["Jacobians", "Linearization", "linearize"]
 
 Array = np.ndarray
 NORMS = {"spectral": spectral, "frobenius": frobenius}
@@ -40,12 +41,63 @@ class Linearization:
 
     def partials(self, steps: slice) -> Partials:
         """Return the partials of one of the trajectory's ``chunks()``, arrays (n, H, B)."""
-        if steps.start in self._made:
-            return self._made[steps.start]
-        made = partials_at(self.trajectory, steps)
-        if self.trajectory.rows.size <= KEPT:
-            self._made[steps.start] = made
-        return made
+        if steps.start not in self._made:
+            if self.trajectory.rows.size > KEPT:
+                self._made.clear()  # keep the last one alone
+            self._made[steps.start] = partials_at(self.trajectory, steps)
+        return self._made[steps.start]
+
+    @property
+    def length(self) -> int:
+        """T, the number of Jacobians."""
+        return self.trajectory.length
+
+    @property
+    def batch(self) -> int:
+        """B, the number of sequences."""
+        return self.trajectory.batch
+
+    @property
+    def state_size(self) -> int:
+        """S, the size of a Jacobian."""
+        return self.trajectory.cell.state_size
+
+    @property
+    def block_size(self) -> int:
+        """H, the size of one block of the state."""
+        return self.trajectory.cell.hidden_size
+
+    @property
+    def dtype(self) -> np.dtype:
+        """float64 or float32, that of the parameters."""
+        return self.trajectory.rows.dtype
+
+    def push_at(self, t: int, bundle: Array) -> Array:
+        """Return J_t V for a bundle of columns V (S, B, M)."""
+        partials, W_h = self._at(t), self.trajectory.params["W_h"]
+        old = _pieces(bundle, len(partials.value))
+        drives = np.dot(W_h, old[0].reshape(len(old[0]), -1)).reshape(-1, *bundle.shape[1:])
+        return np.concatenate(push_blocks(partials, _pieces(drives, len(partials.drive_h[0])), old))
+
+    def pull_at(self, t: int, bundle: Array) -> Array:
+        """Return J_t' W for a bundle of columns W (S, B, M)."""
+        partials, W_h = self._at(t), self.trajectory.params["W_h"]
+        heard = [piece.copy() for piece in _pieces(bundle, len(partials.value))]
+        pull_chain(partials, heard)
+        delta = np.concatenate(pull_row(partials.drive_h, heard))
+        old = pull_row(partials.state, heard)
+        old[0] = old[0] + np.dot(W_h.T, delta.reshape(len(delta), -1)).reshape(old[0].shape)
+        return np.concatenate(old)
+
+    def _at(self, t: int) -> Partials:
+        """Return the partials of one step, (H, B, 1)."""
+        first = self._chunks[0]
+        chunk = self._chunks[t // (first.stop - first.start)]
+        return self.partials(chunk).pick((t - chunk.start, ..., None))
+
+    @cached_property
+    def _chunks(self) -> list[slice]:
+        return self.trajectory.chunks()
 
     def jvp(self, tangents: Array) -> Array:
         """Return J_t v_t for every step.
@@ -175,3 +227,65 @@ def partials_at(trajectory: Trajectory, steps: slice) -> Partials:
             *trajectory.drives_at(steps),
             trajectory.blocks_at(steps),
         )
+
+
+def _pieces(bundle: Array, count: int) -> list[Array]:
+    """Return ``count`` equal pieces of a bundle's first axis."""
+    return np.split(bundle, count)
+
+
+@dataclass(frozen=True)
+class Jacobians:
+    """Plain matrices with the interface of a linearization, so that any map can be measured.
+
+    Attributes
+    ----------
+    matrices : ndarray, (T, B, S, S)
+        ``matrices[t]`` is d states[t+1] / d states[t].
+    blocks : int
+        The number of equal blocks that the state is made of.
+    """
+
+    matrices: Array
+    blocks: int = 1
+
+    def __post_init__(self) -> None:
+        shape = np.shape(self.matrices)
+        if len(shape) != 4 or shape[2] != shape[3] or 0 in shape or shape[3] % self.blocks:
+            raise ShapeError(
+                f"`matrices` must have shape (T, B, S, S) with S divisible by {self.blocks}, got {shape}. "
+                "For one sequence use `matrices[:, None]`."
+            )
+
+    @property
+    def length(self) -> int:
+        """T, the number of Jacobians."""
+        return self.matrices.shape[0]
+
+    @property
+    def batch(self) -> int:
+        """B, the number of sequences."""
+        return self.matrices.shape[1]
+
+    @property
+    def state_size(self) -> int:
+        """S, the size of a Jacobian."""
+        return self.matrices.shape[3]
+
+    @property
+    def block_size(self) -> int:
+        """The size of one block of the state."""
+        return self.state_size // self.blocks
+
+    @property
+    def dtype(self) -> np.dtype:
+        """That of the matrices."""
+        return self.matrices.dtype
+
+    def push_at(self, t: int, bundle: Array) -> Array:
+        """Return J_t V for a bundle of columns V (S, B, M)."""
+        return np.einsum("bij,jbm->ibm", self.matrices[t], bundle, optimize=True)
+
+    def pull_at(self, t: int, bundle: Array) -> Array:
+        """Return J_t' W for a bundle of columns W (S, B, M)."""
+        return np.einsum("bij,ibm->jbm", self.matrices[t], bundle, optimize=True)

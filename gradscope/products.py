@@ -13,7 +13,7 @@ import numpy as np
 from gradscope.cells import split
 from gradscope.partials import Partials
 
-__all__ = ["dense", "pull", "pull_chain", "pull_row", "push", "resolve"]
+__all__ = ["dense", "pull", "pull_chain", "pull_row", "push", "push_blocks", "resolve"]
 
 Array = np.ndarray
 
@@ -22,13 +22,18 @@ def push(partials: Partials, W_h: Array, tangents: Array) -> Array:
     """Return J v for columns of tangents (n, S, B)."""
     old = split(tangents, len(partials.value))
     drives = split(np.matmul(W_h, old[0]), len(partials.drive_h[0]))
-    new: list[Array] = [np.zeros_like(drives[0]) for _ in partials.value]
+    return np.concatenate(push_blocks(partials, drives, old), axis=-2)
+
+
+def push_blocks(partials: Partials, drives: Sequence[Array], old: Sequence[Array]) -> list[Array]:
+    """Return the change of each block of the new state, from those of the drives and the old state."""
+    new = [np.zeros(old[0].shape, drives[0].dtype) for _ in partials.value]
     for i in reversed(partials.order):
         for diagonals, vectors in ((partials.drive_h[i], drives), (partials.state[i], old), (partials.new[i], new)):
             for diagonal, vector in zip(diagonals, vectors, strict=True):
                 if diagonal is not None:
                     new[i] += diagonal * vector
-    return np.concatenate(new, axis=-2)
+    return new
 
 
 def pull(partials: Partials, W_h: Array, cotangents: Array) -> Array:

@@ -1,0 +1,124 @@
+"""Probes: the catalogue, its presets, and :func:`probe`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import autograd.numpy as anp
+import numpy as np
+from autograd import make_vjp
+
+from gradscope.cells import Cell
+from gradscope.errors import ShapeError
+from gradscope.probes.catalogue import CATALOGUE, PRESETS, Probe, choose
+from gradscope.probes.measures import MEASURES, Measurement, applies, require, summarize
+from gradscope.record import Field, Record
+from gradscope.trajectory import Trajectory, unroll
+
+__all__ = ["CATALOGUE", "PRESETS", "REVISION", "Probe", "choose", "probe"]
+
+REVISION = 1
+"""Goes up when a probe's numbers change, so that stored runs are measured again."""
+
+Loss = Callable[[Any], Any]
+
+
+def last_hidden(hidden: Any) -> Any:
+    """Return the sum of the last hidden state over sqrt(H), (B,): a loss whose direct gradient has norm 1."""
+    return anp.sum(hidden[-1], axis=-1) / np.sqrt(hidden.shape[-1])
+
+
+def probe(
+    cell: Cell,
+    params: Mapping[str, Any],
+    inputs: Any,
+    probes: str | Sequence[str] = "standard",
+    loss: Loss | None = None,
+    state: Any = None,
+) -> Record:
+    """Run a cell over inputs and measure where gradients go.
+
+    Parameters
+    ----------
+    cell : Cell
+    params : dict
+        As from ``cell.init``.
+    inputs : array, (T, B, I)
+    probes : str or list of str
+        A preset ("cheap", "standard", "full") or names from the catalogue.
+    loss : callable, optional
+        ``loss(hidden) -> (B,)`` from the hidden states (T, B, H), one number for each sequence, in
+        ``autograd.numpy``. Left out: the sum of the last hidden state over sqrt(H).
+    state : array (B, S), optional
+        Initial state; zeros when left out.
+
+    Returns
+    -------
+    Record
+        ``record["jacobian_norm"]`` and so on; ``record.summary["verdict_text"]`` says it in words. A
+        diverging run is a result: NaN and inf stay in the arrays, marked in ``record.status``.
+
+    Raises
+    ------
+    ArgumentError
+        For an unknown probe, one that the cell cannot have, or a missing parameter.
+    ShapeError
+        For arrays of the wrong shape, also that of the loss.
+
+    Examples
+    --------
+    >>> from gradscope.cells import LSTM
+    >>> cell = LSTM(input_size=1, hidden_size=8, forget_bias=-2.0)
+    >>> rng = np.random.default_rng(0)
+    >>> record = probe(cell, cell.init(rng), rng.standard_normal((100, 4, 1)))
+    >>> record.summary["verdict"]
+    'vanishing'
+    """
+    names = choose(probes)  # type: ignore[arg-type]
+    trajectory = unroll(cell, params, inputs, state)
+    if isinstance(probes, str):
+        names = tuple(name for name in names if applies(name, trajectory))
+    for name in names:
+        require(name, trajectory)
+    measurement = Measurement(trajectory, direct_gradient(trajectory, loss or last_hidden))
+    fields: dict[str, Field] = {}
+    for name in names:
+        fields.update({field.name: field for field in MEASURES[name](measurement)})
+    config = {
+        "cell": cell.describe(),
+        "length": trajectory.length,
+        "batch": trajectory.batch,
+        "dtype": str(trajectory.rows.dtype),
+        "loss": _describe(loss or last_hidden),
+        "probes": list(names),
+    }
+    return Record(fields, summarize(measurement, fields), config)
+
+
+def direct_gradient(trajectory: Trajectory, loss: Loss) -> np.ndarray:
+    """Return the loss's immediate part dL/ds_t, all other states held fixed, (T+1, B, S).
+
+    Raises
+    ------
+    ShapeError
+        When the loss does not return one number for each sequence.
+    """
+    hidden = np.ascontiguousarray(trajectory.hidden)
+    with np.errstate(all="ignore"):
+        pull, value = make_vjp(loss)(hidden)
+        if np.shape(value) != (trajectory.batch,):
+            raise ShapeError(
+                f"`loss` must return one number for each sequence, shape (B={trajectory.batch},), got "
+                f"{np.shape(value)}. Sum over everything but the sequences."
+            )
+        gradient = pull(np.ones(np.shape(value), hidden.dtype))
+    direct = np.zeros(trajectory.states.shape, hidden.dtype)
+    direct[1:, :, : trajectory.cell.hidden_size] = gradient
+    return direct
+
+
+def _describe(loss: Loss) -> str:
+    """Return the first line of the loss's docstring, or its name."""
+    lines = (loss.__doc__ or "").strip().splitlines()
+    return lines[0] if lines else getattr(loss, "__name__", type(loss).__name__)
