@@ -118,9 +118,15 @@ class Store:
         self.path, self.mode, self._timeout = Path(path), mode, timeout
         self._lock = threading.RLock()
         self._connection: sqlite3.Connection | None = None
+        self._frozen, self._openings = False, 0
+        self._stamp: tuple[int, ...] = ()
         _check_place(self.path, mode)
         with self._explained():
-            self._connection = self._open_for_reading() if mode == "r" else self._open_for_writing()
+            if mode == "w":
+                self._connection = self._open_for_writing()
+                self._stamp = self._seen()
+            else:
+                self._open_for_reading()
 
     def __enter__(self) -> Store:
         return self
@@ -262,7 +268,7 @@ class Store:
             _known_run(connection, run_id)
             connection.execute(
                 "UPDATE run SET status = 'failed', heartbeat = ?, error = ?, seconds = ? WHERE id = ?",
-                (time.time(), error, seconds, run_id),
+                (time.time(), error.encode(errors="replace").decode(), seconds, run_id),
             )
 
     def beat(self, run_ids: Iterable[str]) -> None:
@@ -436,19 +442,30 @@ class Store:
             return {row[0] for row in connection.execute(query, (json.dumps(list(run_ids)),)).fetchall()}
 
     def version(self) -> int:
-        """Return a number that changes whenever another program has written, in about a microsecond.
+        """Return a number that changes whenever another program has written, in a few microseconds.
 
         Compare only numbers of one and the same open store.
+
+        Raises
+        ------
+        StoreError
+            When the file has been deleted.
         """
         with self._lock, self._explained():
-            return self._open().execute("PRAGMA data_version").fetchone()[0]
+            count = self._open().execute("PRAGMA data_version").fetchone()[0]
+            return (self._openings << 32) | count
 
     # Inside ------------------------------------------------------------------------------------------------------
 
     def _open(self) -> sqlite3.Connection:
-        """Return the connection, if it still is open."""
+        """Return the connection, to the file that bears the name now."""
         if self._connection is None:
             raise StoreError(f"{self.path} must be open, and has been closed. Open it again with `Store(path)`.")
+        if self._seen() != self._stamp:
+            if self.mode == "w":
+                raise StoreError(f"{self.path} must stay, and was replaced while it was written. {_AGAIN}")
+            self._connection.close()
+            self._open_for_reading()
         return self._connection
 
     def _connect(self, options: str) -> sqlite3.Connection:
@@ -456,15 +473,41 @@ class Store:
         address = f"{self.path.absolute().as_uri()}?{options}"
         return sqlite3.connect(address, uri=True, timeout=self._timeout, isolation_level=None, check_same_thread=False)
 
-    def _open_for_reading(self) -> sqlite3.Connection:
+    def _open_for_reading(self) -> None:
         """Open an existing file so that it cannot be changed through this connection."""
-        connection = self._connect("mode=ro")
+        _check_place(self.path, "r")
+        self._openings += 1
+        self._frozen = False
+        self._connection = self._connect("mode=ro")
         try:
-            _check_ours(self.path, connection, empty=False)
+            try:
+                _check_ours(self.path, self._connection, empty=False)
+            except sqlite3.OperationalError as error:
+                # WAL needs a file beside this one; in a read-only folder without it nobody is writing.
+                if _code(error) not in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN) or self._pending():
+                    raise
+                self._connection.close()
+                self._frozen = True
+                self._connection = self._connect("mode=ro&immutable=1")
+                _check_ours(self.path, self._connection, empty=False)
+            self._stamp = self._seen()
         except BaseException:
-            connection.close()
+            self._connection.close()
+            self._connection = None
             raise
-        return connection
+
+    def _pending(self) -> int:
+        """Return the size of what SQLite has noted beside the file and not yet in it."""
+        return sum(_size(self.path.with_name(self.path.name + end)) for end in ("-wal", "-journal"))
+
+    def _seen(self) -> tuple[int, ...]:
+        """Return what tells that a file was replaced, or changed although it was taken to be frozen."""
+        try:
+            stat = self.path.stat()
+        except FileNotFoundError:
+            raise StoreError(f"{self.path} must exist, and has been deleted. {_AGAIN}") from None
+        frozen = (stat.st_size, stat.st_mtime_ns, self._pending()) if self._frozen else ()
+        return (stat.st_dev, stat.st_ino, *frozen)
 
     def _open_for_writing(self) -> sqlite3.Connection:
         """Open or create a file, choose its journal and make its tables."""
@@ -479,6 +522,7 @@ class Store:
                 connection.execute(f"PRAGMA application_id = {APPLICATION}")
                 connection.execute(f"PRAGMA user_version = {SCHEMA}")
             connection.execute("COMMIT")
+            connection.execute("PRAGMA wal_checkpoint").fetchall()  # a copy without its WAL still has the tables
         except BaseException:
             connection.close()
             raise
@@ -656,18 +700,21 @@ def _select(rows: list[dict], conditions: list[Condition], known: bool) -> list[
 # Rows of the table -------------------------------------------------------------------------------------------------
 
 
-def _flat(summary: Mapping[str, Any]) -> dict[str, Any]:
+def _flat(summary: dict[str, Any]) -> dict[str, Any]:
     """Return a summary as scalars and text."""
-    flat: dict[str, Any] = {}
-    for name, value in summary.items():
-        base = name.removesuffix("_interval")
-        if base != name and _is_interval(value):
-            flat[f"{base}_low"], flat[f"{base}_high"] = value
-        elif base != name and base in summary and value is None:
-            flat[f"{base}_low"] = flat[f"{base}_high"] = None
-        else:
-            flat[name] = to_json(value) if isinstance(value, (dict, list)) else value
+    flat = {name: to_json(value) if type(value) in (dict, list) else value for name, value in summary.items()}
+    for name in [name for name in flat if name.endswith("_interval")]:
+        if _is_of_another(summary, name):
+            base = name.removesuffix("_interval")
+            del flat[name]
+            flat[f"{base}_low"], flat[f"{base}_high"] = summary[name] or (None, None)
     return flat
+
+
+def _is_of_another(summary: Mapping[str, Any], name: str) -> bool:
+    """Return whether an entry is the interval of another one, which it joins."""
+    base = name.removesuffix("_interval")
+    return base != name and base in summary and (summary[name] is None or _is_interval(summary[name]))
 
 
 def _is_interval(value: Any) -> bool:
@@ -720,6 +767,8 @@ def _metric(value: Any) -> tuple[float | int | None, str | None, int]:
     if isinstance(value, (bool, int, float)):
         if math.isnan(value):
             return None, None, Status.NAN
+        if isinstance(value, int) and abs(value) >= 2**63:  # past SQLite's integers
+            value = float(value)
         return value, None, Status.INF if math.isinf(value) else Status.OK
     return None, value if isinstance(value, str) else to_json(value), Status.OK
 
@@ -740,17 +789,10 @@ class _Contents:
         self.metrics = [
             (iteration, 0, name, value, *self._interval(name), text, status)
             for name, entry in self.summary.items()
-            if not self._is_of_another(name)
+            if not _is_of_another(self.summary, name)
             for value, text, status in [_metric(entry)]
         ]
         self.fields = [(iteration, 0, *_array(entry)) for entry in record.fields.values()]
-
-    def _is_of_another(self, name: str) -> bool:
-        """Return whether an entry is the interval of another one, whose row holds it."""
-        base = name.removesuffix("_interval")
-        return (
-            base != name and base in self.summary and (self.summary[name] is None or _is_interval(self.summary[name]))
-        )
 
     def _interval(self, name: str) -> tuple[float | None, float | None]:
         """Return the ends of an entry's interval."""
@@ -825,6 +867,14 @@ def _check_place(path: Path, mode: str) -> None:
         raise StoreError(f"{path} must lie in a folder that exists. Make it with `mkdir -p {path.parent}`.")
 
 
+def _size(path: Path) -> int:
+    """Return the size of a file in bytes, 0 when there is none."""
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0
+
+
 def _tables(connection: sqlite3.Connection) -> list[str]:
     """Return the names of the tables of a file."""
     return [row[0] for row in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()]
@@ -885,6 +935,7 @@ def _network(path: Path) -> str | None:
     return kind if kind.startswith(NETWORK) else None
 
 
+_AGAIN = "Give the command of its sweep again."
 _REMEDIES = {
     sqlite3.SQLITE_BUSY: "is locked by another program for over {timeout:g} s. Close it or wait, then try again.",
     sqlite3.SQLITE_LOCKED: "is locked by another program for over {timeout:g} s. Close it or wait, then try again.",
@@ -901,10 +952,15 @@ _REMEDIES = {
 
 def _explain(path: Path, error: sqlite3.DatabaseError, timeout: float) -> StoreError:
     """Return our error for one of SQLite's."""
-    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    code = _code(error)
     if code in _REMEDIES:
-        return StoreError(f"{path} {_REMEDIES[code].format(timeout=timeout)} ({error})")
+        return StoreError(f"{path} {_REMEDIES[code].format(timeout=timeout)} (SQLite: {error})")
     return _damaged(path, str(error))
+
+
+def _code(error: sqlite3.DatabaseError) -> int:
+    """Return SQLite's primary code of an error."""
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF
 
 
 def _damaged(path: Path, what: str) -> StoreError:
