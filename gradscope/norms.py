@@ -19,10 +19,10 @@ __all__ = ["frobenius", "spectral"]
 Array = np.ndarray
 
 STAGNATION = {np.dtype(np.float64): 3e-12, np.dtype(np.float32): 1e-6}
-"""Relative growth of the squared norm over ``CHECK_EVERY`` products that counts as none."""
-CHECK_EVERY = 4
-MOST_PRODUCTS = 120
-MOST_NEWTON = 60
+"""Relative growth of the squared norm from one check to the next that counts as none."""
+CHECKS = (6, 9, 13, 19, 28, 42, 63, 94)
+"""After how many products the largest Ritz value is looked at; then the matrix itself is taken."""
+HALVINGS = 46
 
 
 def frobenius(partials: Partials, W_h: Array) -> Array:
@@ -77,7 +77,7 @@ def _sum_of_squares(rows: Sequence[tuple[Sequence[Array | None], Sequence[Array 
 def spectral(partials: Partials, W_h: Array) -> Array:
     """Return the largest singular value of each Jacobian, (n, B); NaN where one holds NaN or inf.
 
-    Golub & Kahan 1965. What still moves after ``MOST_PRODUCTS`` products is taken from the matrix itself.
+    Golub & Kahan 1965. What still moves after the last of ``CHECKS`` is taken from the matrix itself.
     """
     size = frobenius(partials, W_h)
     known = ~np.isfinite(size) | (size == 0)
@@ -96,12 +96,14 @@ def spectral(partials: Partials, W_h: Array) -> Array:
     v, _ = _normalize(np.broadcast_to(start, (steps, len(start), batch)).astype(W_h.dtype))
     u, alpha = _normalize(forward(v))
     diagonal, off = [alpha**2], []
-    largest, settled = np.zeros_like(alpha), known
-    for count in range(1, MOST_PRODUCTS):
+    largest, settled = np.zeros_like(alpha), known.copy()
+    for count in range(1, CHECKS[-1] + 1):
         v, beta = _normalize(backward(u) - alpha[:, None].astype(v.dtype) * v)
-        if count % CHECK_EVERY == 0:
-            before, largest = largest, np.where(settled, largest, _largest_root(diagonal, off, ~settled))
-            settled = settled | (largest - before <= STAGNATION[W_h.dtype] * largest)
+        if count in CHECKS:
+            open_ = ~settled
+            root = _largest_root(np.stack(diagonal)[:, open_], np.stack(off)[:, open_])
+            settled[open_] = root - largest[open_] <= STAGNATION[W_h.dtype] * root
+            largest[open_] = root
             if settled.all():
                 break
         u, alpha_next = _normalize(forward(v) - beta[:, None].astype(v.dtype) * u)
@@ -123,25 +125,24 @@ def _normalize(columns: Array) -> tuple[Array, Array]:
     return columns * inverse[:, None].astype(columns.dtype), length
 
 
-def _largest_root(diagonal: Sequence[Array], off: Sequence[Array], wanted: Array) -> Array:
+def _largest_root(diagonal: Array, off: Array) -> Array:
     """Return the largest eigenvalue of tridiagonal matrices, the squares of whose off-diagonals are ``off``.
 
-    Newton's method from above on the characteristic polynomial, through the pivots of T - x, which are
-    all negative there: it falls monotonically to the largest root. Stops when the ``wanted`` ones stand.
+    Bisection: x lies above it where every pivot of T - x is negative. Lanczos finds an eigenvalue again
+    once it has converged, and Newton's method loses half the digits at such a double root; bisection
+    loses none. Diagonals (k, m), off (k - 1, m).
     """
-    edges = [np.zeros_like(diagonal[0]), *(np.sqrt(square) for square in off), np.zeros_like(diagonal[0])]
-    x = np.max([d + left + right for d, left, right in zip(diagonal, edges, edges[1:], strict=False)], axis=0)
-    for _ in range(MOST_NEWTON):
-        pivot = diagonal[0] - x
-        slope = np.full_like(x, -1.0)
-        newton = slope / pivot
-        for d, square in zip(diagonal[1:], off, strict=True):
-            ratio = square / pivot
-            slope = -1.0 + ratio / pivot * slope
-            pivot = d - x - ratio
-            newton = newton + slope / pivot
-        step = 1.0 / newton
-        x = np.where(step > 0, x - step, x)
-        if not np.any(wanted & (step > 1e-14 * x)):
-            break
-    return x
+    roots = np.sqrt(off)
+    bound = diagonal.copy()
+    bound[1:] += roots
+    bound[:-1] += roots
+    low, high = diagonal.max(axis=0), bound.max(axis=0)
+    for _ in range(HALVINGS):
+        middle = 0.5 * (low + high)
+        pivot = diagonal[0] - middle
+        above = pivot < 0
+        for d, link in zip(diagonal[1:], off, strict=True):
+            pivot = d - middle - link / pivot
+            above &= pivot < 0
+        low, high = np.where(above, low, middle), np.where(above, middle, high)
+    return high
