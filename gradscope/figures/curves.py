@@ -1,0 +1,395 @@
+"""Figures along the sequence: gradients, transport, norms, slopes, retention and flow.
+
+Each is a function from the record to plain data, :class:`Curves`, and one from the data to the figure, :func:`draw`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import plotly.graph_objects as go
+
+from gradscope.figures import palette, scales
+from gradscope.figures.frame import Canvas, axis_title, blank, place
+from gradscope.figures.series import Series, absence, along, lanes
+from gradscope.record import Record, Status
+
+__all__ = [
+    "Curves",
+    "cell_gradient",
+    "direct_gradient",
+    "draw",
+    "flow",
+    "flow_exposed",
+    "flow_retained",
+    "flow_written",
+    "gather",
+    "jacobian_norm",
+    "jacobian_rms",
+    "retention",
+    "slope_rms",
+    "slope_saturation",
+    "state_gradient",
+    "timeline",
+    "transport",
+    "transport_blocks",
+]
+
+GRADIENTS = {"state_gradient": "total", "direct_gradient": "direct", "cell_gradient": "cell state"}
+FLOWS = {"flow_retained": "retained", "flow_written": "written", "flow_exposed": "exposed"}
+
+
+@dataclass(frozen=True)
+class Curves:
+    """What a figure along the sequence shows, as plain data.
+
+    Attributes
+    ----------
+    name : str
+        The probe that it belongs to.
+    axis : str
+        ``"step"`` or ``"time"``.
+    log : bool
+        Whether the values are log10.
+    series : tuple of Series
+    focus : str or None
+        The series to stress; the others step back.
+    reference : float or None
+        A value to compare with, in the unit of the series.
+    limit : float or None
+        The largest possible value.
+    float_edge : float or None
+        log10 of the smallest normal number of the record's dtype, where a value lies below it.
+    first_bad_step : dict or None
+        As in the record's summary.
+    """
+
+    name: str
+    axis: str
+    log: bool
+    series: tuple[Series, ...]
+    focus: str | None = None
+    reference: float | None = None
+    limit: float | None = None
+    float_edge: float | None = None
+    first_bad_step: dict[str, Any] | None = None
+
+
+def gather(
+    record: Record,
+    name: str,
+    fields: dict[str, str] | None = None,
+    split: str | None = None,
+    log: bool = False,
+    **options: Any,
+) -> Curves:
+    """Return the data of a figure along the sequence.
+
+    Parameters
+    ----------
+    record : Record
+    name : str
+        The probe; it must be in the record.
+    fields : dict, optional
+        Several fields to show together: name in the record to name of the series.
+    split : str, optional
+        A leading axis, ``"gate"`` or ``"block"``: one series for each of its labels.
+    log : bool
+        Whether to show log10 of a field that is stored as it is.
+    **options
+        Passed to :class:`Curves`.
+    """
+    entry = record.field(name)
+    if split:
+        series = [along(entry, str(label), number, log) for number, label in enumerate(entry.coord(split))]
+        series = [one for one in series if not _inapplicable(one)]
+    else:
+        series = [along(record.field(key), label, log=log) for key, label in (fields or {name: "median"}).items()]
+    axis = entry.axes[1] if split else entry.axes[0]
+    logarithmic = log or entry.unit == "log10"
+    edge = _float_edge(record) if any(one.under.any() for one in series) else None
+    bad = record.summary.get("first_bad_step")
+    return Curves(name, axis, logarithmic, tuple(series), float_edge=edge, first_bad_step=bad, **options)
+
+
+def _inapplicable(series: Series) -> bool:
+    """Return whether a whole series does not apply."""
+    found = series.counts.get(Status.NOT_APPLICABLE)
+    return found is not None and bool((found == series.size).all())
+
+
+def _float_edge(record: Record) -> float:
+    """Return log10 of the smallest normal number of the record's dtype."""
+    return float(np.log10(np.finfo(record.config.get("dtype", "float64")).tiny))
+
+
+def draw(data: Curves, template: str = "light", title: bool = False) -> go.Figure:
+    """Return the figure of curves: medians, bands, and lanes for what has no place on the axis."""
+    canvas = Canvas(data.name, template, title)
+    finite = np.concatenate([one.finite() for one in data.series]) if data.series else np.zeros(0)
+    extra = [] if data.reference is None else [data.reference]
+    extra += [] if data.float_edge is None else [data.float_edge]
+    finite = np.append(finite, extra) if len(finite) else finite
+    axis = scales.log_axis(*scales.bounds(finite, 0.75)) if data.log else scales.linear_axis(finite, data.limit)
+    canvas.layout["yaxis"] = axis | {"title": {"text": axis_title(data.name)}}
+    for one in data.series:
+        away = data.focus is not None and one.name != data.focus
+        if one.size > 1 and not away:
+            canvas.band(one, axis["range"][0], 0.2 if len(data.series) < 3 else 0.13, _hue(data, one))
+    for one in data.series:
+        away = data.focus is not None and one.name != data.focus
+        canvas.line(one, one.name, _teller(data, one), palette.colour(_hue(data, one)), 0.3 if away else 1.0)
+    _explain(canvas, data)
+    canvas.lanes(lanes(data.series), "sequence" if data.series and data.series[0].size > 1 else "value")
+    canvas.mark(data.first_bad_step, on_axis=True)
+    if not len(finite) and data.series:
+        canvas.say("No finite value: the strip below says why.")
+    x = data.series[0].x if data.series else np.zeros(1)
+    return canvas.figure(xaxis=timeline(x, data.axis), hoversubplots="axis")
+
+
+def _hue(data: Curves, series: Series) -> str:
+    """Return the meaning that gives a series its colour."""
+    return "total" if len(data.series) == 1 and series.name == "median" else series.name
+
+
+def _explain(canvas: Canvas, data: Curves) -> None:
+    """Add what the legend says beside the series, and the reference lines."""
+    sizes = {one.size for one in data.series if one.size > 1}
+    for size in sizes:
+        hue = palette.colour(_hue(data, data.series[0])) if len(data.series) == 1 else palette.NEUTRAL
+        canvas.key(f"5\N{EN DASH}95 % of {scales.count(size, 'sequence')}", palette.faded(hue, 0.35))
+    if data.reference is not None:
+        canvas.rule(data.reference)
+    if data.float_edge is not None:
+        canvas.rule(data.float_edge, "dot")
+        canvas.key("below the float range, kept in log scale", palette.NEUTRAL, "line-ew", line={"width": 2})
+        text = f"10<sup>{data.float_edge:.0f}</sup>: the float range ends".replace("-", scales.MINUS)
+        edge = {"xref": "x domain", "x": 1, "xanchor": "right", "y": data.float_edge, "yanchor": "bottom"}
+        canvas.layout["annotations"].append(edge | {"text": text})
+
+
+def _teller(data: Curves, series: Series) -> Any:
+    """Return the function that writes the hover text of a place."""
+    text = scales.power if data.log else scales.value
+
+    def tell(place: int) -> str:
+        words = text(float(series.median[place]))
+        if series.size > 1:
+            low, high = text(float(series.low[place]), 4), text(float(series.high[place]), 4)
+            words += f" \N{MIDDLE DOT} 5\N{EN DASH}95 %: {low} \N{EN DASH} {high}"
+        if series.under[place]:
+            words += " \N{MIDDLE DOT} below the float range"
+        left = [
+            f"{counts[place]} of {series.size} {palette.STATUSES[status][0]}"
+            for status, counts in series.counts.items()
+            if counts[place] and series.size > 1
+        ]
+        return words + "".join(f"<br>{line}" for line in left)
+
+    return tell
+
+
+def timeline(x: np.ndarray, axis: str) -> dict[str, Any]:
+    """Return the axis of steps or times."""
+    low, high = float(x.min()), float(x.max())
+    pad = 0.5 if low == high else 0.012 * (high - low)
+    word = "time" if axis == "time" else "step"
+    ticks = {"tickmode": "linear", "dtick": 1, "tick0": low} if len(x) <= 12 else {}
+    return ticks | {
+        "range": [low - pad, high + pad],
+        "title": {"text": place(axis)},
+        "unifiedhovertitle": {"text": f"{word} %{{x}}"},
+    }
+
+
+def _show(record: Record, name: str, template: str, title: bool, **options: Any) -> go.Figure:
+    """Return the figure of a probe, or the sentence that says why there is none."""
+    sentence = absence(record, name)
+    if sentence:
+        return blank(name, sentence, template, title)
+    return draw(gather(record, name, **options), template, title)
+
+
+def transport(record: Record, *, template: str = "light", title: bool = False) -> go.Figure:
+    """Draw how much of a small change of the state at each time reaches the last state.
+
+    The median over the batch with a band from 5 to 95 %. A straight fall is exponential vanishing; a curve that stays
+    near 1 lets a loss at the end teach the beginning. Exact zeros, NaN and inf stand in lanes beneath.
+
+    Parameters
+    ----------
+    record : Record
+        With the probe ``transport``.
+    template : str
+        ``"light"`` or ``"dark"``.
+    title : bool
+        Whether to write the title into the figure.
+
+    Returns
+    -------
+    plotly.graph_objects.Figure
+
+    Raises
+    ------
+    ArgumentError
+        When the record does not hold the probe, or for another template.
+    """
+    return _show(record, "transport", template, title)
+
+
+def transport_blocks(record: Record, *, template: str = "light", title: bool = False) -> go.Figure:
+    """Draw the transport of each block apart: ``c-h`` is the last cell state's answer to the hidden state at t.
+
+    In an LSTM the block c-c outlives the others when the cell state carries the gradient. Medians over the batch with
+    bands from 5 to 95 %. Parameters and errors as in :func:`transport`.
+    """
+    return _show(record, "transport_blocks", template, title, split="block")
+
+
+def state_gradient(record: Record, *, blocks: bool = False, template: str = "light", title: bool = False) -> go.Figure:
+    """Draw the norm of dL/ds_t, in total against its direct part, and dL/dc_t where it was measured.
+
+    Where the total stays at the height of the last steps, learning hears the whole sequence. The direct part of a loss
+    on the last step is exactly zero before it, and stands in the lane beneath.
+
+    Parameters
+    ----------
+    record : Record
+        With the probe ``state_gradient``.
+    blocks : bool
+        Whether to show the blocks h and c of the total instead.
+    template, title
+        As in :func:`transport`.
+
+    Returns
+    -------
+    plotly.graph_objects.Figure
+
+    Raises
+    ------
+    ArgumentError
+        When the record does not hold the probe, or for another template.
+    """
+    if not blocks:
+        return _gradients(record, "state_gradient", None, template, title)
+    sentence = absence(record, "state_gradient")
+    if sentence:
+        return blank("state_gradient", sentence, template, title)
+    data = gather(record, "state_gradient.blocks", split="block")
+    return draw(replace(data, name="state_gradient"), template, title)
+
+
+def direct_gradient(record: Record, *, template: str = "light", title: bool = False) -> go.Figure:
+    """Draw the loss's immediate part of dL/ds_t, with the total behind it.
+
+    What most tools show as the gradient of an output is this part. Parameters and errors as in :func:`transport`.
+    """
+    return _gradients(record, "direct_gradient", "direct", template, title)
+
+
+def cell_gradient(record: Record, *, template: str = "light", title: bool = False) -> go.Figure:
+    """Draw the norm of dL/dc_t including its path through h_t, with the state gradient behind it.
+
+    Flat over time means that the constant error carousel works. A cell without a cell state gets a sentence instead.
+    Parameters and errors as in :func:`transport`.
+    """
+    return _gradients(record, "cell_gradient", "cell state", template, title)
+
+
+def _gradients(record: Record, name: str, focus: str | None, template: str, title: bool) -> go.Figure:
+    """Draw the gradients that the record holds, one of them stressed."""
+    fields = {key: label for key, label in GRADIENTS.items() if key in record and absence(record, key) is None}
+    return _show(record, name, template, title, fields=fields, focus=focus)
+
+
+def jacobian_norm(record: Record, *, template: str = "light", title: bool = False) -> go.Figure:
+    """Draw the largest singular value of each step's Jacobian, against the line at 1.
+
+    Below 1 a gradient must shrink over this step; above 1 it may grow, in one direction. Log axis; median and band
+    from 5 to 95 % over the batch. Parameters and errors as in :func:`transport`.
+    """
+    return _show(record, "jacobian_norm", template, title, log=True, reference=0.0)
+
+
+def jacobian_rms(record: Record, *, template: str = "light", title: bool = False) -> go.Figure:
+    """Draw how each step stretches a change in a random direction, against the line at 1.
+
+    A typical gradient shrinks where it is below 1. Log axis; median and band from 5 to 95 % over the batch.
+    Parameters and errors as in :func:`transport`.
+    """
+    return _show(record, "jacobian_rms", template, title, log=True, reference=0.0)
+
+
+def slope_saturation(record: Record, *, template: str = "light", title: bool = False) -> go.Figure:
+    """Draw the share of units whose activation is nearly flat, gate by gate.
+
+    Through these units no gradient passes. Parameters and errors as in :func:`transport`.
+    """
+    return _show(record, "slope_saturation", template, title, split="gate", limit=1.0)
+
+
+def slope_rms(record: Record, *, template: str = "light", title: bool = False) -> go.Figure:
+    """Draw the root mean square slope of each gate's activation.
+
+    The factor by which a typical gradient is scaled in passing it. Parameters and errors as in :func:`transport`.
+    """
+    return _show(record, "slope_rms", template, title, split="gate")
+
+
+def retention(record: Record, *, template: str = "light", title: bool = False) -> go.Figure:
+    """Draw the mean share of the old state that the gate keeps at each step.
+
+    A cell without gates gets a sentence instead. Parameters and errors as in :func:`transport`.
+    """
+    return _show(record, "retention", template, title, limit=1.0)
+
+
+def flow(record: Record, *, template: str = "light", title: bool = False) -> go.Figure:
+    """Draw what each step retains, writes and exposes, together.
+
+    Where more is retained than written, the memory is made of the past; what is kept and not exposed cannot be heard
+    by the loss at that step. Parameters and errors as in :func:`transport`.
+    """
+    return _flow(record, "flow_retained", None, template, title)
+
+
+def flow_retained(record: Record, *, template: str = "light", title: bool = False) -> go.Figure:
+    """Draw what each step keeps of the old state, with the other flows behind it.
+
+    Parameters and errors as in :func:`transport`.
+    """
+    return _flow(record, "flow_retained", "retained", template, title)
+
+
+def flow_written(record: Record, *, template: str = "light", title: bool = False) -> go.Figure:
+    """Draw what each step writes, with the other flows behind it.
+
+    Peaks are the inputs that the network finds worth keeping. Parameters and errors as in :func:`transport`.
+    """
+    return _flow(record, "flow_written", "written", template, title)
+
+
+def flow_exposed(record: Record, *, template: str = "light", title: bool = False) -> go.Figure:
+    """Draw what is shown to the rest of the network, with the other flows behind it.
+
+    Parameters and errors as in :func:`transport`.
+    """
+    return _flow(record, "flow_exposed", "exposed", template, title)
+
+
+def _flow(record: Record, name: str, focus: str | None, template: str, title: bool) -> go.Figure:
+    """Draw the flows that the record holds, one of them stressed; log axis when they span over three decades."""
+    fields = {key: label for key, label in FLOWS.items() if key in record}
+    log = any(_wide(record, key) for key in fields)
+    return _show(record, name, template, title, fields=fields, focus=focus, log=log)
+
+
+def _wide(record: Record, name: str) -> bool:
+    """Return whether the typical values of a field span more than three decades."""
+    values = np.asarray(record[name], float)
+    values = values[np.isfinite(values) & (values > 0)]
+    low, high = np.quantile(values, [0.05, 1.0]) if values.size else (1.0, 1.0)
+    return bool(high > 1000 * low)

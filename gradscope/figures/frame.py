@@ -1,0 +1,310 @@
+"""What every figure shares: frame, bands, lines, the lanes beneath, footnotes, and the sentence in place of a figure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import plotly.graph_objects as go
+
+from gradscope.figures import palette, scales
+from gradscope.figures.series import LIMIT, Lane, Series, runs, thin
+from gradscope.figures.templates import theme
+from gradscope.probes.catalogue import CATALOGUE
+from gradscope.record import Status
+
+__all__ = ["Canvas", "axis_title", "bad_step", "blank", "heading"]
+
+LANE = 0.062  # height of a lane, of the plot's
+GAP = 0.045
+BAND = 480  # places of a band; its outline passes each twice
+FOOT = 46  # pixels below the plot for ticks and the axis title
+NOTE = 17  # pixels for each footnote
+
+
+def heading(name: str) -> str:
+    """Return the quantity of a probe, without the part that tells it from its siblings."""
+    return CATALOGUE[name].title.split(",")[0].split(":")[0]
+
+
+def axis_title(name: str) -> str:
+    """Return the title of the axis that shows a probe: its quantity and unit."""
+    return f"{heading(name)} [{CATALOGUE[name].unit}]"
+
+
+def place(axis: str) -> str:
+    """Return the title of an axis of time."""
+    return {"step": "step t", "time": "time t [step]"}[axis]
+
+
+def bad_step(first: dict[str, Any]) -> str:
+    """Return the sentence that names the first bad step."""
+    words = f"First bad step: t = {first.get('t')} in sequence {first.get('sequence')}"
+    details = [str(first[key]) for key in ("array",) if first.get(key)]
+    if first.get("pass"):
+        details.append(f"{first['pass']} pass")
+    return f"{words} ({', '.join(details)})." if details else f"{words}."
+
+
+class Canvas:
+    """Collects the traces and the layout of one figure, then makes it."""
+
+    def __init__(self, name: str | None, template: str, title: bool) -> None:
+        self.template = theme(template)
+        self.traces: list[dict[str, Any]] = []
+        self.layout: dict[str, Any] = {"shapes": [], "annotations": [], "uirevision": name or "gradscope"}
+        self.notes: list[str] = []
+        self.decimated: dict[str, dict[str, Any]] = {}
+        self.meta: dict[str, Any] = {}
+        if name is not None:
+            probe = CATALOGUE[name]
+            self.describe(probe.title, probe.caption, probe.unit, probe.source)
+        self.titled = title
+        self.floor = 0.0  # where the plot begins above its lanes
+        self.named: set[str] = set()
+
+    def describe(self, title: str, caption: str, unit: str, source: str) -> None:
+        """Set what the figure says of itself."""
+        self.meta |= {"title": title, "caption": caption, "unit": unit, "source": source}
+
+    def add(self, **trace: Any) -> None:
+        """Add a trace."""
+        self.traces.append(trace)
+
+    def key(self, name: str, colour: str, symbol: str = "square", **marker: Any) -> None:
+        """Add an entry to the legend that stands for no trace, once."""
+        if name not in self.named:
+            self.named.add(name)
+            self.add(
+                type="scatter",
+                x=[None],
+                y=[None],
+                mode="markers",
+                name=name,
+                marker={"symbol": symbol, "size": 10, "color": colour} | marker,
+                hoverinfo="skip",
+                legendrank=1100,
+            )
+
+    def thinned(self, name: str, y: np.ndarray, limit: int = LIMIT) -> np.ndarray:
+        """Return the places to draw, and write down what was left out."""
+        places = thin(y, limit)
+        if len(places) < len(y):
+            self.decimated[name] = {"from": len(y), "to": len(places), "method": "min and max of each bucket"}
+        return places
+
+    def band(self, series: Series, floor: float, opacity: float, group: str) -> None:
+        """Draw the 5-95 % band as one closed outline for each stretch that has values."""
+        low = np.where(np.isneginf(series.low), floor, series.low)
+        xs, lows, highs = _envelope(series.x, low, series.high, BAND)
+        outline_x, outline_y = [], []
+        half = 0.3 if len(series.x) == 1 else 0.004 * float(np.ptp(series.x))
+        for start, stop in runs(np.isfinite(lows) & np.isfinite(highs)):
+            x, below, above = xs[start:stop], lows[start:stop], highs[start:stop]
+            if stop - start == 1:
+                x, below, above = x + np.array([-half, half]), below.repeat(2), above.repeat(2)
+            outline_x += [x, x[::-1], x[:1], [np.nan]]
+            outline_y += [below, above[::-1], below[:1], [np.nan]]
+        if outline_x:
+            if len(xs) < len(series.x):
+                method = "least and largest of each bucket"
+                self.decimated[f"{series.name}, band"] = {"from": len(series.x), "to": len(xs), "method": method}
+            self.add(
+                type="scatter",
+                x=np.concatenate(outline_x[:-1]),
+                y=np.concatenate(outline_y[:-1]),
+                mode="lines",
+                fill="toself",
+                line={"width": 0},
+                fillcolor=palette.faded(palette.colour(group), opacity),
+                hoverinfo="skip",
+                showlegend=False,
+                legendgroup=series.name,
+                name=f"{series.name}, 5\N{EN DASH}95 %",
+            )
+
+    def line(self, series: Series, label: str, text: Any, colour: str, opacity: float = 1.0) -> None:
+        """Draw the median; a place without neighbours gets a dot, what is below the float range a dotted line."""
+        y = np.where(np.isfinite(series.median), series.median, np.nan)
+        below = series.under & np.isfinite(y)
+        for part, mask in (("", ~below), (" below the float range", below)):
+            if part and not below.any():
+                continue
+            shown = np.where(mask, y, np.nan)
+            if part:  # one step further on both sides, so that the two parts meet
+                shown = np.where(_grown(mask), y, np.nan)
+            places = self.thinned(f"{label}{part}", shown)
+            alone = _lonely(shown[places])
+            self.add(
+                type="scatter",
+                x=series.x[places],
+                y=shown[places],
+                mode="lines+markers" if alone.any() else "lines",
+                name=f"{label}{part}",
+                legendgroup=series.name,
+                showlegend=not part,
+                opacity=opacity,
+                line={"color": colour, "width": 2, "dash": "1px,3px" if part else palette.dash(series.name)},
+                marker={"color": colour, "size": np.where(alone, 7, 0).tolist()} if alone.any() else {"color": colour},
+                text=[text(place) for place in places] if not part or (mask[places]).any() else None,
+                hovertemplate="%{text}" + f"<extra>{label}</extra>",
+            )
+            if part:
+                self.traces[-1]["hoverinfo"] = "skip" if not mask.any() else None
+
+    def lanes(self, rows: Sequence[Lane], unit: str) -> None:
+        """Draw the lanes beneath the plot and make room for them."""
+        if not rows:
+            return
+        self.floor = LANE * len(rows) + GAP
+        for number, row in enumerate(rows):
+            word, colour = palette.STATUSES[row.status]
+            if row.decimated:
+                before, after = row.decimated
+                method = "largest count of each bucket"
+                self.decimated[f"{row.label} {word}".strip()] = {"from": before, "to": after, "method": method}
+            self.add(
+                type="heatmap",
+                x=row.edges,
+                y=[number - 0.4, number + 0.4],
+                z=np.where(row.counts > 0, row.counts, np.nan).astype(np.float32)[None],
+                zmin=0,
+                zmax=row.size,
+                colorscale=[[0, palette.faded(colour, 0.25)], [1, palette.faded(colour, 1)]],
+                showscale=False,
+                hoverongaps=False,
+                yaxis="y2",
+                name=f"{row.label} {word}".strip(),
+                hovertemplate=f"%{{z}} of {scales.count(row.size, unit)}<extra>{row.label} {word}</extra>",
+            )
+            self.key(word, colour)
+        self.layout["yaxis2"] = {
+            "domain": [0, LANE * len(rows)],
+            "range": [len(rows) - 0.5, -0.5],
+            "tickvals": list(range(len(rows))),
+            "ticktext": [f"{row.label} {_short(row.status)}".strip() for row in rows],
+            "tickfont": {"size": 10},
+            "ticklen": 0,
+            "showgrid": False,
+            "fixedrange": True,
+            "anchor": "x",
+        }
+
+    def cells(self, x: np.ndarray, y: np.ndarray, marks: np.ndarray) -> None:
+        """Colour the cells of a heat map that hold no value, each status in its own colour."""
+        for status in sorted(set(np.unique(marks).tolist()) - {0}):
+            word, colour = palette.STATUSES[Status(status)]
+            self.add(
+                type="heatmap",
+                x=x,
+                y=y,
+                z=np.where(marks == status, 1, np.nan).astype(np.float32),
+                colorscale=[[0, colour], [1, colour]],
+                showscale=False,
+                hoverongaps=False,
+                name=word,
+                hovertemplate=f"%{{x}}, %{{y}}: {word}<extra></extra>",
+            )
+            self.key(word, colour)
+
+    def rule(self, y: float, dash: str = "dash") -> None:
+        """Draw a quiet reference line across the plot."""
+        line = {"color": palette.faded(palette.NEUTRAL, 0.8), "width": 1, "dash": dash}
+        self.layout["shapes"].append(
+            {"type": "line", "xref": "x domain", "x0": 0, "x1": 1, "yref": "y", "y0": y, "y1": y, "line": line}
+            | {"layer": "below"}
+        )
+
+    def mark(self, first: dict[str, Any] | None, on_axis: bool) -> None:
+        """Name the first bad step, and draw it where the x axis is time."""
+        if not first:
+            return
+        self.notes.insert(0, bad_step(first))
+        if on_axis and first.get("t") is not None:
+            colour = palette.STATUSES[Status.NAN][1]
+            line = {"color": colour, "width": 1.5, "dash": "dot"}
+            self.layout["shapes"].append(
+                {"type": "line", "x0": first["t"], "x1": first["t"], "yref": "paper", "y0": 0, "y1": 1, "line": line}
+            )
+
+    def say(self, sentence: str) -> None:
+        """Write a sentence in the middle of the plot."""
+        centre = {"xref": "x domain", "yref": "y domain", "x": 0.5, "y": 0.5, "text": sentence, "font": {"size": 13}}
+        self.layout["annotations"].append(centre)
+
+    def figure(self, **layout: Any) -> go.Figure:
+        """Return the figure, with its footnotes and what it says of itself."""
+        if self.decimated:
+            most = max(entry["from"] for entry in self.decimated.values())
+            self.notes.append(f"Of {most:,} points a curve, the least and the largest of each bucket are drawn.")
+        for number, note in enumerate(self.notes):
+            self.layout["annotations"].append(
+                {
+                    "xref": "paper",
+                    "yref": "paper",
+                    "x": 0,
+                    "y": 0,
+                    "xanchor": "left",
+                    "yanchor": "top",
+                    "yshift": -(FOOT + NOTE * number),
+                    "align": "left",
+                    "text": note,
+                    "name": "note",
+                }
+            )
+        top = 36 if self.titled else 10
+        self.layout |= {
+            "template": self.template,
+            "margin": {"l": 10, "r": 16, "t": top, "b": FOOT + NOTE * len(self.notes) + 4 * bool(self.notes)},
+            "meta": self.meta | {"decimated": self.decimated, "notes": self.notes},
+        }
+        if self.titled:
+            self.layout["title"] = {"text": self.meta.get("title", "")}
+        self.layout.setdefault("yaxis", {}).setdefault("domain", [self.floor, 1])
+        if self.floor:
+            layout.setdefault("xaxis", {}).update(anchor="free", position=0)
+        return go.Figure(data=self.traces, layout=self.layout | layout)
+
+
+def blank(name: str | None, sentence: str, template: str, title: bool) -> go.Figure:
+    """Return a figure that holds one sentence instead of data."""
+    canvas = Canvas(name, template, title)
+    canvas.say(sentence)
+    return canvas.figure(xaxis={"visible": False}, yaxis={"visible": False})
+
+
+def _short(status: Status) -> str:
+    """Return the word of a status that fits beside a lane."""
+    return {Status.ZERO: "zero", Status.NOT_APPLICABLE: "n/a", Status.NOT_COMPUTED: "none"}.get(
+        status, palette.STATUSES[status][0]
+    )
+
+
+def _grown(mask: np.ndarray) -> np.ndarray:
+    """Return a mask with one more place on either side of each stretch."""
+    padded = np.concatenate([[False], mask, [False]])
+    return padded[:-2] | padded[1:-1] | padded[2:]
+
+
+def _lonely(y: np.ndarray) -> np.ndarray:
+    """Return which values have no neighbour to draw a line to."""
+    finite = np.concatenate([[False], np.isfinite(y), [False]])
+    return finite[1:-1] & ~finite[:-2] & ~finite[2:]
+
+
+def _envelope(
+    x: np.ndarray, low: np.ndarray, high: np.ndarray, limit: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return the band in at most ``limit`` places: the least low and the largest high of each bucket."""
+    if len(x) <= limit:
+        return x, low, high
+    cuts = np.linspace(0, len(x), limit + 1).astype(int)[:-1]
+    usable = np.isfinite(low) & np.isfinite(high)
+    least = np.minimum.reduceat(np.where(usable, low, np.inf), cuts)
+    largest = np.maximum.reduceat(np.where(usable, high, -np.inf), cuts)
+    empty = ~np.isfinite(least)
+    sizes = np.diff(np.append(cuts, len(x)))
+    centres = np.add.reduceat(x, cuts) / sizes
+    centres[0], centres[-1] = x[0], x[-1]
+    return centres, np.where(empty, np.nan, least), np.where(empty, np.nan, largest)

@@ -1,0 +1,85 @@
+"""Colours by meaning: each gate, block, cell, verdict and status has its own, in every figure.
+
+The hues were chosen together for the least confusion under protanopia, deuteranopia and tritanopia (Machado, Oliveira
+& Fernandes 2009, distances in OKLab) among those that stand out on a white page and on a dark card alike, so that a
+figure changes its theme without changing a trace. Where lines meet, a dash tells them apart once more.
+"""
+
+from __future__ import annotations
+
+from gradscope.record import Status
+
+__all__ = ["COLOURS", "DASHES", "DIVERGING", "NEUTRAL", "SEQUENTIAL", "STATUSES", "colour", "dash", "faded"]
+
+BLUE, GREEN, ORANGE = "#2f7fe0", "#2fa57c", "#f2790f"
+MAGENTA, LAVENDER, OLIVE = "#c5358b", "#9d8be4", "#8f7200"
+NEUTRAL = "#868e96"
+
+#: What is kept is blue, what is written green, what is shown magenta: gates and flows agree.
+COLOURS = {
+    "forget": BLUE,
+    "update": BLUE,
+    "input": GREEN,
+    "candidate": ORANGE,
+    "output": MAGENTA,
+    "reset": LAVENDER,
+    "hidden": NEUTRAL,
+    "retained": BLUE,
+    "written": GREEN,
+    "exposed": MAGENTA,
+    "total": BLUE,
+    "direct": ORANGE,
+    "cell state": GREEN,
+    "h": ORANGE,
+    "c": BLUE,
+    "h-h": ORANGE,
+    "h-c": LAVENDER,
+    "c-h": GREEN,
+    "c-c": BLUE,
+    "RNN": ORANGE,
+    "LSTM": BLUE,
+    "GRU": GREEN,
+    "left": LAVENDER,
+    "right": ORANGE,
+    "vanishing": BLUE,
+    "stable": GREEN,
+    "exploding": ORANGE,
+    "diverged": MAGENTA,
+    "undetermined": NEUTRAL,
+}
+
+DASHES = {"h-c": "dash", "c-h": "dash", "direct": "dash", "cell state": "dot", "hidden": "dash", "reset": "dash"}
+
+#: Words and colour of every status that a figure sets apart.
+STATUSES = {
+    Status.ZERO: ("exactly zero", OLIVE),
+    Status.NAN: ("NaN", MAGENTA),
+    Status.INF: ("inf", ORANGE),
+    Status.MASKED: ("masked", NEUTRAL),
+    Status.NOT_APPLICABLE: ("not applicable", NEUTRAL),
+    Status.NOT_COMPUTED: ("not computed", NEUTRAL),
+}
+
+SEQUENTIAL = ("#2e1e3b", "#413d7b", "#37659e", "#348fa7", "#40b7ad", "#8bdab2", "#def5e5")
+
+#: Grows (below zero) in orange, shrinks (above zero) in blue; the middle belongs to the theme.
+DIVERGING = {
+    "light": ("#8a3d00", "#d9680a", "#f6b27a", "#f4f4f2", "#93bdf0", "#2f7fe0", "#123f7e"),
+    "dark": ("#ffb273", "#e8761a", "#8a4d1c", "#3b3b3b", "#2b5488", "#4590ea", "#a9cdfb"),
+}
+
+
+def colour(meaning: str) -> str:
+    """Return the colour of a gate, block, cell, flow or verdict; grey for what has none."""
+    return COLOURS.get(meaning, NEUTRAL)
+
+
+def dash(meaning: str) -> str:
+    """Return the dash of a line by its meaning."""
+    return DASHES.get(meaning, "solid")
+
+
+def faded(hexadecimal: str, alpha: float) -> str:
+    """Return a colour with an opacity, as plotly reads it."""
+    red, green, blue = (int(hexadecimal[i : i + 2], 16) for i in (1, 3, 5))
+    return f"rgba({red},{green},{blue},{alpha:g})"

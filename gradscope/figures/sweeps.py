@@ -1,0 +1,441 @@
+"""Figures over many runs: a metric over two parameters, and how many runs came to which verdict."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import plotly.graph_objects as go
+
+from gradscope.errors import unknown
+from gradscope.figures import palette, scales
+from gradscope.figures.frame import Canvas
+from gradscope.probes.catalogue import CATALOGUE, EVERY
+from gradscope.record import Status
+
+__all__ = [
+    "PhaseMap",
+    "VerdictCounts",
+    "count_verdicts",
+    "draw_counts",
+    "draw_map",
+    "map_runs",
+    "phase_map",
+    "verdict_counts",
+]
+
+Rows = Sequence[Mapping[str, Any]]
+
+VERDICTS = ("vanishing", "stable", "exploding", "undetermined", "diverged", "failed", "running")
+UNITS = {
+    "decay_rate": "nat/step",
+    "growth": "nat",
+    "half_life": "step",
+    "horizon": "step",
+    "horizon_best": "step",
+    "horizon_censored": "fraction",
+    "zero_share": "fraction",
+    "bad_share": "fraction",
+    "lyapunov_1": "nat/step",
+    "entropy": "nat/step",
+    "kaplan_yorke_dimension": "1",
+    "seconds": "s",
+}
+GROWING = ("growth", "lyapunov_1")  # positive means that gradients grow, unlike a decay rate
+IN_WORDS = 60  # cells up to which each one is written out
+NONE = "none"
+
+
+@dataclass(frozen=True)
+class PhaseMap:
+    """What a phase map shows.
+
+    Attributes
+    ----------
+    x, y, value : str
+        Names of the two parameters and of the metric.
+    columns, rows : list
+        The values of the parameters, in order.
+    median, low, high : ndarray, (rows, columns)
+        Median, least and largest of the metric over the runs of a cell; NaN where no run has a number. inf counts as
+        a number: a decay rate is inf where every gradient is exactly zero.
+    runs : ndarray of int, (rows, columns)
+        Runs with a number.
+    bad : ndarray of int, (rows, columns)
+        Runs whose metric is NaN.
+    """
+
+    x: str
+    y: str
+    value: str
+    columns: list[Any]
+    rows: list[Any]
+    median: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
+    runs: np.ndarray
+    bad: np.ndarray
+
+
+@dataclass(frozen=True)
+class VerdictCounts:
+    """How many runs came to each verdict, for each value of a parameter: counts (groups, verdicts)."""
+
+    by: str | None
+    groups: list[str]
+    verdicts: list[str]
+    counts: np.ndarray
+
+
+def phase_map(
+    rows: Rows, x: str, y: str, value: str = "decay_rate", *, template: str = "light", title: bool = False
+) -> go.Figure:
+    """Draw a metric over two parameters: the median over all other parameters and seeds in each cell.
+
+    A decay rate is blue where gradients shrink and orange where they grow, with the middle at 0. A cell without a run
+    stays open; one whose runs are all NaN, or whose median is not finite, has a colour and a mark of its own.
+
+    Parameters
+    ----------
+    rows : sequence of dict
+        As :meth:`gradscope.store.Store.table` returns them: one flat dict for each run. Of a table with several
+        iterations, choose one first.
+    x, y : str
+        Two parameters, numbers or words. Numbers stand in order, at equal distances.
+    value : str
+        The metric, e.g. ``"decay_rate"``, ``"horizon"``, ``"accuracy_after"``.
+    template : str
+        ``"light"`` or ``"dark"``.
+    title : bool
+        Whether to write the title into the figure.
+
+    Returns
+    -------
+    plotly.graph_objects.Figure
+        Cells are at equal distances whatever the values. Hover tells the number of runs, the median and its range.
+
+    Raises
+    ------
+    ArgumentError
+        When no row has a parameter or metric of that name, or for another template.
+    """
+    if not rows:
+        return _nothing(template, title)
+    return draw_map(map_runs(rows, x, y, value), template, title)
+
+
+def _nothing(template: str, title: bool) -> go.Figure:
+    """Return the figure that says that there is no run."""
+    canvas = Canvas(None, template, title)
+    canvas.describe("No runs", "", "", "")
+    canvas.say("No run to show.")
+    return canvas.figure(xaxis={"visible": False}, yaxis={"visible": False})
+
+
+def map_runs(rows: Rows, x: str, y: str, value: str = "decay_rate") -> PhaseMap:
+    """Return the data of a phase map."""
+    known = dict.fromkeys(name for row in rows for name in row)
+    for argument, name in (("x", x), ("y", y), ("value", value)):
+        if name not in known:
+            raise unknown(argument, name, known)
+    columns, lines = _ordered(rows, x), _ordered(rows, y)
+    cells: dict[tuple[int, int], list[float]] = defaultdict(list)
+    place_x = {_key(entry): number for number, entry in enumerate(columns)}
+    place_y = {_key(entry): number for number, entry in enumerate(lines)}
+    for row in rows:
+        if _is_number(row.get(value)):
+            cells[place_y[_key(row.get(y))], place_x[_key(row.get(x))]].append(float(row[value]))
+    shape = (len(lines), len(columns))
+    low, median, high = (np.full(shape, np.nan) for _ in range(3))
+    runs, bad = np.zeros(shape, int), np.zeros(shape, int)
+    for cell, found in cells.items():
+        numbers = np.sort([number for number in found if not np.isnan(number)])
+        runs[cell], bad[cell] = len(numbers), len(found) - len(numbers)
+        if len(numbers):
+            low[cell], median[cell], high[cell] = numbers[0], _median(numbers), numbers[-1]
+    return PhaseMap(x, y, value, columns, lines, median, low, high, runs, bad)
+
+
+def _median(ordered: np.ndarray) -> float:
+    """Return the median of ordered numbers, infinities among them."""
+    below, above = ordered[(len(ordered) - 1) // 2], ordered[len(ordered) // 2]
+    return float(below if below == above else below / 2 + above / 2)
+
+
+def _is_number(entry: Any) -> bool:
+    """Return whether an entry counts as a number, NaN and infinities included."""
+    return isinstance(entry, (int, float, np.number)) and not isinstance(entry, bool)
+
+
+def _key(entry: Any) -> Any:
+    """Return what tells the values of a parameter apart; 1 and 1.0 are one, 1 and True are two."""
+    return (isinstance(entry, bool), str(entry)) if not _is_number(entry) else (False, float(entry))
+
+
+def _ordered(rows: Rows, name: str) -> list[Any]:
+    """Return the values of a parameter: none first, then numbers, then words; cells from the simplest."""
+    values = {_key(row.get(name)): row.get(name) for row in rows}
+
+    def order(entry: Any) -> tuple:
+        if entry is None:
+            return (0, 0.0, "")
+        if _is_number(entry):
+            return (1, float(entry), "")
+        return (2, float(EVERY.index(entry)) if entry in EVERY else float(len(EVERY)), str(entry))
+
+    return sorted(values.values(), key=order)
+
+
+def _label(entry: Any) -> str:
+    """Return a parameter's value as text."""
+    if entry is None:
+        return NONE
+    return scales.value(float(entry), 6) if _is_number(entry) else str(entry)
+
+
+def words(name: str) -> str:
+    """Return a parameter's or metric's name as words."""
+    return CATALOGUE[name].title if name in CATALOGUE else name.replace("_", " ")
+
+
+def unit(name: str) -> str:
+    """Return the unit of a metric, empty when it has none that is known."""
+    if name in CATALOGUE:
+        return CATALOGUE[name].unit
+    if name in UNITS:
+        return UNITS[name]
+    if "_saturation_" in name or name.startswith(("accuracy", "slope_saturation")):
+        return "fraction"
+    return "nat" if name.startswith("loss") else ""
+
+
+def draw_map(data: PhaseMap, template: str = "light", title: bool = False) -> go.Figure:
+    """Return the phase map."""
+    canvas = Canvas(None, template, title)
+    suffix = f" [{unit(data.value)}]" if unit(data.value) else ""
+    name = words(data.value)
+    caption = (
+        f"The median of {name} over all runs of a cell, whatever their other parameters and seeds. "
+        "Where the colour turns, the network changes from one regime to another."
+    )
+    canvas.describe(
+        f"{name[:1].upper()}{name[1:]} by {words(data.x)} and {words(data.y)}", caption, unit(data.value), ""
+    )
+    x, y = np.arange(len(data.columns)), np.arange(len(data.rows))
+    finite = np.isfinite(data.median)
+    log = _spans_decades(data.median[finite])
+    with np.errstate(divide="ignore", invalid="ignore"):
+        shown = np.where(finite, np.log10(data.median) if log else data.median, np.nan)
+    written = data.median.size <= IN_WORDS
+    canvas.add(
+        type="heatmap",
+        x=x,
+        y=y,
+        z=shown.astype(np.float32),
+        **_colours(shown[finite], data.value, log),
+        colorbar=_bar(shown[finite], log) | {"title": {"text": f"{name}{suffix}"}},
+        customdata=_tell(data),
+        hovertemplate="%{customdata}<extra></extra>",
+        hoverongaps=False,
+        text=_texts(data, finite) if written else None,
+        texttemplate="%{text}" if written else None,
+        textfont={"size": 12},
+        xgap=2,
+        ygap=2,
+        name=name,
+    )
+    _marks(canvas, data, written)
+    return canvas.figure(
+        xaxis=_categories(data.x, data.columns),
+        yaxis=_categories(data.y, data.rows),
+        hovermode="closest",
+    )
+
+
+def _spans_decades(finite: np.ndarray) -> bool:
+    """Return whether values are positive and so far apart that only a log scale shows them."""
+    return bool(finite.size and finite.min() > 0 and finite.max() > 100 * finite.min())
+
+
+def _colours(finite: np.ndarray, name: str, log: bool) -> dict[str, Any]:
+    """Return the colour scale: the theme's diverging one around 0 where the sign means something."""
+    low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 1.0)
+    sided = name == "decay_rate" or name in GROWING
+    if not log and (sided or low < 0 < high):
+        largest = max(abs(low), abs(high)) or 1.0
+        return {"zmin": -largest, "zmid": 0, "zmax": largest, "autocolorscale": True, "reversescale": name in GROWING}
+    if low == high:
+        low, high = low - 0.5, high + 0.5
+    scale = [[number / (len(palette.SEQUENTIAL) - 1), colour] for number, colour in enumerate(palette.SEQUENTIAL)]
+    return {"zmin": low, "zmax": high, "colorscale": scale}
+
+
+def _bar(finite: np.ndarray, log: bool) -> dict[str, Any]:
+    """Return the ticks of the colour bar, powers of ten where the colours are log10."""
+    if not log:
+        return {"nticks": 6}
+    axis = scales.log_axis(float(finite.min()), float(finite.max()))
+    return {key: entry for key, entry in axis.items() if key != "range"}
+
+
+def _tell(data: PhaseMap) -> list[list[str]]:
+    """Return what each cell says under the pointer."""
+    return [
+        [
+            f"{words(data.y)} {_label(line)}, {words(data.x)} {_label(column)}<br>{_numbers(data, (j, i))}"
+            for i, column in enumerate(data.columns)
+        ]
+        for j, line in enumerate(data.rows)
+    ]
+
+
+def _numbers(data: PhaseMap, cell: tuple[int, int]) -> str:
+    """Return the numbers of a cell in words."""
+    if not data.runs[cell] + data.bad[cell]:
+        return "no run"
+    lines = []
+    if data.runs[cell]:
+        lines.append(f"median {scales.value(float(data.median[cell]))} {unit(data.value)}".rstrip())
+        low, high = scales.value(float(data.low[cell]), 4), scales.value(float(data.high[cell]), 4)
+        spread = f", from {low} to {high}" if data.runs[cell] > 1 else ""
+        lines.append(f"{scales.count(int(data.runs[cell]), 'run')}{spread}")
+    if data.bad[cell]:
+        lines.append(f"{scales.count(int(data.bad[cell]), 'run')} with NaN")
+    return "<br>".join(lines)
+
+
+def _texts(data: PhaseMap, finite: np.ndarray) -> list[list[str]]:
+    """Return the number that stands in each cell."""
+    return [
+        [scales.value(float(data.median[j, i]), 2) if finite[j, i] else "" for i in range(len(data.columns))]
+        for j in range(len(data.rows))
+    ]
+
+
+def _marks(canvas: Canvas, data: PhaseMap, written: bool) -> None:
+    """Colour the cells that hold no finite number, and name them in the legend."""
+    none = (data.runs + data.bad) == 0
+    for word, sign, mask, colour in (
+        ("inf", "∞", np.isposinf(data.median), palette.BLUE if data.value == "decay_rate" else palette.ORANGE),
+        (f"{scales.MINUS}inf", f"{scales.MINUS}∞", np.isneginf(data.median), palette.OLIVE),
+        ("NaN", "NaN", (data.runs == 0) & (data.bad > 0), palette.STATUSES[Status.NAN][1]),
+        ("no run", "\N{MIDDLE DOT}", none, palette.NEUTRAL),
+    ):
+        if not mask.any():
+            continue
+        tone = palette.faded(colour, 0.14) if word == "no run" else colour
+        canvas.add(
+            type="heatmap",
+            x=np.arange(len(data.columns)),
+            y=np.arange(len(data.rows)),
+            z=np.where(mask, 1, np.nan).astype(np.float32),
+            colorscale=[[0, tone], [1, tone]],
+            showscale=False,
+            hoverongaps=False,
+            customdata=_tell(data),
+            hovertemplate="%{customdata}<extra></extra>",
+            text=np.where(mask, sign, "").tolist() if written else None,
+            texttemplate="%{text}" if written else None,
+            textfont={"size": 12} | ({"color": palette.NEUTRAL} if word == "no run" else {"color": "#ffffff"}),
+            xgap=2,
+            ygap=2,
+            name=word,
+        )
+        canvas.key(word, tone)
+
+
+def _categories(name: str, entries: list[Any]) -> dict[str, Any]:
+    """Return the axis of a parameter: its values at equal distances."""
+    every = -(-len(entries) // 24)
+    places = list(range(0, len(entries), every))
+    return {
+        "title": {"text": words(name) + (" [step]" if name == "length" else "")},
+        "tickmode": "array",
+        "tickvals": places,
+        "ticktext": [_label(entries[number]) for number in places],
+        "range": [-0.5, len(entries) - 0.5],
+        "showgrid": False,
+        "ticks": "",
+    }
+
+
+def verdict_counts(rows: Rows, by: str | None = "cell", *, template: str = "light", title: bool = False) -> go.Figure:
+    """Draw how many runs came to each verdict, as stacked bars.
+
+    Parameters
+    ----------
+    rows : sequence of dict
+        As :meth:`gradscope.store.Store.table` returns them. A run without a verdict counts under its status (failed,
+        running).
+    by : str, optional
+        A parameter: one bar for each of its values. None, or a parameter that no row has, gives a single bar.
+    template : str
+        ``"light"`` or ``"dark"``.
+    title : bool
+        Whether to write the title into the figure.
+
+    Returns
+    -------
+    plotly.graph_objects.Figure
+    """
+    if not rows:
+        return _nothing(template, title)
+    return draw_counts(count_verdicts(rows, by), template, title)
+
+
+def count_verdicts(rows: Rows, by: str | None = "cell") -> VerdictCounts:
+    """Return the data of the bars; a run that appears in several iterations counts in each."""
+    if by is not None and not any(by in row for row in rows):
+        by = None
+    groups = _ordered(rows, by) if by else [None]
+    names = [str(row.get("verdict") or row.get("status") or "undetermined") for row in rows]
+    verdicts = [name for name in VERDICTS if name in names] + sorted(set(names) - set(VERDICTS))
+    places = {_key(group): number for number, group in enumerate(groups)}
+    counts = np.zeros((len(groups), len(verdicts)), int)
+    for row, name in zip(rows, names, strict=True):
+        counts[places[_key(row.get(by) if by else None)], verdicts.index(name)] += 1
+    return VerdictCounts(by, [_label(group) if by else "" for group in groups], verdicts, counts)
+
+
+def draw_counts(data: VerdictCounts, template: str = "light", title: bool = False) -> go.Figure:
+    """Return the bars of verdicts."""
+    canvas = Canvas(None, template, title)
+    caption = "How many runs came to each verdict on the growth of the gradient over the whole sequence."
+    canvas.describe("Verdicts", caption, "run", "")
+    for number, verdict in enumerate(data.verdicts):
+        colour = palette.colour(verdict)
+        pattern = {"shape": "/", "size": 5, "solidity": 0.35} if verdict in ("failed", "diverged") else {}
+        canvas.add(
+            type="bar",
+            orientation="h",
+            x=data.counts[:, number],
+            y=list(range(len(data.groups))),
+            name=verdict,
+            marker={"color": colour, "line": {"width": 0}, "pattern": pattern},
+            text=[f"{count:,}" if count else "" for count in data.counts[:, number]],
+            textposition="inside",
+            insidetextanchor="middle",
+            textangle=0,
+            textfont={"color": "#ffffff", "size": 12},
+            customdata=data.groups,
+            hovertemplate="%{x:,} runs" + f"<extra>{verdict}</extra>",
+        )
+    return canvas.figure(
+        barmode="stack",
+        bargap=0.35 if len(data.groups) > 1 else 0.6,
+        showlegend=True,
+        hovermode="y unified",
+        xaxis={"title": {"text": "number of runs [1]"}, "showgrid": True, "rangemode": "tozero", "tickformat": ",d"},
+        yaxis={
+            "tickmode": "array",
+            "tickvals": list(range(len(data.groups))),
+            "ticktext": data.groups,
+            "title": {"text": words(data.by) if data.by else ""},
+            "autorange": "reversed",
+            "showgrid": False,
+            "ticks": "",
+        },
+    )
