@@ -10,15 +10,17 @@ from __future__ import annotations
 
 import json
 import zipfile
-from collections.abc import Iterator, Mapping
+import zlib
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from gradscope.errors import ExtraError, ShapeError, StoreError, unknown
+from gradscope.errors import ArgumentError, ExtraError, ShapeError, StoreError, unknown
 
 __all__ = ["Field", "Record", "Status", "from_json", "log10_status", "to_json"]
 
@@ -38,16 +40,16 @@ class Status(IntEnum):
     NOT_COMPUTED = 7
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Field:
-    """One named array of a record.
+    """Hold one named array of a record.
 
     Attributes
     ----------
     name : str
         Probe name, or ``probe.part`` for a probe's further arrays.
     values : ndarray
-        One axis for each name in ``axes``.
+        Real, complex or boolean numbers; one axis for each name in ``axes``.
     axes : tuple of str
         E.g. ``("step", "batch")``. ``step`` counts inputs, gates and Jacobians (0..T-1),
         ``time`` counts states (0..T).
@@ -57,6 +59,11 @@ class Field:
         Axis name to the labels or numbers along it; an axis without an entry counts from 0.
     status : ndarray of uint8 or None
         A :class:`Status` for each element; None means that all are 0.
+
+    Raises
+    ------
+    ShapeError
+        When axes, coordinates, status and values do not fit together, or the values are not numbers.
     """
 
     name: str
@@ -67,7 +74,13 @@ class Field:
     status: np.ndarray | None = None
 
     def __post_init__(self) -> None:
-        shape = np.shape(self.values)
+        values = np.asarray(self.values)
+        shape = values.shape
+        if values.dtype.kind not in "biufc" or values.dtype.char in "gG":
+            raise ShapeError(
+                f"`{self.name}` must hold numbers of at most 64 bits (128 if complex), got dtype {values.dtype}. "
+                "Convert them, e.g. with `.astype(float)`."
+            )
         if len(shape) != len(self.axes):
             raise ShapeError(
                 f"`{self.name}` must have one axis for each of {', '.join(self.axes)}, got shape {shape}. "
@@ -79,11 +92,15 @@ class Field:
                     f"`coords[{axis!r}]` of `{self.name}` must have {size} entries, "
                     f"got {len(self.coords[axis])}. Give one label for each element of the axis."
                 )
-        if self.status is not None and self.status.shape != shape:
+        status = None if self.status is None else np.asarray(self.status, np.uint8)
+        if status is not None and status.shape != shape:
             raise ShapeError(
-                f"`status` of `{self.name}` must have shape {shape}, got {self.status.shape}. "
+                f"`status` of `{self.name}` must have shape {shape}, got {status.shape}. "
                 "Give one status for each element, or None when all are ok."
             )
+        coords = {axis: np.asarray(entries, object).tolist() for axis, entries in self.coords.items()}
+        for name, value in (("values", values), ("axes", tuple(self.axes)), ("coords", coords), ("status", status)):
+            object.__setattr__(self, name, value)
 
     def statuses(self) -> np.ndarray:
         """Return the status of every element as an array, zeros when none is stored."""
@@ -97,15 +114,13 @@ class Field:
 
 
 class _View(Mapping):
-    """One attribute of every field, by field name."""
+    """One thing about every field, by field name."""
 
-    def __init__(self, fields: dict[str, Field], attribute: str) -> None:
-        self._fields, self._attribute = fields, attribute
+    def __init__(self, fields: dict[str, Field], look: Callable[[Field], Any]) -> None:
+        self._fields, self._look = fields, look
 
     def __getitem__(self, name: str) -> Any:
-        if name not in self._fields:
-            raise KeyError(name)
-        return getattr(self._fields[name], self._attribute)
+        return self._look(self._fields[name])
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._fields)
@@ -114,9 +129,9 @@ class _View(Mapping):
         return len(self._fields)
 
 
-@dataclass
+@dataclass(eq=False)
 class Record:
-    """The result of :func:`gradscope.probe`.
+    """Hold the result of :func:`gradscope.probe`.
 
     ``record["jacobian_norm"]`` is the array; ``record.axes``, ``record.units``,
     ``record.coords`` and ``record.status`` are mappings by the same name;
@@ -147,22 +162,22 @@ class Record:
     @property
     def axes(self) -> Mapping[str, tuple[str, ...]]:
         """Axis names of each array."""
-        return _View(self.fields, "axes")
+        return _View(self.fields, attrgetter("axes"))
 
     @property
     def units(self) -> Mapping[str, str]:
         """Unit of each array."""
-        return _View(self.fields, "unit")
+        return _View(self.fields, attrgetter("unit"))
 
     @property
     def coords(self) -> Mapping[str, dict[str, list]]:
         """Coordinates along the axes of each array."""
-        return _View(self.fields, "coords")
+        return _View(self.fields, attrgetter("coords"))
 
     @property
     def status(self) -> Mapping[str, np.ndarray]:
         """Status of every element of each array (uint8, see :class:`Status`)."""
-        return {name: entry.statuses() for name, entry in self.fields.items()}
+        return _View(self.fields, Field.statuses)
 
     def __repr__(self) -> str:
         cell = self.config.get("cell", {}).get("cell", "?")
@@ -181,6 +196,11 @@ class Record:
         Returns
         -------
         Path
+
+        Raises
+        ------
+        StoreError
+            When the file cannot be written.
         """
         path = Path(path)
         header: dict[str, Any] = {"format": FORMAT, "summary": self.summary, "config": self.config, "fields": []}
@@ -189,14 +209,21 @@ class Record:
             header["fields"].append(
                 {"name": entry.name, "axes": entry.axes, "unit": entry.unit, "coords": entry.coords}
             )
-            arrays[f"values_{number}"] = np.asarray(entry.values)
+            arrays[f"values_{number}"] = entry.values
             if entry.status is not None:
                 arrays[f"status_{number}"] = entry.status
         text = np.frombuffer(to_json(header).encode(), np.uint8)
         part = path.with_name(path.name + ".part")
-        with open(part, "wb") as file:
-            np.savez_compressed(file, header=text, **arrays)  # type: ignore[arg-type]
-        part.replace(path)
+        try:
+            with open(part, "wb") as file:
+                np.savez_compressed(file, header=text, **arrays)  # type: ignore[arg-type]
+            part.replace(path)
+        except OSError as error:
+            raise StoreError(
+                f"{path} cannot be written ({error.strerror}). Give a file in a folder that exists and is yours."
+            ) from error
+        finally:
+            part.unlink(missing_ok=True)
         return path
 
     @classmethod
@@ -221,31 +248,45 @@ class Record:
                         axes=tuple(entry["axes"]),
                         unit=entry["unit"],
                         coords=entry["coords"],
-                        status=arrays[f"status_{number}"] if f"status_{number}" in arrays else None,
+                        status=arrays.get(f"status_{number}"),
                     )
                     for number, entry in enumerate(header["fields"])
                 }
         except FileNotFoundError:
             raise StoreError(f"{path} must exist. {remedy}") from None
-        except (KeyError, ValueError, EOFError, zipfile.BadZipFile, TypeError, AttributeError) as error:
-            raise StoreError(f"{path} must be a saved record, and cannot be read ({error}). {remedy}") from None
+        except StoreError:
+            raise
+        except _UNREADABLE as error:
+            raise StoreError(f"{path} must be a saved record, and cannot be read ({error}). {remedy}") from error
         return cls(fields, header["summary"], header["config"])
 
     def to_xarray(self) -> Any:
-        """Return an ``xarray.Dataset`` with every array, its unit and its status."""
+        """Return an ``xarray.Dataset`` with every array, its unit and its status.
+
+        An axis along which arrays have different labels becomes one dimension for each set of labels, the later ones
+        with the probe's name before them, so that no array is padded with NaN.
+
+        Raises
+        ------
+        ExtraError
+            When xarray is not installed.
+        """
         try:
             import xarray
         except ImportError:
-            raise ExtraError(
-                "`to_xarray` needs xarray. Install it with `pip install 'gradscope[xarray]'`."
-            ) from None
-        data = {}
+            raise ExtraError("`to_xarray` needs xarray. Install it with `pip install 'gradscope[xarray]'`.") from None
+        data: dict[str, tuple] = {}
+        coords: dict[str, list] = {}
         for name, entry in self.fields.items():
-            coords = {axis: entry.coord(axis) for axis in entry.axes}
-            data[name] = xarray.DataArray(entry.values, coords, entry.axes, attrs={"units": entry.unit})
+            dimensions = []
+            for axis in entry.axes:
+                labels, probe = entry.coord(axis), name.partition(".")[0]
+                names = (axis, f"{probe}.{axis}", f"{name}.{axis}")
+                dimensions.append(next(d for d in names if coords.setdefault(d, labels) == labels))
+            data[name] = (dimensions, entry.values, {"units": entry.unit})
             if entry.status is not None:
-                data[f"{name}.status"] = xarray.DataArray(entry.status, coords, entry.axes)
-        return xarray.Dataset(data, attrs={"summary": to_json(self.summary), "config": to_json(self.config)})
+                data[f"{name}.status"] = (dimensions, entry.status, {})
+        return xarray.Dataset(data, coords, {"summary": to_json(self.summary), "config": to_json(self.config)})
 
 
 def log10_status(values: np.ndarray, dtype: np.dtype | type) -> np.ndarray:
@@ -263,13 +304,15 @@ def log10_status(values: np.ndarray, dtype: np.dtype | type) -> np.ndarray:
     return status
 
 
+_UNREADABLE = (OSError, ValueError, KeyError, TypeError, AttributeError, EOFError, zipfile.BadZipFile, zlib.error)
 _SPECIAL = {"nan": float("nan"), "inf": float("inf"), "-inf": float("-inf")}
 
 
 def _plain(value: Any) -> Any:
     """Return ``value`` as strict JSON: NumPy scalars unwrapped, non-finite floats tagged."""
     if isinstance(value, Mapping):
-        return {str(key): _plain(entry) for key, entry in value.items()}
+        plain = {str(key): _plain(entry) for key, entry in value.items()}
+        return {"float": [plain["float"]]} if set(plain) == {"float"} else plain
     if isinstance(value, (list, tuple)):
         return [_plain(entry) for entry in value]
     if isinstance(value, np.ndarray):
@@ -282,13 +325,35 @@ def _plain(value: Any) -> Any:
 
 
 def _revive(value: dict) -> Any:
-    """Turn a tagged float back into a float."""
-    return _SPECIAL[value["float"]] if set(value) == {"float"} else value
+    """Turn a tagged float back into a float; a list marks a dict that only looks like one."""
+    if set(value) != {"float"}:
+        return value
+    tag = value["float"]
+    return {"float": tag[0]} if isinstance(tag, list) else _SPECIAL[tag]
 
 
 def to_json(value: Any) -> str:
-    """Return strict JSON in which NaN and infinities are tagged instead of bare."""
-    return json.dumps(_plain(value), allow_nan=False)
+    """Return strict JSON in which NaN and infinities are tagged instead of bare.
+
+    Tuples and arrays become lists, NumPy's scalars plain numbers, keys text; everything else comes back from
+    :func:`from_json` as it was.
+
+    Raises
+    ------
+    ArgumentError
+        For a value that JSON has no form for.
+
+    Examples
+    --------
+    >>> print(to_json({"half_life": float("inf")}))
+    {"half_life": {"float": "inf"}}
+    """
+    try:
+        return json.dumps(_plain(value), allow_nan=False)
+    except TypeError as error:
+        raise ArgumentError(
+            f"`value` must hold numbers, text, lists and dicts only ({error}). Convert it before it is stored."
+        ) from error
 
 
 def from_json(text: str) -> Any:

@@ -8,7 +8,7 @@ shape, everything else is numbers, text or strict JSON: no pickle, so a file fro
     sweep  (id, name, spec, created, versions)
     run    (id, sweep, config, status, started, heartbeat, attempts, error, seconds, versions)
     member (sweep, run)                                which runs a sweep asked for; two sweeps may share a run
-    record (run, iteration, layer, summary, config)    one probe; iteration 0 is before training
+    record (id, run, iteration, layer, summary, config)    one probe; iteration 0 is before training
     metric (run, iteration, layer, name, value, low, high, text, status)   scalars; iteration NULL: of the whole run
     field  (run, iteration, layer, name, axes, coords, unit, dtype, shape, blob, status)           arrays
 
@@ -57,8 +57,8 @@ CREATE TABLE run (
     heartbeat REAL NOT NULL, attempts INTEGER NOT NULL, error TEXT, seconds REAL, versions TEXT NOT NULL);
 CREATE TABLE member (sweep INTEGER NOT NULL REFERENCES sweep (id), run TEXT NOT NULL REFERENCES run (id));
 CREATE TABLE record (
-    run TEXT NOT NULL REFERENCES run (id), iteration INTEGER NOT NULL, layer INTEGER NOT NULL,
-    summary TEXT NOT NULL, config TEXT NOT NULL);
+    id INTEGER PRIMARY KEY AUTOINCREMENT, run TEXT NOT NULL REFERENCES run (id), iteration INTEGER NOT NULL,
+    layer INTEGER NOT NULL, summary TEXT NOT NULL, config TEXT NOT NULL);
 CREATE TABLE metric (
     run TEXT NOT NULL REFERENCES run (id), iteration INTEGER, layer INTEGER NOT NULL, name TEXT NOT NULL,
     value, low REAL, high REAL, text TEXT, status INTEGER NOT NULL);
@@ -120,6 +120,7 @@ class Store:
         self._connection: sqlite3.Connection | None = None
         self._frozen, self._openings = False, 0
         self._stamp: tuple[int, ...] = ()
+        self._parsed: dict[tuple[int, int], dict[str, Any]] = {}  # summaries by opening and id, which never comes back
         _check_place(self.path, mode)
         with self._explained():
             if mode == "w":
@@ -253,7 +254,7 @@ class Store:
             for table in ("record", "metric", "field"):
                 connection.execute(f"DELETE FROM {table} WHERE run = ?", (run_id,))
             for part in contents:
-                _insert(connection, "record", run_id, part.record)
+                _insert(connection, "record (run, iteration, layer, summary, config)", run_id, part.record)
                 _insert(connection, "metric", run_id, part.metrics)
                 _insert(connection, "field", run_id, part.fields)
             _insert(connection, "metric", run_id, whole)
@@ -385,7 +386,7 @@ class Store:
         with self._reading() as connection:
             chosen, arguments = _members(connection, sweep, "run")
             runs = self._runs(connection, sweep)
-            query = f"SELECT run, iteration, summary FROM record {chosen} ORDER BY run, iteration"
+            query = f"SELECT run, iteration, id, summary FROM record {chosen} ORDER BY run, iteration"
             summaries = connection.execute(query, arguments).fetchall()
             also = f"{chosen} AND" if chosen else "WHERE"
             query = f"SELECT run, name, value, text, status FROM metric {also} iteration IS NULL"
@@ -577,14 +578,21 @@ class Store:
 
     def _by_run(self, rows: list[tuple], iteration: str | int | None) -> dict[str, list[tuple[int, dict]]]:
         """Return (iteration, metrics) of each run, only where they are wanted."""
-        chosen: dict[str, list[tuple[int, str]]] = {}
-        for run, number, text in rows:
+        chosen: dict[str, list[list]] = {}
+        for run, *entry in rows:
             entries = chosen.setdefault(run, [])
             if iteration == "last":
-                entries[:] = [(number, text)]
-            elif not (iteration == "first" and entries) and (type(iteration) is not int or number == iteration):
-                entries.append((number, text))
-        return {run: [(number, _flat(self._json(text))) for number, text in entries] for run, entries in chosen.items()}
+                entries[:] = [entry]
+            elif not (iteration == "first" and entries) and (type(iteration) is not int or entry[0] == iteration):
+                entries.append(entry)
+        return {run: [(number, self._metrics(*row)) for number, *row in entries] for run, entries in chosen.items()}
+
+    def _metrics(self, number: int, text: str) -> dict[str, Any]:
+        """Return a summary as scalars and text, parsed once: a sweep's heartbeat makes a dashboard ask often."""
+        key = (self._openings, number)
+        if key not in self._parsed:
+            self._parsed[key] = _flat(self._json(text))
+        return self._parsed[key]
 
     def _json(self, text: str) -> Any:
         """Read JSON that the file holds."""
