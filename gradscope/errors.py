@@ -41,7 +41,8 @@ def unknown(argument: str, value: object, allowed: Iterable[str], remedy: str = 
     """
     names = list(allowed)
     by_lower = {name.lower(): name for name in names}
-    near = difflib.get_close_matches(str(value).lower(), list(by_lower), n=1, cutoff=0.5)
+    near = difflib.get_close_matches(value.lower(), by_lower, n=1, cutoff=0.5) if isinstance(value, str) else []
     hint = f" Did you mean {by_lower[near[0]]!r}?" if near else ""
     tail = f" {remedy}" if remedy else ""
-    return ArgumentError(f"`{argument}` must be one of {', '.join(names)}, got {value!r}.{hint}{tail}")
+    allowed_names = ", ".join(names) or "(there is none)"
+    return ArgumentError(f"`{argument}` must be one of {allowed_names}, got {value!r}.{hint}{tail}")

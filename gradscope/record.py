@@ -237,7 +237,7 @@ class Record:
         """
         remedy = "Give a file that `Record.save` wrote."
         try:
-            with np.load(path, allow_pickle=False) as arrays:
+            with open(path, "rb") as file, np.load(file, allow_pickle=False) as arrays:
                 header = from_json(bytes(arrays["header"]).decode())
                 if header["format"] != FORMAT:
                     raise StoreError(f"{path} must be a {FORMAT!r}, got {header['format']!r}. {remedy}")
