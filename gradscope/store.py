@@ -211,10 +211,8 @@ class Store:
         """Note that a sweep also asked for runs that exist already, e.g. finished by another sweep."""
         with self._writing() as connection:
             _known_sweep(connection, sweep)
-            connection.execute(
-                "INSERT OR IGNORE INTO member SELECT ?, id FROM run WHERE id IN (SELECT value FROM json_each(?))",
-                (sweep, json.dumps(list(run_ids))),
-            )
+            query = "INSERT OR IGNORE INTO member SELECT ?, id FROM run WHERE id = ?"
+            connection.executemany(query, [(sweep, run_id) for run_id in run_ids])
 
     def finish_run(
         self,
@@ -275,10 +273,8 @@ class Store:
     def beat(self, run_ids: Iterable[str]) -> None:
         """Note that these runs are alive; a run that stays silent has lost its sweep."""
         with self._writing() as connection:
-            connection.execute(
-                "UPDATE run SET heartbeat = ? WHERE status = 'running' AND id IN (SELECT value FROM json_each(?))",
-                (time.time(), json.dumps(list(run_ids))),
-            )
+            query = "UPDATE run SET heartbeat = ? WHERE status = 'running' AND id = ?"
+            connection.executemany(query, [(time.time(), run_id) for run_id in run_ids])
 
     # Reading -----------------------------------------------------------------------------------------------------
 
@@ -335,16 +331,16 @@ class Store:
             When no run, or more than one, has an id that begins so.
         """
         with self._reading() as connection:
-            found = self._runs(connection, None, "WHERE substr(id, 1, length(?1)) = ?1", (run_id,))
-            exact = [run for run in found if run["id"] == run_id]
-        if run_id and len(exact or found) == 1:
-            return (exact or found)[0]
-        if not found or not run_id:
+            ids = [row[0] for row in connection.execute("SELECT id FROM run ORDER BY rowid").fetchall()]
+            found = [run_id] if run_id in ids else [one for one in ids if run_id and one.startswith(run_id)]
+            if len(found) == 1:
+                return self._runs(connection, None, "WHERE id = ?", (found[0],))[0]
+        if not found:
             raise ArgumentError(
                 f"`run` must be the id of a run in {self.path}, got {run_id!r}. "
                 f"List them with `gradscope runs {self.path}`."
             )
-        some = ", ".join(run["id"] for run in found[:3]) + (", ..." if len(found) > 3 else "")
+        some = ", ".join(found[:3]) + (", ..." if len(found) > 3 else "")
         raise ArgumentError(
             f"`run` must begin the id of one run, got {run_id!r}, which begins {len(found)} ({some}). "
             "Give more of the id."
@@ -413,17 +409,16 @@ class Store:
         StoreError
             When an array is damaged.
         """
-        wanted = None if names is None else json.dumps(list(names))
+        wanted = [] if names is None else list(names)
+        only = "" if names is None else f"AND name IN ({', '.join('?' * len(wanted))})"
         with self._reading() as connection:
             head = connection.execute(
                 "SELECT summary, config FROM record WHERE run = ? AND iteration = ? AND layer = 0", (run_id, iteration)
             ).fetchone()
             rows = connection.execute(
-                """SELECT name, axes, coords, unit, dtype, shape, blob, status FROM field
-                   WHERE run = ?1 AND iteration = ?2 AND layer = 0
-                         AND (?3 IS NULL OR name IN (SELECT value FROM json_each(?3)))
-                   ORDER BY rowid""",
-                (run_id, iteration, wanted),
+                f"""SELECT name, axes, coords, unit, dtype, shape, blob, status FROM field
+                    WHERE run = ? AND iteration = ? AND layer = 0 {only} ORDER BY rowid""",
+                (run_id, iteration, *wanted),
             ).fetchall()
         if head is None:
             raise self._no_record(run_id, iteration)
@@ -438,9 +433,9 @@ class Store:
 
     def finished(self, run_ids: Iterable[str]) -> set[str]:
         """Return which of these runs are done."""
-        query = "SELECT id FROM run WHERE status = 'done' AND id IN (SELECT value FROM json_each(?))"
         with self._reading() as connection:
-            return {row[0] for row in connection.execute(query, (json.dumps(list(run_ids)),)).fetchall()}
+            done = connection.execute("SELECT id FROM run WHERE status = 'done'").fetchall()
+        return {row[0] for row in done}.intersection(run_ids)
 
     def version(self) -> int:
         """Return a number that changes whenever another program has written, in a few microseconds.
@@ -516,14 +511,8 @@ class Store:
         try:
             _check_ours(self.path, connection, empty=True)
             _choose_journal(self.path, connection)
-            connection.execute("BEGIN IMMEDIATE")
             if not _tables(connection):
-                for statement in TABLES.split(";"):
-                    connection.execute(statement)
-                connection.execute(f"PRAGMA application_id = {APPLICATION}")
-                connection.execute(f"PRAGMA user_version = {SCHEMA}")
-            connection.execute("COMMIT")
-            connection.execute("PRAGMA wal_checkpoint").fetchall()  # a copy without its WAL still has the tables
+                _make_tables(connection)
         except BaseException:
             connection.close()
             raise
@@ -655,7 +644,7 @@ class Condition:
             When it is not of the form NAME OPERATOR VALUE, or orders by something that is not a number.
         """
         match = _CONDITION.fullmatch(text)
-        if match is None:
+        if match is None or (match["value"][:1] in tuple("<>=") and _number(match["value"][1:]) is not None):
             raise ArgumentError(
                 f"`where` must be a name, one of = != < <= > >= and a value, got {text!r}. "
                 "Write e.g. 'cell=LSTM' or 'length>=100'."
@@ -670,7 +659,7 @@ class Condition:
     def holds(self, value: Any) -> bool:
         """Return whether a value of the table fulfils the condition."""
         if self.operator in _ORDER:
-            number = isinstance(value, (int, float))
+            number = isinstance(value, (int, float)) and not isinstance(value, bool)
             return number and _ORDER[self.operator](value, float(self.value))
         equal = _same(value, self.value) or any(_same(value, one.strip()) for one in self.value.split(","))
         return equal == (self.operator == "=")
@@ -910,6 +899,18 @@ def _check_ours(path: Path, connection: sqlite3.Connection, empty: bool) -> None
         )
 
 
+def _make_tables(connection: sqlite3.Connection) -> None:
+    """Make a new file ours, unless another program has just done it."""
+    connection.execute("BEGIN IMMEDIATE")
+    if not _tables(connection):
+        for statement in TABLES.split(";"):
+            connection.execute(statement)
+        connection.execute(f"PRAGMA application_id = {APPLICATION}")
+        connection.execute(f"PRAGMA user_version = {SCHEMA}")
+    connection.execute("COMMIT")
+    connection.execute("PRAGMA wal_checkpoint").fetchall()  # a copy without its WAL still has the tables
+
+
 def _choose_journal(path: Path, connection: sqlite3.Connection) -> None:
     """Choose WAL where it works, else a rollback journal, and say so."""
     network = _network(path)
@@ -923,7 +924,7 @@ def _choose_journal(path: Path, connection: sqlite3.Connection) -> None:
         warnings.warn(
             f"{path} {where}, where WAL does not work. It is written with journal_mode=DELETE: slower, and readers may "
             "wait for the writer. Keep the store on a local disk and copy it when the sweep has ended.",
-            stacklevel=5,
+            stacklevel=4,
         )
 
 
@@ -937,7 +938,7 @@ def _network(path: Path) -> str | None:
     longest, kind = "", ""
     for line in lines:
         before, _, after = line.partition(" - ")
-        mount = before.split(" ")[4].encode().decode("unicode_escape")
+        mount = re.sub(r"\\([0-7]{3})", lambda octal: chr(int(octal[1], 8)), before.split(" ")[4])
         if os.path.commonpath([folder, mount]) == mount and len(mount) >= len(longest):
             longest, kind = mount, after.split(" ")[0]
     return kind if kind.startswith(NETWORK) else None

@@ -1,0 +1,998 @@
+"""The store: one real SQLite file, written by one process and read by others, through crashes and odd file systems."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import shutil
+import signal
+import sqlite3
+import subprocess
+import sys
+import tempfile
+import time
+import warnings
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+from drawn_records import NAMES, assert_same, records, same
+from hypothesis import given
+from hypothesis import strategies as st
+from sample_records import CASES
+
+from gradscope import store as rooms
+from gradscope.errors import ArgumentError, StoreError
+from gradscope.record import Field, Record, Status, to_json
+from gradscope.store import Condition, Store
+
+TESTS = Path(__file__).parent
+NOBODY = 65534
+MARKUP = "<script>alert(1)</script>[bold]&'\"; DROP TABLE run; --"
+
+
+def small(**summary: object) -> Record:
+    """Return a record of one short array."""
+    return Record({"x": Field("x", np.arange(3.0), ("step",), "1")}, summary, {"cell": {"cell": "LSTM"}})
+
+
+@pytest.fixture
+def path(tmp_path) -> Path:
+    return tmp_path / "results.db"
+
+
+@pytest.fixture
+def filled(path) -> Path:
+    """Return a store of four runs: trained LSTM, untrained GRU, failed RNN, running RNN."""
+    with Store(path, "w") as store:
+        sweep = store.add_sweep("study", {"grid": {"cell": ["LSTM", "GRU", "RNN"]}})
+        for number, (cell, bias) in enumerate((("LSTM", 1.0), ("GRU", -1.0), ("RNN", None), ("RNN", None))):
+            store.start_run(f"run{number}", sweep, {"cell": cell, "forget_bias": bias, "length": 100 * (number + 1)})
+        after = small(decay_rate=0.5, decay_rate_interval=[0.4, 0.6], half_life=math.inf, first_bad_step={"t": 3})
+        before = small(decay_rate=0.1, decay_rate_interval=None, half_life=2.0, first_bad_step=None)
+        store.finish_run("run0", {0: before, 120: after}, {"accuracy_after": 0.9, "note": MARKUP}, 1.5)
+        store.finish_run("run1", {0: small(decay_rate=math.nan, verdict="diverged")}, {"accuracy_after": None}, 0.5)
+        store.fail_run("run2", "boom", 0.1)
+    return path
+
+
+def script(code: str, *arguments: object, **options) -> subprocess.Popen:
+    """Start a process that runs code with the names of this module's imports."""
+    head = "import os, sys, time, math\nimport numpy as np\nfrom gradscope.record import Field, Record\n"
+    head += "from gradscope.store import Store\n"
+    command = [sys.executable, "-W", "error", "-c", head + code, *map(str, arguments)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options)
+
+
+def finish(process: subprocess.Popen) -> str:
+    """Return what a process printed, once it has ended well."""
+    out, error = process.communicate(timeout=60)
+    assert process.returncode == 0, error
+    return out
+
+
+# Round trips -------------------------------------------------------------------------------------------------------
+
+
+@given(
+    record=records(),
+    run=NAMES,
+    name=NAMES,
+    metrics=st.dictionaries(NAMES, st.none() | st.floats() | st.integers() | st.text(max_size=5), max_size=3),
+)
+def test_a_record_comes_back_from_the_store(tmp_path_factory, record, run, name, metrics):
+    path = tmp_path_factory.mktemp("store") / "r.db"
+    taken = {*record.summary, *rooms.FIXED}
+    metrics = {key: value for key, value in metrics.items() if key not in taken}
+    record.summary = {key: value for key, value in record.summary.items() if key not in rooms.FIXED}
+    with Store(path, "w") as store:
+        sweep = store.add_sweep(name, {name: name})
+        store.start_run(run, sweep, {})
+        store.finish_run(run, {0: record, 7: record}, metrics)
+    with Store(path) as store:
+        assert_same(record, store.record(run))
+        assert_same(record, store.record(run, 7))
+        assert store.iterations(run) == [0, 7]
+        assert store.finished([run, "another"]) == {run}
+        assert store.sweeps()[0]["name"] == name
+        (row,) = store.table(iteration="last")
+    for key, value in metrics.items():
+        expected = float(value) if isinstance(value, int) and abs(value) >= 2**63 else value
+        assert same(row[key], expected)
+    for key, value in record.summary.items():
+        if not key.endswith("_interval"):
+            assert same(row[key], value)
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_every_case_keeps_its_statuses(case, path):
+    record = CASES[case]()
+    with Store(path, "w") as store:
+        store.start_run(case, store.add_sweep("study", {}), {})
+        store.finish_run(case, {0: record})
+    with Store(path) as store:
+        assert_same(record, store.record(case))
+
+
+def test_numbers_that_are_no_numbers_come_back_exactly(path):
+    values = np.array([0.0, -0.0, math.nan, math.inf, -math.inf, 5e-324, -412.3])
+    values[2] = np.frombuffer(b"\x01\x00\x00\x00\x00\x00\xf8\x7f")[0]  # a NaN with a payload
+    status = np.array([1, 1, 4, 5, 5, 2, 2], np.uint8)
+    record = Record({"x": Field("x", values, ("time",), "log10", {"time": [math.nan, *range(6)]}, status)})
+    record.summary = {"a": math.nan, "b": math.inf, "c": -math.inf, "d": None, "e": -0.0, "f": [math.nan, 1.0]}
+    with Store(path, "w") as store:
+        store.start_run("r", store.add_sweep("study", {"gain": math.inf}), {"gain": math.nan})
+        store.finish_run("r", {0: record}, {"loss_after": math.nan, "loss_before": -math.inf})
+    with Store(path) as store:
+        assert_same(record, store.record("r"))
+        (row,) = store.table()
+        assert math.isnan(row["a"])
+        assert math.isnan(row["gain"])
+        assert math.isnan(row["loss_after"])
+        assert (row["b"], row["c"], row["d"], row["loss_before"]) == (math.inf, -math.inf, None, -math.inf)
+        assert math.copysign(1, row["e"]) == -1
+        assert store.sweeps()[0]["spec"] == {"gain": math.inf}
+
+
+def test_arrays_keep_their_bytes_whatever_their_layout(path):
+    big = np.arange(6, dtype=">f4").reshape(2, 3)
+    turned = np.asfortranarray(np.arange(6.0).reshape(2, 3))[:, ::-1]
+    fields = {name: Field(name, values, ("step", "batch"), "1") for name, values in (("big", big), ("turned", turned))}
+    with Store(path, "w") as store:
+        store.start_run("r", store.add_sweep("study", {}), {})
+        store.finish_run("r", {0: Record(fields)})
+        record = store.record("r")
+    np.testing.assert_array_equal(record["big"], big)
+    np.testing.assert_array_equal(record["turned"], turned)
+    assert record["big"].dtype == np.dtype("<f4")
+    record["turned"][0, 0] = 9  # a reader may work on its copy
+
+
+def test_only_the_arrays_that_are_asked_for_are_read(path):
+    record = CASES["lstm"]()
+    with Store(path, "w") as store:
+        store.start_run("r", store.add_sweep("study", {}), {})
+        store.finish_run("r", {0: record})
+        part = store.record("r", names=["transport", "jacobian_norm", "nothing"])
+    assert list(part) == [name for name in record if name in ("transport", "jacobian_norm")]
+    assert to_json(part.summary) == to_json(record.summary)
+
+
+def test_markup_and_sql_are_text(path):
+    record = Record({MARKUP: Field(MARKUP, np.zeros(1), (MARKUP,), MARKUP, {MARKUP: [MARKUP]})}, {MARKUP: 1.0}, {})
+    with Store(path, "w") as store:
+        sweep = store.add_sweep(MARKUP, {MARKUP: MARKUP})
+        store.start_run(MARKUP, sweep, {"task": MARKUP})
+        store.finish_run(MARKUP, {0: record}, {"note": MARKUP})
+        store.start_run("failed", sweep, {"task": "digits"})
+        store.fail_run("failed", MARKUP)
+    with Store(path) as store:
+        assert_same(record, store.record(MARKUP))
+        assert [row["task"] for row in store.table(MARKUP, where=[f"task={MARKUP}"])] == [MARKUP]
+        assert store.runs(where=[f"note={MARKUP}"])[0]["id"] == MARKUP
+        assert store.run("failed")["error"] == MARKUP
+        assert store.finished([MARKUP, "failed"]) == {MARKUP}
+
+
+def test_an_error_text_of_broken_bytes_is_kept(path):
+    with Store(path, "w") as store:
+        store.start_run("r", store.add_sweep("study", {}), {})
+        store.fail_run("r", b"no file \xff".decode(errors="surrogateescape"))
+        assert store.run("r")["error"] == "no file ?"
+
+
+# Table, runs, sweeps -----------------------------------------------------------------------------------------------
+
+
+def test_the_table_has_one_row_for_each_run_and_iteration(filled):
+    with Store(filled) as store:
+        rows = store.table()
+    assert [(row["run"], row["iteration"], row["status"]) for row in rows] == [
+        ("run0", 0, "done"),
+        ("run0", 120, "done"),
+        ("run1", 0, "done"),
+        ("run2", None, "failed"),
+        ("run3", None, "running"),
+    ]
+    assert len({tuple(row) for row in rows}) == 1
+    assert list(rows[0])[:12] == [*rooms.FIXED, "cell", "forget_bias", "length", "decay_rate"]
+    last = rows[1]
+    assert (last["decay_rate_low"], last["decay_rate_high"], last["half_life"]) == (0.4, 0.6, math.inf)
+    assert (last["first_bad_step"], rows[0]["first_bad_step"]) == ('{"t": 3}', None)
+    assert (rows[0]["decay_rate_low"], rows[0]["note"], rows[0]["accuracy_after"]) == (None, MARKUP, 0.9)
+    assert math.isnan(rows[2]["decay_rate"])
+    assert (rows[3]["decay_rate"], rows[3]["error"], rows[3]["seconds"]) == (None, "boom", 0.1)
+
+
+@pytest.mark.parametrize(
+    ("iteration", "expected"),
+    [
+        ("first", [("run0", 0), ("run1", 0), ("run2", None), ("run3", None)]),
+        ("last", [("run0", 120), ("run1", 0), ("run2", None), ("run3", None)]),
+        (0, [("run0", 0), ("run1", 0)]),
+        (120, [("run0", 120)]),
+        (5, []),
+    ],
+)
+def test_the_table_takes_the_iteration_that_is_asked_for(filled, iteration, expected):
+    with Store(filled) as store:
+        assert [(row["run"], row["iteration"]) for row in store.table(iteration=iteration)] == expected
+
+
+def test_the_table_equals_the_records(path):
+    """Two routes to every number: the table, the record, and the metrics as plain SQL sees them."""
+    made = {name: case() for name, case in CASES.items() if name != "long"}
+    with Store(path, "w") as store:
+        sweep = store.add_sweep("study", {})
+        for name, record in made.items():
+            store.start_run(name, sweep, {"task": name})
+            store.finish_run(name, {0: record})
+    with Store(path) as store, sqlite3.connect(path) as plain:
+        for row in store.table():
+            summary = store.record(row["run"]).summary
+            for name, value in summary.items():
+                query = "SELECT value, low, high, text, status FROM metric WHERE run = ? AND name = ?"
+                stored = plain.execute(query, (row["run"], name)).fetchone()
+                if name.endswith("_interval"):
+                    base = name.removesuffix("_interval")
+                    ends = tuple(value) if value else (None, None)
+                    assert (row[f"{base}_low"], row[f"{base}_high"]) == ends
+                    assert plain.execute(query, (row["run"], base)).fetchone()[1:3] == ends
+                elif isinstance(value, dict):
+                    assert json.loads(row[name]) == json.loads(stored[3]) == value
+                else:
+                    assert same(row[name], value)
+                    assert stored == columns(value, stored)
+    plain.close()
+
+
+def columns(value: object, stored: tuple) -> tuple:
+    """Return the row of a metric that a scalar should have."""
+    if isinstance(value, str):
+        return (None, None, None, value, Status.OK)
+    if value is None:
+        return (None, None, None, None, Status.NOT_APPLICABLE)
+    if math.isnan(value):
+        return (None, None, None, None, Status.NAN)
+    return (value, stored[1], stored[2], None, Status.INF if math.isinf(value) else Status.OK)
+
+
+def test_a_caller_may_change_the_rows_it_got(filled):
+    with Store(filled) as store:
+        for row in store.table():
+            row.clear()
+        assert store.table()[1]["decay_rate"] == 0.5
+
+
+def test_sweeps_tell_how_far_they_are(filled):
+    with Store(filled) as store:
+        (sweep,) = store.sweeps()
+    assert (sweep["name"], sweep["spec"]) == ("study", {"grid": {"cell": ["LSTM", "GRU", "RNN"]}})
+    assert (sweep["running"], sweep["done"], sweep["failed"]) == (1, 2, 1)
+    assert {"gradscope", "numpy", "python"} <= set(sweep["versions"])
+    assert abs(time.time() - sweep["created"]) < 3600
+
+
+def test_the_same_sweep_again_is_the_same_sweep(path):
+    with Store(path, "w") as store:
+        first = store.add_sweep("study", {"a": 1})
+        assert store.add_sweep("study", {"a": 1}) == first
+        assert store.add_sweep("study", {"a": 2}) != first
+        assert store.add_sweep("other", {"a": 1}) != first
+
+
+def test_two_sweeps_may_share_a_run(filled):
+    with Store(filled, "w") as store:
+        other = store.add_sweep("other", {})
+        assert store.runs("other") == store.table(other) == []
+        store.include(other, ["run1", "run0", "nothing"])
+        store.include(other, ["run1"])
+        assert [run["id"] for run in store.runs(other)] == ["run0", "run1"]
+        assert [run["id"] for run in store.runs("study")] == ["run0", "run1", "run2", "run3"]
+        assert [row["run"] for row in store.table("other")] == ["run0", "run0", "run1"]
+        assert [sweep["done"] for sweep in store.sweeps()] == [2, 2]
+
+
+def test_starting_again_counts_the_attempts(filled):
+    with Store(filled, "w") as store:
+        before = store.run("run2")
+        assert (before["attempts"], before["status"], before["error"]) == (1, "failed", "boom")
+        store.start_run("run2", before["sweep"], before["config"])
+        again = store.run("run2")
+        assert (again["attempts"], again["status"], again["error"], again["seconds"]) == (2, "running", None, None)
+        assert [run["id"] for run in store.runs()] == ["run0", "run1", "run2", "run3"]
+
+
+def test_finishing_again_replaces_everything(filled):
+    with Store(filled, "w") as store:
+        store.start_run("run0", 1, store.run("run0")["config"])
+        assert store.record("run0", 120).summary["decay_rate"] == 0.5  # readable until it is replaced
+        store.finish_run("run0", {3: small(growth=1.0)}, {"loss_after": 2.0}, 9.0)
+        assert store.iterations("run0") == [3]
+        assert store.run("run0")["seconds"] == 9.0
+        (row,) = [row for row in store.table() if row["run"] == "run0"]
+        assert (row["growth"], row["loss_after"], row["status"]) == (1.0, 2.0, "done")
+        assert "note" not in row
+        with sqlite3.connect(filled) as plain:
+            assert plain.execute("SELECT DISTINCT iteration FROM metric WHERE run = 'run0'").fetchall() == [
+                (3,),
+                (None,),
+            ]
+            assert plain.execute("SELECT count(*) FROM field WHERE run = 'run0'").fetchone() == (1,)
+        plain.close()
+
+
+def test_a_beat_reaches_only_what_is_running(filled):
+    with Store(filled, "w") as store:
+        before = {run["id"]: run["heartbeat"] for run in store.runs()}
+        store.beat(["run0", "run2", "run3", "nothing"])
+        changed = [run["id"] for run in store.runs() if run["heartbeat"] > before[run["id"]]]
+    assert changed == ["run3"]
+
+
+def test_a_run_is_found_by_the_beginning_of_its_id(filled):
+    with Store(filled, "w") as store:
+        store.start_run("abc", 1, {})
+        store.start_run("abcdef", 1, {})
+        store.start_run("a%", 1, {})
+        assert store.run("abcd")["id"] == "abcdef"
+        assert store.run("abc")["id"] == "abc"
+        assert store.run("a%")["id"] == "a%"
+        with pytest.raises(ArgumentError, match=r"which begins 3 \(abc, abcdef, a%\)\. Give more of the id"):
+            store.run("a")
+        with pytest.raises(ArgumentError, match=r"begins 4 \(run0, run1, run2, \.\.\.\)"):
+            store.run("run")
+        for missing in ("xyz", "", "%", "A"):
+            with pytest.raises(ArgumentError, match=r"List them with `gradscope runs .*results.db`"):
+                store.run(missing)
+
+
+# Conditions --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("where", "expected"),
+    [
+        (["cell=LSTM"], ["run0", "run0"]),
+        (["cell = lstm"], ["run0", "run0"]),
+        (["cell==LSTM"], ["run0", "run0"]),
+        (["cell!=RNN"], ["run0", "run0", "run1"]),
+        (["cell=LSTM,GRU"], ["run0", "run0", "run1"]),
+        (["cell!=LSTM, GRU"], ["run2", "run3"]),
+        (["length>=200", "length<400"], ["run1", "run2"]),
+        (["length=100.0"], ["run0", "run0"]),
+        (["length=1e2,4e2"], ["run0", "run0", "run3"]),
+        (["forget_bias<0"], ["run1"]),
+        (["forget_bias=none"], ["run2", "run3"]),
+        (["forget_bias=-1"], ["run1"]),
+        (["decay_rate>0.1"], ["run0"]),
+        (["decay_rate<=0.1"], ["run0"]),
+        (["decay_rate=nan"], ["run1"]),
+        (["half_life=inf"], ["run0"]),
+        (["half_life>1e300"], ["run0"]),
+        (["iteration=120"], ["run0"]),
+        (["status=failed"], ["run2"]),
+        (["error=boom"], ["run2"]),
+        (["decay_rate_low>0.3"], ["run0"]),
+        (["verdict=diverged"], ["run1"]),
+        (["cell=LSTM' OR 1=1 --"], []),
+        ("cell=GRU", ["run1"]),
+        ([], ["run0", "run0", "run1", "run2", "run3"]),
+    ],
+)
+def test_conditions_choose_rows(filled, where, expected):
+    with Store(filled) as store:
+        assert [row["run"] for row in store.table(where=where)] == expected
+        assert [run["id"] for run in store.runs(where=where)] == list(dict.fromkeys(expected))
+
+
+@given(
+    values=st.lists(st.none() | st.booleans() | st.integers(-5, 5) | st.floats(), min_size=1),
+    operator=st.sampled_from(["=", "!=", "<", "<=", ">", ">="]),
+    bound=st.floats() | st.integers(-5, 5),
+)
+def test_conditions_compare_like_python(values, operator, bound):
+    condition = Condition.parse(f"x{operator}{bound!r}")
+    for value in values:
+        number = isinstance(value, (int, float)) and not isinstance(value, bool)
+        if not number:
+            assert condition.holds(value) == (operator == "!=")
+            continue
+        both_nan = math.isnan(value) and math.isnan(bound)
+        expected = {
+            "=": value == bound or both_nan,
+            "!=": not (value == bound or both_nan),
+            "<": value < bound,
+            "<=": value <= bound,
+            ">": value > bound,
+            ">=": value >= bound,
+        }
+        assert condition.holds(value) == expected[operator]
+
+
+@pytest.mark.parametrize("text", ["true", "True", "false"])
+def test_conditions_know_truth(text):
+    assert Condition.parse(f"peephole={text}").holds(text.lower() == "true")
+
+
+@pytest.mark.parametrize("where", ["cell", "", "=LSTM", "length=<3", "length=>3", ">3"])
+def test_a_condition_of_another_form_is_refused(filled, where):
+    with Store(filled) as store, pytest.raises(ArgumentError, match=r"Write e.g\. 'cell=LSTM' or 'length>=100'"):
+        store.table(where=[where])
+
+
+def test_an_order_needs_a_number(filled):
+    with Store(filled) as store, pytest.raises(ArgumentError, match=r"got 'length>many'\. Write e\.g\. 'length>100'"):
+        store.table(where=["length>many"])
+
+
+def test_a_condition_over_an_unknown_name_is_refused(filled, path):
+    with Store(filled) as store:
+        with pytest.raises(ArgumentError, match=r"Did you mean 'length'\? Filter by a parameter or a metric") as caught:
+            store.table(where=["lenght>3"])
+        assert "forget_bias" in str(caught.value)
+        with pytest.raises(ArgumentError, match="Did you mean 'decay_rate'"):
+            store.runs(where=["decay_rat>3"])
+
+
+def test_a_condition_over_a_metric_waits_for_the_first_record(path):
+    with Store(path, "w") as store:
+        assert store.table(where=["decay_rate>3"]) == []
+        store.start_run("r", store.add_sweep("study", {}), {"cell": "LSTM"})
+        assert store.table(where=["decay_rate>3"]) == store.runs(where=["decay_rate>3"]) == []
+
+
+# Misuse ------------------------------------------------------------------------------------------------------------
+
+
+def test_misuse_is_explained(filled):
+    with Store(filled, "w") as store:
+        cases = [
+            (lambda: store.runs("studi"), r"Did you mean 'study'\?"),
+            (lambda: store.table(99), "`sweep` must be one of study, got 99"),
+            (lambda: store.table(iteration="lst"), r"Did you mean 'last'\? Or give a number, or None"),
+            (lambda: store.table(iteration=True), "Or give a number"),
+            (lambda: store.record("run0", 5), r"`iteration` must be one of 0, 120, got 5\."),
+            (lambda: store.record("run2"), r"'run2' is failed: boom\. Run its sweep again"),
+            (lambda: store.record("run3"), "'run3' is running. Run its sweep again to finish it"),
+            (lambda: store.record("nothing"), "List them with `gradscope runs"),
+            (lambda: store.start_run("r", 99, {}), "got 99. Take what `add_sweep` returned"),
+            (lambda: store.include(99, []), "Take what `add_sweep` returned"),
+            (lambda: store.start_run("r", 1, {"status": 1, "cell": 2}), "called status: .* Give it another name"),
+            (lambda: store.finish_run("nothing", {}), "got 'nothing'. Call `start_run` first"),
+            (lambda: store.fail_run("nothing", ""), "Call `start_run` first"),
+            (lambda: store.finish_run("run3", {}, {"length": 1.0}), "called length: .* Give it another name"),
+            (lambda: store.finish_run("run3", {0: small(cell=1.0)}), "called cell: .* Give it another name"),
+            (lambda: store.start_run("r", 1, {"x": object()}), "Convert it before it is stored"),
+        ]
+        for call, message in cases:
+            with pytest.raises(ArgumentError, match=message):
+                call()
+        assert [run["id"] for run in store.runs()] == ["run0", "run1", "run2", "run3"]
+        assert store.run("run3")["status"] == "running"
+
+
+def test_a_whole_id_is_asked_for(path):
+    with Store(path, "w") as store:
+        store.start_run("abcdef", store.add_sweep("study", {}), {})
+        with pytest.raises(ArgumentError, match=r"must be a whole id, got 'abc'\. Give 'abcdef'"):
+            store.record("abc")
+
+
+def test_an_empty_store_has_no_sweep_to_choose(path):
+    with Store(path, "w") as store, pytest.raises(ArgumentError, match="The store holds no sweep yet"):
+        store.runs("study")
+
+
+def test_a_failing_write_leaves_nothing(filled):
+    """Half of a run must never be seen, whatever interrupts the writing of it."""
+    with Store(filled, "w") as store:
+        good, bad = small(a=1.0), small(a=2.0)
+        bad.fields["y"] = Field("y", np.zeros(1), ("step",), "\ud800")  # no encoding has a form for it
+        with pytest.raises(UnicodeEncodeError):
+            store.finish_run("run0", {0: good, 1: bad})
+        assert store.iterations("run0") == [0, 120]
+        assert store.record("run0", 120).summary["decay_rate"] == 0.5
+        assert store.run("run0")["status"] == "done"
+        store.finish_run("run0", {0: good})
+        assert store.iterations("run0") == [0]
+
+
+def test_mode_and_state_are_checked(filled):
+    with pytest.raises(ArgumentError, match="`mode` must be one of r, w, got 'a'"):
+        Store(filled, "a")
+    store = Store(filled)
+    assert repr(store) == f"<Store {str(filled)!r}, mode 'r'>"
+    with pytest.raises(StoreError, match=r"Open it with `Store\(path, mode='w'\)` to write"):
+        store.add_sweep("x", {})
+    store.close()
+    store.close()
+    assert repr(store).endswith("closed>")
+    with pytest.raises(StoreError, match=r"Open it again with `Store\(path\)`"):
+        store.runs()
+
+
+# The file ----------------------------------------------------------------------------------------------------------
+
+
+def test_the_file_says_whose_it_is(filled):
+    with sqlite3.connect(filled) as plain:
+        assert plain.execute("PRAGMA application_id").fetchone() == (rooms.APPLICATION,)
+        assert plain.execute("PRAGMA user_version").fetchone() == (rooms.SCHEMA,)
+        assert plain.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+        assert plain.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+        assert plain.execute("PRAGMA foreign_key_check").fetchall() == []
+        texts = [
+            text
+            for table, column in (("run", "config"), ("record", "summary"), ("record", "config"), ("sweep", "spec"))
+            for (text,) in plain.execute(f"SELECT {column} FROM {table}")
+        ]
+        assert all(plain.execute("SELECT json_valid(?)", (text,)).fetchone() == (1,) for text in texts)
+    plain.close()
+
+
+def test_a_closed_store_is_one_file_that_can_be_mailed(filled, tmp_path):
+    with Store(filled, "w") as store, Store(filled) as reader:
+        reader.table()
+        store.start_run("late", 1, {})
+        store.finish_run("late", {0: small(a=1.0)})
+        store.close()
+        mailed = shutil.copy(filled, tmp_path / "mailed.db")
+        with Store(mailed) as copy:
+            assert copy.record("late").summary == {"a": 1.0}
+    with Store(filled, "w"):
+        pass
+    assert {entry.name for entry in tmp_path.iterdir()} >= {"results.db", "mailed.db"}
+    assert not filled.with_name("results.db-wal").exists()
+
+
+def test_queries_use_their_indexes(filled):
+    """The plans, not the time: no scan of the metrics or of the blobs."""
+    queries = [
+        "SELECT blob FROM field WHERE run = ? AND iteration = ? AND layer = 0",
+        "SELECT blob FROM field WHERE name = ? AND run = ?",
+        "SELECT value FROM metric WHERE name = ? AND run = ?",
+        "SELECT value FROM metric WHERE iteration IS NULL AND run = ?",
+        "SELECT summary FROM record WHERE run = ? AND iteration = ?",
+        "SELECT run FROM member WHERE sweep = ?",
+    ]
+    with sqlite3.connect(filled) as plain:
+        for query in queries:
+            plan = plain.execute(f"EXPLAIN QUERY PLAN {query}", ("x",) * query.count("?")).fetchall()
+            assert all("SEARCH" in row[3] for row in plan), (query, plan)
+    plain.close()
+
+
+def test_ten_thousand_runs_are_read_with_four_queries(path, monkeypatch):
+    with Store(path, "w") as store:
+        sweep = store.add_sweep("study", {})
+        connection = store._connection
+        config, versions = to_json({"cell": "LSTM"}), "{}"
+        runs = [(f"{number:08d}", sweep, config, versions) for number in range(10_000)]
+        connection.execute("BEGIN")
+        connection.executemany("INSERT INTO run VALUES (?, ?, ?, 'done', 0, 0, 1, NULL, 1, ?)", runs)
+        connection.executemany("INSERT INTO member VALUES (1, ?)", [run[:1] for run in runs])
+        summaries = [(run[0], to_json({"decay_rate": 0.1})) for run in runs]
+        connection.executemany("INSERT INTO record VALUES (NULL, ?, 0, 0, ?, '{}')", summaries)
+        connection.execute("COMMIT")
+        seen: list[str] = []
+        connection.set_trace_callback(seen.append)
+        rows = store.table("study")
+        assert len(rows) == 10_000
+        assert sum(statement.startswith("SELECT") for statement in seen) <= 5
+        parsed = []
+        monkeypatch.setattr(rooms, "_flat", lambda summary: parsed.append(summary) or summary)
+        store.beat(["00000001"])
+        assert store.table("study") == rows
+        assert parsed == []  # a heartbeat does not make a dashboard parse ten thousand summaries again
+
+
+@pytest.mark.parametrize("mode", ["r", "w"])
+def test_files_that_are_not_ours_are_refused(tmp_path, mode):
+    with pytest.raises(StoreError, match=r"is a folder\. Name the file in it, e\.g\. .*results\.db"):
+        Store(tmp_path, mode)
+    text = tmp_path / "runs.csv"
+    text.write_text("cell,length\n" * 100)
+    with pytest.raises(StoreError, match=r"no SQLite file\. Give the file that a sweep wrote"):
+        Store(text, mode)
+    assert text.read_text() == "cell,length\n" * 100
+    other = tmp_path / "other.db"
+    with sqlite3.connect(other) as plain:
+        plain.execute("CREATE TABLE users (name)")
+    plain.close()
+    before = other.read_bytes()
+    with pytest.raises(StoreError, match=r"another program \(with users\)\. Give another file"):
+        Store(other, mode)
+    assert other.read_bytes() == before
+
+
+@pytest.mark.parametrize("mode", ["r", "w"])
+def test_a_newer_schema_is_refused(filled, mode):
+    with sqlite3.connect(filled) as plain:
+        plain.execute("PRAGMA user_version = 9")
+    plain.close()
+    with pytest.raises(StoreError, match=r"schema 9, this gradscope reads 1\. Upgrade with `pip install -U gradscope`"):
+        Store(filled, mode)
+
+
+def test_a_missing_file_or_folder_is_named(tmp_path):
+    with pytest.raises(
+        StoreError, match=r"must exist\. Check the name, or make it with `gradscope sweep STUDY --store"
+    ):
+        Store(tmp_path / "none.db")
+    with pytest.raises(StoreError, match=r"Make it with `mkdir -p .*none`"):
+        Store(tmp_path / "none" / "x.db", "w")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_empty_file_is_filled_but_not_read(path):
+    path.touch()
+    with pytest.raises(StoreError, match=r"is empty\. Fill it with `gradscope sweep STUDY --store"):
+        Store(path)
+    with Store(path, "w") as store:
+        assert store.sweeps() == []
+    with Store(path) as store:
+        assert store.runs() == store.table() == []
+
+
+def test_odd_file_names_work(tmp_path):
+    for name in ("a b.db", "100%.db", "what?mode=rw&x#1.db", "naïve ⟨η⟩.db"):
+        with Store(tmp_path / name, "w") as store:
+            store.add_sweep("study", {})
+        with Store(tmp_path / name) as store:
+            assert len(store.sweeps()) == 1
+        assert (tmp_path / name).exists()
+
+
+def test_reading_never_changes_the_file(filled):
+    before = filled.read_bytes()
+    with Store(filled) as store:
+        store.table()
+        with pytest.raises(sqlite3.OperationalError, match="readonly"):
+            store._connection.execute("DELETE FROM run")
+    assert filled.read_bytes() == before
+
+
+def test_a_damaged_file_is_named(filled):
+    content = bytearray(filled.read_bytes())
+    content[4096:] = b"\xff" * (len(content) - 4096)
+    filled.write_bytes(content)
+    with Store(filled) as store, pytest.raises(StoreError, match=r"damaged .* \.recover \| sqlite3 saved\.db"):
+        store.table()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "UPDATE field SET blob = substr(blob, 1, 5)",
+        "UPDATE field SET shape = '[7]'",
+        "UPDATE field SET dtype = 'O'",
+        "UPDATE field SET dtype = 'nonsense'",
+        "UPDATE field SET axes = '[]'",
+        "UPDATE field SET coords = '{'",
+        'UPDATE record SET summary = \'{"a": {"float": 3}}\'',
+        "UPDATE record SET config = NULL WHERE 0; UPDATE record SET config = 'x'",
+    ],
+)
+def test_a_damaged_record_is_named(filled, change):
+    with sqlite3.connect(filled) as plain:
+        plain.executescript(change)
+    plain.close()
+    with Store(filled) as store, pytest.raises(StoreError, match=r"is damaged .*Save what is left"):
+        store.record("run0")
+
+
+def test_a_locked_file_is_named(filled):
+    holder = sqlite3.connect(filled, isolation_level=None)
+    holder.execute("BEGIN IMMEDIATE")
+    with Store(filled, "w", timeout=0.05) as store:
+        with pytest.raises(StoreError, match=r"locked by another program for over 0\.05 s\. Close it or wait"):
+            store.add_sweep("x", {})
+        holder.execute("COMMIT")
+        holder.close()
+        store.add_sweep("x", {})
+
+
+def test_a_full_disk_is_named(filled):
+    with Store(filled, "w") as store:
+        pages = store._connection.execute("PRAGMA page_count").fetchone()[0]
+        store._connection.execute(f"PRAGMA max_page_count = {pages}")
+        record = Record({"x": Field("x", np.zeros(100_000), ("step",), "1")})
+        with pytest.raises(StoreError, match=r"the disk is full\. Free some space, then give the same command again"):
+            store.finish_run("run3", {0: record})
+        assert store.run("run3")["status"] == "running"
+
+
+@pytest.fixture
+def elsewhere():
+    """Return a folder that every user can reach."""
+    folder = Path(tempfile.mkdtemp())
+    folder.chmod(0o755)
+    yield folder
+    shutil.rmtree(folder)
+
+
+# Imported with the tests' rights, which a folder of packages may need; then they are given up.
+DROP = f"""
+if os.geteuid() == 0:
+    os.setgroups([]); os.setgid({NOBODY}); os.setuid({NOBODY})
+"""
+
+
+def without_rights(code: str, *arguments: object) -> str:
+    """Run code as a user who may read, and not write, what the tests make."""
+    return finish(script(DROP + code, *arguments))
+
+
+READ = "with Store(sys.argv[1]) as store: print(*[run['id'] for run in store.runs()], store.version())"
+WRITE = """
+try:
+    with Store(sys.argv[1], "w") as store: store.add_sweep("x", {})
+except OSError as error:
+    print(type(error).__name__, error)
+"""
+
+
+another_user = pytest.mark.skipif(os.name == "nt", reason="no users to change to")
+
+
+@another_user
+@pytest.mark.parametrize("writing", [False, True])
+def test_a_folder_without_rights_can_be_read(elsewhere, writing):
+    path = elsewhere / "results.db"
+    with Store(path, "w") as store:
+        store.start_run("r", store.add_sweep("study", {}), {})
+        if not writing:
+            store.close()
+        elsewhere.chmod(0o555)
+        path.chmod(0o444)
+        try:
+            assert without_rights(READ, path).startswith("r ")
+            message = without_rights(WRITE, path)
+            assert message.startswith("StoreError")
+            assert "read-only. Allow it with `chmod u+w`, or copy the file to a folder of your own." in message
+            message = without_rights(WRITE, elsewhere / "new.db")
+            assert "Check the permissions, or copy the file to a folder of your own." in message
+        finally:
+            elsewhere.chmod(0o755)
+            path.chmod(0o644)
+
+
+@another_user
+def test_a_file_without_rights_is_named(elsewhere):
+    path = elsewhere / "results.db"
+    with Store(path, "w"):
+        pass
+    path.chmod(0)
+    try:
+        assert "Check the permissions" in without_rights(WRITE.replace(', "w"', ""), path)
+    finally:
+        path.chmod(0o644)
+
+
+@another_user
+def test_a_frozen_reader_notices_a_writer(elsewhere):
+    """Opened on a read-only folder while nobody wrote; then somebody does."""
+    path = elsewhere / "results.db"
+    with Store(path, "w") as store:
+        store.start_run("a", store.add_sweep("study", {}), {})
+    elsewhere.chmod(0o555)
+    code = """
+with Store(sys.argv[1]) as store:
+    print(store._frozen, *[run["id"] for run in store.runs()], flush=True)
+    version = store.version()
+    sys.stdin.readline()
+    print(store.version() != version, *[run["id"] for run in store.runs()])
+"""
+    reader = script(DROP + code, path, stdin=subprocess.PIPE)
+    assert reader.stdout.readline() == "True a\n"
+    elsewhere.chmod(0o755)
+    with Store(path, "w") as store:
+        store.start_run("b", 1, {})
+        out, error = reader.communicate("go\n", timeout=60)
+    assert out == "True a b\n", error
+
+
+def test_a_store_that_was_replaced_is_read_anew(filled):
+    with Store(filled) as store:
+        version = store.version()
+        assert len(store.runs()) == 4
+        filled.unlink()
+        with pytest.raises(StoreError, match=r"has been deleted\. Give the command of its sweep again"):
+            store.version()
+        with Store(filled, "w") as writer:
+            writer.start_run("new", writer.add_sweep("study", {}), {})
+            writer.finish_run("new", {0: small(a=1.0)})
+        assert store.version() != version
+        assert [run["id"] for run in store.runs()] == ["new"]
+        assert [row["a"] for row in store.table()] == [1.0]
+
+
+def test_a_writer_does_not_write_into_a_file_that_is_gone(filled):
+    with Store(filled, "w") as store:
+        for name in ("results.db", "results.db-wal", "results.db-shm"):
+            filled.with_name(name).unlink(missing_ok=True)
+        with pytest.raises(StoreError, match=r"has been deleted\. Give the command of its sweep again"):
+            store.add_sweep("x", {})
+        with (
+            Store(filled, "w"),
+            pytest.raises(StoreError, match=r"was replaced while it was written\. Give the command"),
+        ):
+            store.add_sweep("x", {})
+
+
+MOUNTINFO = """\
+22 1 8:1 / / rw,relatime shared:1 - ext4 /dev/sda1 rw
+40 22 0:40 / {folder} rw,relatime shared:2 - {kind} server:/export rw
+41 22 0:41 / {folder}\\040other rw,relatime - tmpfs tmpfs rw
+"""
+
+
+@pytest.mark.parametrize("kind", ["nfs4", "cifs", "fuse.sshfs", "lustre"])
+def test_a_network_file_system_gets_a_rollback_journal(path, tmp_path_factory, monkeypatch, kind):
+    mounts = tmp_path_factory.mktemp("proc") / "mountinfo"
+    mounts.write_text(MOUNTINFO.format(folder=path.parent.resolve(), kind=kind))
+    monkeypatch.setattr(rooms, "MOUNTS", mounts)
+    with pytest.warns(UserWarning, match=rf"network file system \({kind}\).* Keep the store on a local disk") as caught:
+        store = Store(path, "w")
+    assert caught[0].filename == __file__
+    with store:
+        store.start_run("r", store.add_sweep("study", {}), {})
+        store.finish_run("r", {0: small(a=1.0)})
+        with Store(path) as reader:
+            version = reader.version()
+            assert reader.record("r").summary == {"a": 1.0}
+            store.start_run("s", 1, {})
+            assert reader.version() != version
+            assert [run["id"] for run in reader.runs()] == ["r", "s"]
+    assert [entry.name for entry in path.parent.iterdir()] == ["results.db"]
+    with sqlite3.connect(path) as plain:
+        assert plain.execute("PRAGMA journal_mode").fetchone() == ("delete",)
+    plain.close()
+
+
+def test_a_local_file_system_beside_a_network_one_gets_wal(path, tmp_path_factory, monkeypatch):
+    mounts = tmp_path_factory.mktemp("proc") / "mountinfo"
+    mounts.write_text(MOUNTINFO.format(folder="/net", kind="nfs"))
+    monkeypatch.setattr(rooms, "MOUNTS", mounts)
+    with Store(path, "w") as store:
+        assert store._connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+    assert rooms._network(Path("/net/results.db")) == "nfs"
+    assert rooms._network(Path("/net other/results.db")) is None
+    assert rooms._network(Path("/network/results.db")) is None
+    monkeypatch.setattr(rooms, "MOUNTS", mounts.with_name("none"))
+    assert rooms._network(Path("/net/results.db")) is None
+
+
+# Several at once ---------------------------------------------------------------------------------------------------
+
+WRITER = """
+with Store(sys.argv[1], "w") as store:
+    sweep = store.add_sweep("study", {})
+    end = time.monotonic() + float(sys.argv[2])
+    n = 0
+    while time.monotonic() < end:
+        values = np.full((50, 8), float(n))
+        record = Record({name: Field(name, values, ("step", "batch"), "1") for name in ("x", "y")}, {"n": n}, {"n": n})
+        store.start_run(f"{n:06d}", sweep, {"number": n})
+        store.finish_run(f"{n:06d}", {0: record, 1: record}, {"whole": n}, 0.1)
+        print(n, flush=True)
+        n += 1
+"""
+
+
+def check_runs(store: Store) -> list[int]:
+    """Assert that what a reader sees hangs together, and return the numbers of the finished runs."""
+    rows = store.table()
+    done = [row for row in rows if row["status"] == "done"]
+    numbers = [row["number"] for row in done[::2]]
+    assert numbers == list(range(len(numbers)))
+    assert all(row["n"] == row["whole"] == row["number"] for row in done)
+    assert len(rows) - len(done) <= 1
+    for row in done[-4:]:
+        record = store.record(row["run"], row["iteration"])
+        assert (record["x"] == row["n"]).all()
+        assert (record["y"] == row["n"]).all()
+    return numbers
+
+
+def test_a_reader_sees_whole_runs_while_a_writer_writes(path):
+    with Store(path, "w"):
+        pass
+    writer = script(WRITER, path, 3)
+    counts, versions = [], set()
+    with Store(path) as store:
+        while writer.poll() is None:
+            versions.add(store.version())
+            counts.append(len(check_runs(store)))
+        acknowledged = finish(writer).split()
+        assert len(check_runs(store)) == len(acknowledged)
+    assert counts == sorted(counts)
+    assert len(set(counts)) > 3
+    assert len(versions) > 3
+    assert path.stat().st_size < 100e6
+
+
+def test_many_threads_may_share_a_reader_and_a_writer(path):
+    with Store(path, "w") as store:
+        sweep = store.add_sweep("study", {})
+        with Store(path) as reader:
+
+            def work(number: int) -> None:
+                for turn in range(10):
+                    run = f"{number}-{turn}"
+                    store.start_run(run, sweep, {"number": number})
+                    store.finish_run(run, {0: small(a=number)}, {}, 0.1)
+                    assert reader.record(run).summary == {"a": number}
+                    assert all(row["a"] in (None, row["number"]) for row in reader.table())
+
+            with ThreadPoolExecutor(4) as pool:
+                list(pool.map(work, range(4)))
+            assert len(reader.runs()) == 40
+
+
+def test_several_processes_may_make_and_write_one_store(path):
+    code = """
+with Store(sys.argv[1], "w") as store:
+    sweep = store.add_sweep("study", {})
+    for n in range(20):
+        store.start_run(f"{sys.argv[2]}-{n}", sweep, {})
+        store.finish_run(f"{sys.argv[2]}-{n}", {0: Record(summary={"n": n})})
+"""
+    writers = [script(code, path, name) for name in ("a", "b", "c")]
+    for writer in writers:
+        finish(writer)
+    with Store(path) as store:
+        assert len(store.finished([f"{name}-{n}" for name in "abc" for n in range(20)])) == 60
+        assert len(store.sweeps()) == 1
+
+
+@pytest.mark.parametrize("delay", [0.0, 0.01, 0.05])
+def test_kill_loses_nothing_that_was_acknowledged(path, delay):
+    writer = script(WRITER, path, 60)
+    acknowledged = [int(writer.stdout.readline()) for _ in range(40)]
+    time.sleep(delay)
+    writer.send_signal(signal.SIGKILL)
+    out = writer.stdout.read()
+    assert writer.wait(timeout=60) == -signal.SIGKILL
+    writer.stderr.close()
+    writer.stdout.close()
+    acknowledged += [int(line) for line in out.split("\n")[:-1]]  # a last line may be cut off
+    with Store(path) as store:
+        numbers = check_runs(store)
+        assert set(acknowledged) <= set(numbers)
+        assert len(numbers) - len(acknowledged) <= 1  # finished, and killed before it could say so
+    with Store(path, "w") as store:  # and the next writer goes on
+        left = [run for run in store.runs() if run["status"] == "running"]
+        for run in left:
+            store.start_run(run["id"], run["sweep"], run["config"])
+            assert store.run(run["id"])["attempts"] == 2
+    with sqlite3.connect(path) as plain:
+        assert plain.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+    plain.close()
+
+
+def test_an_interrupt_inside_a_write_undoes_it(filled, monkeypatch):
+    with Store(filled, "w") as store:
+        insert = rooms._insert
+
+        def interrupted(connection, table, *arguments):
+            insert(connection, table, *arguments)
+            if table == "field":
+                raise KeyboardInterrupt
+
+        monkeypatch.setattr(rooms, "_insert", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            store.finish_run("run3", {0: small(a=1.0)})
+        monkeypatch.undo()
+        assert store.iterations("run3") == []
+        assert store.run("run3")["status"] == "running"
+
+
+def test_opening_warns_of_nothing(path):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with Store(path, "w"), Store(path):
+            pass
