@@ -38,14 +38,12 @@ from gradscope.activations import ACTIVATIONS
 from gradscope.cells import cell_class
 from gradscope.errors import ArgumentError, unknown
 from gradscope.initializers import INITIALIZERS
-from gradscope.probes.catalogue import CATALOGUE, PRESETS, choose
+from gradscope.probes import CATALOGUE, PRESETS, REVISION, choose
 from gradscope.record import to_json
 
 from .tasks import LAYOUTS, load_task
 
 __all__ = ["MOST_RUNS", "Run", "Study", "Sweep", "read_study"]
-
-REVISION = 1
 
 MOST_RUNS = 1_000_000
 """Points that a grid may have before duplicates are left out; more is a slip of the hand."""
@@ -146,6 +144,13 @@ T = TypeVar("T")
 Axis = Annotated[tuple[T, ...], BeforeValidator(_as_tuple), AfterValidator(_each_once)]
 
 
+def _fitting(probes: str, cell: str) -> str:
+    """Return the choice of probes without those that a cell cannot have; a preset sees to that itself."""
+    kind = cell_class(cell)
+    met = {"": True, "gates": kind.keep_gate is not None, "cell_state": "c" in kind.blocks}
+    return probes if probes in PRESETS else ",".join(name for name in probes.split(",") if met[CATALOGUE[name].needs])
+
+
 @dataclass(frozen=True)
 class _Condition:
     """When a key has a meaning, and what to say when it has none."""
@@ -190,7 +195,7 @@ def _describe(error: Any, keys: Iterable[str], noun: str) -> str:
         "string_type": "text",
         "finite_number": "a finite number",
         "greater_than_equal": f"at least {limits.get('ge')}",
-        "greater_than": f"above {limits.get('gt')}",
+        "greater_than": f"above {limits.get('gt', 0):g}",
         "string_too_short": "text",
     }.get(kind, f"valid ({error['msg']})")
     return f"`{key}` must be {must}, got {got!r}. {REMEDIES.get(str(key), '')}".rstrip()
@@ -231,6 +236,10 @@ class _Specification(BaseModel):
             if self._is_one(key) and not any(condition.holds({condition.depends_on: other}) for other in others):
                 named = ", ".join(str(other) for other in others)
                 yield (key, condition.depends_on), f"`{key}` must be left out {condition.remedy.format(named)}"
+        for cell, probes in itertools.product(self._values("cell"), self._values("probes")):
+            if not _fitting(probes, cell):
+                fault = f"`probes` must hold one that {cell} can have, got {probes!r}. Add 'transport'."
+                yield ("probes", "cell"), fault
 
     def _is_one(self, key: str) -> bool:
         """Return whether a key was given with a single value: with several it is the axis of a grid and collapses."""
@@ -269,7 +278,8 @@ class Run(_Specification):
     clip : float or None
         Largest global norm of the gradient, inf to leave it alone; only with iterations.
     probes : str or list of str
-        Presets and names of the catalogue; kept as a preset, or as names with commas between them.
+        Presets and names of the catalogue; kept as a preset, or as names with commas between them. Those that the
+        cell cannot have are left out.
     dtype : {"float64", "float32"}
 
     Raises
@@ -305,6 +315,7 @@ class Run(_Specification):
         config = self.model_dump()
         if config["length"] is None:
             config["length"] = LAYOUTS[self.task].default_length
+        config["probes"] = _fitting(self.probes, self.cell)
         defaults = {"learning_rate": 3e-3, "clip": 1.0}
         if CONDITIONS["forget_bias"].holds(config):
             defaults["forget_bias"] = cell_class(self.cell)(1, 1).forget_bias  # type: ignore[attr-defined]
@@ -322,7 +333,8 @@ class Run(_Specification):
     @property
     def probe_choice(self) -> str | list[str]:
         """The probes as :func:`gradscope.probe` takes them."""
-        return self.probes if self.probes in PRESETS else self.probes.split(",")
+        chosen = _fitting(self.probes, self.cell)
+        return chosen if chosen in PRESETS else chosen.split(",")
 
     @property
     def size(self) -> int:
@@ -333,10 +345,8 @@ class Run(_Specification):
         length, batch = config["length"], self.batch_size
         sizes = {"step": length, "time": length + 1, "batch": batch, "unit": units, "rank": width}
         sizes |= {"gate": gates, "side": 2, "block": len(cell.blocks) ** 2, "bin": 20}
-        shapes = []
-        for probe in (CATALOGUE[name] for name in choose(self.probe_choice)):
-            if not probe.needs or (cell.keep_gate is not None and probe.needs == "gates") or "c" in cell.blocks:
-                shapes += [probe.axes, *(axes for _, axes in probe.parts)]
+        probes = [CATALOGUE[name] for name in choose(self.probe_choice) if _fitting(name, self.cell)]
+        shapes = [axes for probe in probes for axes in (probe.axes, *(part for _, part in probe.parts))]
         numbers = sum(math.prod(sizes[axis] for axis in axes) for axes in shapes)
         item = 9  # a float64 and, for many arrays, its status
         return item * numbers * (2 if self.iterations else 1)
@@ -381,7 +391,8 @@ class Sweep(_Specification):
     dtype: Axis[Dtype] = ("float64",)
 
     def _values(self, key: str) -> tuple:
-        return getattr(self, key)
+        values = getattr(self, key)
+        return values if isinstance(values, tuple) else (values,)
 
     def _disagreements(self) -> Iterator[tuple[tuple[str, ...], str]]:
         yield from super()._disagreements()
@@ -455,8 +466,10 @@ def read_study(path: str | Path) -> Study:
             f'{path} must be TOML, got: {error}. Write keys as `length = [10, 100]`, text in "".'
         ) from None
     tables = data.pop("sweep", [{}])
-    if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
-        raise ArgumentError(f"`sweep` must be an array of tables in {path}. Write `[[sweep]]` above the keys of each.")
+    if not isinstance(tables, list) or not tables or not all(isinstance(table, dict) for table in tables):
+        raise ArgumentError(
+            f"`sweep` must be an array of tables in {path}, got {tables!r}. Write `[[sweep]]` above the keys of each."
+        )
     name = data.get("name", path.stem)
     sweeps, faults = [], []
     for number, table in enumerate(tables, start=1):

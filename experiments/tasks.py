@@ -184,7 +184,7 @@ class Task:
         """T, in steps, when none is asked for."""
         return self.layout.default_length
 
-    @property
+    @functools.cached_property
     def digest(self) -> str:
         """The sha256 of the data and of the way in which they are read, in hexadecimal digits."""
         return hashlib.sha256(f"{self.name} {REVISION} {self.digits.digest}".encode()).hexdigest()

@@ -1,0 +1,438 @@
+"""The runner: measures the runs of a study, on Dask workers or in this process, and writes them to a store.
+
+One engine everywhere: a ``LocalCluster`` of single-thread processes by default, the scheduler of a cluster by its
+address, or no worker at all for debugging. Only this process writes the store; workers send records back. A run that
+raises, or whose worker dies twice, is recorded as failed and costs nothing but itself.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import queue
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+from threadpoolctl import threadpool_limits
+
+from gradscope.cells import Cell, cell_class
+from gradscope.errors import ArgumentError, GradscopeError
+from gradscope.probes import probe
+from gradscope.record import Field, Record
+from gradscope.store import Store
+
+from .spec import Run, Study
+from .tasks import Task, load_task
+from .training import Training, cell_params, evaluate, init_weights, sequence_loss, train
+
+if TYPE_CHECKING:
+    from distributed import Client, Future
+
+__all__ = ["Outcome", "Tally", "measure", "run_study"]
+
+TICK = 0.5  # seconds between two looks at the clock while nothing finishes
+BEAT = 5.0  # seconds between two heartbeats
+CONNECT = 10.0  # seconds to wait for a scheduler
+INTERRUPTED = "Interrupted. The same sweep goes on with it."
+THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a run has measured.
+
+    Attributes
+    ----------
+    records : dict of int to Record
+        By iteration: 0 before training, and the number of updates after it.
+    metrics : dict
+        Numbers of the run as a whole.
+    seconds : float
+        How long it took.
+    """
+
+    records: dict[int, Record]
+    metrics: dict[str, float | str | None]
+    seconds: float
+
+    @property
+    def diverged(self) -> bool:
+        """Whether a number that is not finite arose, in a probe or in training."""
+        return any(record.summary.get("first_bad_step") is not None for record in self.records.values())
+
+
+def measure(run: Run, task: Task) -> Outcome:
+    """Carry out one run: draw the network, probe it, and, with iterations, train it and probe it again.
+
+    The probed sequences are held-out ones, the same before and after; they, the weights, the training batches and
+    the distractors of the evaluation come from four streams of the run's seed. So runs that differ in, say, the
+    forget bias see the same sequences.
+
+    Parameters
+    ----------
+    run : Run
+    task : Task
+        The task of that name, with its data.
+
+    Returns
+    -------
+    Outcome
+        A network that diverges is an outcome too.
+    """
+    started = time.perf_counter()
+    with threadpool_limits(1):
+        records, metrics = _measure(run, run.config, task)
+    return Outcome(records, metrics, time.perf_counter() - started)
+
+
+def _measure(run: Run, config: dict[str, Any], task: Task) -> tuple[dict[int, Record], dict[str, float | str | None]]:
+    """Return the records and metrics of a run."""
+    drawing, batches, probed, held_out = np.random.default_rng(run.seed).spawn(4)
+    cell, length = build_cell(config, task), config["length"]
+    weights = init_weights(cell, drawing, task.classes, run.recurrent, run.gain, run.dtype)
+    inputs, targets = task.sample(probed, run.batch_size, length, "test")
+    inputs = inputs.astype(run.dtype)
+
+    def look(weights: dict[str, np.ndarray]) -> Record:
+        loss = sequence_loss(weights, targets)
+        return probe(cell, cell_params(weights), inputs, probes=run.probe_choice, loss=loss)
+
+    records = {0: _dated(look(weights), 0)}
+    if not run.iterations:
+        return records, {}
+    test = task.complete(held_out, length)
+    options = {key: config[key] for key in ("length", "batch_size", "iterations", "learning_rate", "clip")}
+    training = train(cell, weights, task, batches, **options)
+    after = _dated(look(training.weights), training.updates)
+    _note_training(after, training)
+    # A training that ended before its first update has measured the same weights twice: the later record tells why.
+    records[training.updates] = after
+    before, since = (evaluate(cell, some, *test) for some in (weights, training.weights))
+    return records, {
+        "accuracy_before": before[0],
+        "accuracy_after": since[0],
+        "accuracy_chance": task.chance_accuracy,
+        "loss_before": before[1],
+        "loss_after": since[1],
+        "loss_chance": task.chance_loss,
+        "updates": float(training.updates),
+        "clipped_share": float(np.mean(training.gradient_norm > config["clip"])),
+    }
+
+
+def build_cell(config: dict[str, Any], task: Task) -> Cell:
+    """Return the cell of a run's configuration."""
+    kind = cell_class(config["cell"])
+    options = {"forget_bias": config["forget_bias"]} if kind.keep_gate is not None else {}
+    return kind(task.input_size, config["hidden_size"], config["activation"], **options)
+
+
+def _dated(record: Record, iteration: int) -> Record:
+    """Write the iteration into a record's first bad step."""
+    bad = record.summary.get("first_bad_step")
+    if bad is not None:
+        record.summary["first_bad_step"] = {**bad, "iteration": iteration}
+    return record
+
+
+def _note_training(record: Record, training: Training) -> None:
+    """Add the course of the training to the record after it."""
+    for name, values, unit in (
+        ("training_loss", training.loss, "nat"),
+        ("training_gradient_norm", training.gradient_norm, "1"),
+        ("training_gradient_norm.clipped", training.clipped_norm, "1"),
+    ):
+        record.fields[name] = Field(name, values, ("iteration",), unit)
+    if training.first_bad_step is not None:
+        record.summary["first_bad_step"] = training.first_bad_step
+
+
+@dataclass
+class Tally:
+    """How far a study is.
+
+    Attributes
+    ----------
+    total : int
+        Runs of the study.
+    skipped : int
+        Of these, finished before.
+    done, failed : int
+        Carried out now.
+    diverged : int
+        Of the done ones, those in which a number that is not finite arose.
+    busy : float
+        Seconds of work: the sum over the runs.
+    errors : dict
+        Reasons by the id of the run that failed.
+    """
+
+    total: int = 0
+    skipped: int = 0
+    done: int = 0
+    failed: int = 0
+    diverged: int = 0
+    busy: float = 0.0
+    errors: dict[str, str] = field(default_factory=dict)
+    started: float = field(default_factory=time.monotonic)
+
+    @property
+    def seconds(self) -> float:
+        """Since the study was begun."""
+        return time.monotonic() - self.started
+
+    @property
+    def left(self) -> int:
+        """Runs that are not finished yet."""
+        return self.total - self.skipped - self.done - self.failed
+
+    @property
+    def rate(self) -> float:
+        """Runs a second so far, NaN before the first."""
+        count = self.done + self.failed
+        return count / self.seconds if count else float("nan")
+
+    @property
+    def seconds_left(self) -> float:
+        """Seconds to go at this rate, NaN before the first run."""
+        return self.left / self.rate if self.left else 0.0
+
+
+class _Engine(Protocol):
+    """Who carries out the runs."""
+
+    def slots(self) -> int:
+        """Return how many runs to have under way."""
+
+    def start(self, run: Run) -> None:
+        """Begin a run."""
+
+    def wait(self, seconds: float) -> list[str]:
+        """Return the ids of runs that have ended, after at most some seconds."""
+
+    def collect(self, run_id: str) -> Outcome:
+        """Return what a run has measured, or raise what it raised."""
+
+
+class _Here:
+    """Carries out one run after another in this process."""
+
+    def __init__(self) -> None:
+        self._begun: dict[str, Run] = {}
+
+    def slots(self) -> int:
+        return 1
+
+    def start(self, run: Run) -> None:
+        self._begun[run.id] = run
+
+    def wait(self, seconds: float) -> list[str]:
+        return list(self._begun)
+
+    def collect(self, run_id: str) -> Outcome:
+        run = self._begun.pop(run_id)
+        return measure(run, load_task(run.task))
+
+
+class _OnDask:
+    """Carries out runs on the workers of a Dask scheduler."""
+
+    def __init__(self, client: Client, spare: int) -> None:
+        self._client, self._spare = client, spare
+        self._futures: dict[str, Future] = {}
+        self._ended: queue.SimpleQueue[str] = queue.SimpleQueue()
+        self._looked, self._threads = -np.inf, 0
+
+    def slots(self) -> int:
+        # One run for each thread: what Dask holds back cannot be charged with the death of a worker it waited for.
+        if time.monotonic() - self._looked > BEAT:
+            self._looked, self._threads = time.monotonic(), sum(self._client.nthreads().values())
+        return max(1, self._threads + self._spare)
+
+    def start(self, run: Run) -> None:
+        future = self._client.submit(measure, run, load_task(run.task), pure=False)
+        self._futures[run.id] = future
+        future.add_done_callback(lambda _, run_id=run.id: self._ended.put(run_id))
+
+    def wait(self, seconds: float) -> list[str]:
+        try:
+            ended = [self._ended.get(timeout=seconds)]
+        except queue.Empty:
+            return []
+        while not self._ended.empty():
+            ended.append(self._ended.get())
+        return ended
+
+    def collect(self, run_id: str) -> Outcome:
+        return self._futures.pop(run_id).result()
+
+
+@contextlib.contextmanager
+def _local(workers: int) -> Iterator[_OnDask]:
+    """Start single-thread worker processes on this machine, and stop them in the end."""
+    import dask
+    from distributed import Client, LocalCluster
+
+    settings: dict[str, Any] = {f"distributed.nanny.pre-spawn-environ.{name}": 1 for name in THREADS}
+    settings["distributed.scheduler.allowed-failures"] = 1  # a run whose worker died is tried once more
+    with (
+        dask.config.set(settings),
+        LocalCluster(
+            n_workers=workers,
+            threads_per_worker=1,
+            processes=True,
+            host="127.0.0.1",
+            dashboard_address=None,
+            silence_logs=logging.CRITICAL,
+        ) as cluster,
+        Client(cluster) as client,
+    ):
+        yield _OnDask(client, spare=0)
+
+
+@contextlib.contextmanager
+def _remote(address: str) -> Iterator[_OnDask]:
+    """Connect to a scheduler that runs elsewhere.
+
+    Raises
+    ------
+    ArgumentError
+        When nobody answers there.
+    """
+    from distributed import Client
+
+    try:
+        client = Client(address, timeout=CONNECT, set_as_default=False)
+    except (OSError, ValueError) as error:
+        raise ArgumentError(
+            f"`scheduler` must be the address of a running Dask scheduler, got {address!r} ({error}). "
+            "Start one with `dask scheduler` and give the address that it prints, e.g. tcp://127.0.0.1:8786."
+        ) from None
+    with client:
+        # Some runs wait at the scheduler, so that a cluster that grows with its work sees that there is some.
+        yield _OnDask(client, spare=4)
+
+
+def run_study(
+    study: Study,
+    store: Store,
+    *,
+    workers: int | None = None,
+    scheduler: str | None = None,
+    progress: Callable[[Tally], None] = lambda tally: None,
+) -> Tally:
+    """Carry out the runs of a study that the store does not hold yet.
+
+    Parameters
+    ----------
+    study : Study
+    store : Store
+        Open for writing. What it holds of the study is left as it is; failed runs are tried again.
+    workers : int, optional
+        Processes on this machine; 0 works in this process. One for each core when left out.
+    scheduler : str, optional
+        Address of a Dask scheduler to use instead.
+    progress : callable
+        Called with the tally after each run and now and then between.
+
+    Returns
+    -------
+    Tally
+
+    Raises
+    ------
+    ArgumentError
+        For workers and a scheduler together, a negative number of workers, or an address without a scheduler.
+    StoreError
+        When the store cannot be written.
+    KeyboardInterrupt
+        As received; runs under way are then marked as failed in the store, and everything finished is kept.
+    """
+    if workers is not None and scheduler is not None:
+        raise ArgumentError("`workers` must be left out with a scheduler: it has its own. Give one of the two.")
+    if workers is not None and workers < 0:
+        raise ArgumentError(f"`workers` must be at least 0, got {workers}. 0 works in this process.")
+    runs = study.runs()
+    sweep = store.add_sweep(study.name, study.describe())
+    finished = store.finished(runs)
+    store.include(sweep, finished)
+    wanted = [run for run_id, run in runs.items() if run_id not in finished]
+    tally = Tally(total=len(runs), skipped=len(finished))
+    progress(tally)
+    if wanted:
+        with _engine(workers, scheduler, len(wanted)) as engine:
+            _carry_out(engine, wanted, store, sweep, tally, progress)
+    return tally
+
+
+def _engine(workers: int | None, scheduler: str | None, runs: int) -> contextlib.AbstractContextManager[_Engine]:
+    """Return the engine that was asked for."""
+    if scheduler is not None:
+        return _remote(scheduler)
+    if workers == 0:
+        return contextlib.nullcontext(_Here())
+    from dask.system import CPU_COUNT
+
+    return _local(min(CPU_COUNT if workers is None else workers, runs))
+
+
+def _carry_out(
+    engine: _Engine, runs: list[Run], store: Store, sweep: int, tally: Tally, progress: Callable[[Tally], None]
+) -> None:
+    """Keep every slot of the engine busy until all runs are finished."""
+    waiting, under_way = deque(runs), set[str]()
+    heard = time.monotonic()
+    try:
+        while waiting or under_way:
+            _fill(engine, waiting, under_way, store, sweep)
+            for run_id in engine.wait(TICK):
+                under_way.discard(run_id)
+                _fill(engine, waiting, under_way, store, sweep)  # before the writing, so that no worker waits for it
+                _conclude(engine, run_id, store, tally)
+            if time.monotonic() - heard > BEAT:
+                heard = time.monotonic()
+                store.beat(under_way)
+            progress(tally)
+    except BaseException:
+        for run_id in under_way:
+            store.fail_run(run_id, INTERRUPTED)
+        raise
+
+
+def _fill(engine: _Engine, waiting: deque[Run], under_way: set[str], store: Store, sweep: int) -> None:
+    """Begin runs until every slot has one."""
+    slots = engine.slots()
+    while waiting and len(under_way) < slots:
+        run = waiting.popleft()
+        store.start_run(run.id, sweep, run.config)
+        under_way.add(run.id)
+        engine.start(run)
+
+
+def _conclude(engine: _Engine, run_id: str, store: Store, tally: Tally) -> None:
+    """Write what a run has measured, or why it failed."""
+    try:
+        outcome = engine.collect(run_id)
+    except Exception as error:  # noqa: BLE001 (whatever a run raises is the reason why it failed, and is recorded)
+        tally.failed += 1
+        tally.errors[run_id] = reason(error)
+        store.fail_run(run_id, tally.errors[run_id])
+        return
+    store.finish_run(run_id, outcome.records, outcome.metrics, outcome.seconds)
+    tally.done += 1
+    tally.diverged += outcome.diverged
+    tally.busy += outcome.seconds
+
+
+def reason(error: Exception) -> str:
+    """Return in one line why a run failed."""
+    if type(error).__name__ == "KilledWorker":
+        return (
+            "Its worker died twice, e.g. for lack of memory. Use fewer workers, a smaller batch or shorter sequences."
+        )
+    text = " ".join(str(error).split())
+    return text if isinstance(error, GradscopeError) else f"{type(error).__name__}: {text}"

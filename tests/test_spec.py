@@ -1,0 +1,352 @@
+"""Sweeps: what a grid expands to, what identifies a run, and every mistake in one go."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import math
+import re
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gradscope.activations import ACTIVATIONS
+from gradscope.errors import ArgumentError
+from gradscope.experiments import spec
+from gradscope.experiments.runner import measure
+from gradscope.experiments.spec import Run, Study, Sweep, read_study
+from gradscope.experiments.tasks import load_task
+
+
+def some(values, **options):
+    return st.lists(st.sampled_from(values), min_size=1, max_size=3, unique=True, **options)
+
+
+GRIDS = st.fixed_dictionaries(
+    {},
+    optional={
+        "cell": some(["RNN", "LSTM", "GRU"]),
+        "hidden_size": some([2, 3, 5]),
+        "activation": some(sorted(ACTIVATIONS)),
+        "forget_bias": some([-1.0, 0.5, 2.0]),
+        "gain": some([0.5, 1, 2]),
+        "length": some([8, 9, 33]),
+        "seed": some([0, 1, 2]),
+        "iterations": some([0, 1, 2]),
+        "learning_rate": some([0.01, 0.1]),
+        "clip": some([1.0, math.inf]),
+    },
+)
+
+
+def sound(grid):
+    """Whether a grid has no key with one value that none of its runs has."""
+    trains = any(grid.get("iterations", [0]))
+    gated = any(cell != "RNN" for cell in grid.get("cell", ["LSTM"]))
+    return (trains or all(len(grid.get(key, ())) != 1 for key in ("learning_rate", "clip"))) and (
+        gated or len(grid.get("forget_bias", ())) != 1
+    )
+
+
+@given(GRIDS.filter(sound))
+def test_a_grid_has_the_product_of_its_axes_after_collapse(grid):
+    runs = Sweep(**grid).runs()
+    size = {key: len(values) for key, values in grid.items()}
+    free = math.prod(size.get(key, 1) for key in ("hidden_size", "activation", "gain", "length", "seed"))
+    cells = sum(size.get("forget_bias", 1) if cell != "RNN" else 1 for cell in grid.get("cell", ["LSTM"]))
+    options = size.get("learning_rate", 1) * size.get("clip", 1)
+    training = sum(options if count else 1 for count in grid.get("iterations", [0]))
+    assert len(runs) == free * cells * training
+    assert len({run.id for run in runs}) == len(runs)
+
+
+@given(GRIDS.filter(sound), st.randoms())
+def test_ids_do_not_depend_on_any_order(grid, random):
+    shuffled = {key: random.sample(grid[key], len(grid[key])) for key in random.sample(list(grid), len(grid))}
+    assert {run.id for run in Sweep(**grid).runs()} == {run.id for run in Sweep(**shuffled).runs()}
+
+
+@given(GRIDS.filter(sound))
+def test_a_description_makes_the_same_grid_again(grid):
+    sweep = Sweep(**grid)
+    assert Sweep(**sweep.describe()).runs() == sweep.runs()
+
+
+@given(GRIDS.filter(sound))
+def test_every_run_of_a_grid_is_a_sound_run_alone(grid):
+    for run in Sweep(**grid).runs():
+        assert Run(**run.config).id == run.id
+
+
+def test_the_configuration_is_flat_and_writes_out_every_default():
+    assert Run(cell="gru", length=20, iterations=3).config == {
+        "cell": "GRU",
+        "hidden_size": 32,
+        "activation": "tanh",
+        "forget_bias": 0.0,
+        "recurrent": "orthogonal",
+        "gain": 1.0,
+        "task": "digits_delayed",
+        "length": 20,
+        "batch_size": 32,
+        "seed": 0,
+        "iterations": 3,
+        "learning_rate": 0.003,
+        "clip": 1.0,
+        "probes": "standard",
+        "dtype": "float64",
+    }
+    assert Run(cell="LSTM").config["forget_bias"] == 1.0
+    untrained = Run(cell="RNN", task="digits_pixel").config
+    assert [untrained[key] for key in ("forget_bias", "learning_rate", "clip", "length")] == [None, None, None, 64]
+
+
+SAME = [
+    ({"length": 100}, {}),
+    ({"gain": 1}, {"gain": 1.0}),
+    ({"gain": -0.0}, {"gain": 0.0}),
+    ({"cell": "lstm"}, {"cell": "LSTM"}),
+    ({"forget_bias": 1}, {}),
+    ({"probes": "cheap, lyapunov_spectrum"}, {"probes": ["lyapunov_spectrum", "cheap"]}),
+    ({"probes": ["standard", "jacobian_norm"]}, {}),
+    ({"cell": "RNN", "probes": ["transport", "retention"]}, {"cell": "RNN", "probes": ["transport"]}),
+]
+
+
+@pytest.mark.parametrize(("one", "other"), SAME)
+def test_two_ways_to_ask_for_one_run_have_one_id(one, other):
+    assert Run(**one).id == Run(**other).id
+
+
+OTHER = {
+    "cell": "GRU",
+    "hidden_size": 31,
+    "activation": "relu",
+    "forget_bias": 2.0,
+    "recurrent": "glorot",
+    "gain": 1.5,
+    "task": "digits_pixel",
+    "length": 99,
+    "batch_size": 31,
+    "seed": 1,
+    "iterations": 1,
+    "probes": "cheap",
+    "dtype": "float32",
+}
+
+
+@pytest.mark.parametrize("change", [{key: value} for key, value in OTHER.items()])
+def test_every_key_enters_the_id(change):
+    assert Run(**change).id != Run().id
+
+
+def test_the_id_is_short_and_the_same_in_another_process():
+    assert re.fullmatch("[0-9a-f]{12}", Run().id)
+    code = "from gradscope.experiments.spec import Run; print(Run().id)"
+    other = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert other.stdout.strip() == Run().id
+
+
+def test_the_id_follows_the_data_and_the_revision_of_the_probes(monkeypatch):
+    before = Run().id
+    with monkeypatch.context() as patch:
+        patch.setattr(spec, "REVISION", spec.REVISION + 1)
+        assert Run().id != before
+    task = load_task("digits_delayed")
+    images = task.digits.images.copy()
+    images[7, 3, 3] ^= 1
+    other = dataclasses.replace(task, digits=dataclasses.replace(task.digits, images=images))
+    monkeypatch.setattr(spec, "load_task", lambda name: other)
+    assert Run().id != before
+
+
+def test_axes_may_be_ranges_and_arrays():
+    sweep = Sweep(seed=range(3), length=np.array([10, 20]), gain=np.linspace(0.5, 1.5, 3), hidden_size=np.int64(4))
+    assert [len(values) for values in (sweep.seed, sweep.length, sweep.gain, sweep.hidden_size)] == [3, 2, 3, 1]
+    assert len(sweep.runs()) == 18
+
+
+def test_probes_that_a_cell_cannot_have_are_left_out_for_it():
+    sweep = Sweep(cell=["RNN", "GRU", "LSTM"], probes=["cell_gradient", "retention", "transport"])
+    choices = {run.cell: run.probe_choice for run in sweep.runs()}
+    assert choices == {
+        "RNN": ["transport"],
+        "GRU": ["transport", "retention"],
+        "LSTM": ["transport", "cell_gradient", "retention"],
+    }
+
+
+MISTAKES = [
+    ({"cell": "LTSM"}, "`cell` must be one of RNN, LSTM, GRU, got 'LTSM'. Did you mean 'LSTM'?"),
+    ({"activation": ["tanh", "sofsign"]}, "got 'sofsign'. Did you mean 'softsign'?"),
+    ({"recurrent": "ortogonal"}, "Did you mean 'orthogonal'?"),
+    ({"task": "digit_row"}, "Did you mean 'digits_row'?"),
+    ({"probes": "standart"}, "Did you mean 'standard'?"),
+    ({"probes": ["transport", "retenton"]}, "Did you mean 'retention'?"),
+    ({"probes": 5}, "`probes` must be a preset or a list of probes, got 5. 'standard' is the usual one."),
+    ({"probes": []}, "`probes` must be a preset or a list of probes, got []."),
+    ({"cell": "RNN", "probes": "retention"}, "must hold one that RNN can have, got 'retention'. Add 'transport'."),
+    ({"dtype": "float16"}, "`dtype` must be one of float64, float32, got 'float16'."),
+    ({"lenght": 10}, "`lenght` is not a key of a sweep. Did you mean `length`? The keys are name, cell, "),
+    ({"length": -5}, "`length` must be at least 1, got -5. Count steps, e.g. 100"),
+    ({"length": 7}, "`length` must be at least 8 for digits_delayed, got 7. The digit to name takes 8 steps."),
+    ({"length": 10.5}, "`length` must be a whole number, got 10.5. Count steps"),
+    ({"length": "long"}, "`length` must be a whole number, got 'long'. Count steps"),
+    ({"length": True}, "`length` must be a whole number, got True. Count steps"),
+    ({"length": {"from": 10}}, "`length` must be a whole number, got {'from': 10}. Count steps"),
+    ({"length": [10, 20, 10]}, "`length` must hold each value once, got 10 2 times. Remove the others."),
+    ({"gain": [1, 1.0]}, "`gain` must hold each value once, got 1.0 2 times."),
+    ({"length": []}, "`length` must hold at least one value, got an empty list. Leave it out for its default."),
+    ({"task": "digits_pixel", "length": [64, 100]}, "`length` must be 64 for digits_pixel, got 100. Leave it out, or"),
+    ({"gain": math.nan}, "`gain` must be a finite number, got nan. 1.0 leaves the recurrent weights as drawn."),
+    ({"forget_bias": "one"}, "`forget_bias` must be a number, got 'one'. 1.0 is a common choice"),
+    ({"seed": -1}, "`seed` must be at least 0, got -1. Count seeds from 0."),
+    ({"hidden_size": 0}, "`hidden_size` must be at least 1, got 0. Count units"),
+    ({"iterations": 5, "learning_rate": 0}, "`learning_rate` must be above 0, got 0. 0.003 is a common choice."),
+    ({"iterations": 5, "clip": -1.0}, "`clip` must be above 0, got -1.0. 1.0 is a common choice; inf never clips."),
+    ({"clip": 1.0}, "`clip` must be left out with 0 iterations. Set `iterations` to train."),
+    ({"cell": "RNN", "forget_bias": 1}, "must be left out for RNN, which has no gate that forgets."),
+    ({"name": ""}, "`name` must be text, got ''. Name the sweep in a few words."),
+    ({"seed": range(2000), "hidden_size": range(1, 1001)}, "at most 1,000,000 runs, got 2,000,000. Shorten some"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("keys", "message"), MISTAKES)
+def test_a_mistake_is_answered_with_its_remedy(keys, message):
+    with pytest.raises(ArgumentError, match=re.escape(message)) as caught:
+        Sweep(**keys)
+    assert len(str(caught.value).splitlines()) == 1
+
+
+OF_RUNS = [
+    (keys, message)
+    for keys, message in MISTAKES
+    if not {"name", "lenght"} & set(keys) and not any(isinstance(value, (list, range)) for value in keys.values())
+]
+
+
+@pytest.mark.parametrize(("keys", "message"), OF_RUNS)
+def test_a_single_run_is_checked_the_same_way(keys, message):
+    with pytest.raises(ArgumentError, match=re.escape(message)):
+        Run(**keys)
+
+
+def test_a_single_run_takes_no_list():
+    with pytest.raises(ArgumentError, match=r"`length` must be a whole number, got \[10, 20\]\. Count steps"):
+        Run(length=[10, 20])
+
+
+def test_a_single_run_refuses_a_bias_it_lacks_and_a_grid_collapses_it():
+    with pytest.raises(ArgumentError, match="`forget_bias` must be left out for RNN"):
+        Run(cell="RNN", forget_bias=1.0)
+    assert len(Sweep(cell="RNN", forget_bias=[0, 1, 2]).runs()) == 1
+    assert len(Sweep(cell=["RNN", "GRU"], forget_bias=1.0).runs()) == 2
+
+
+@given(st.lists(st.sampled_from(range(len(MISTAKES))), min_size=1, max_size=4, unique=True))
+def test_all_mistakes_are_reported_at_once(chosen):
+    keys: dict = {}
+    expected = []
+    for keys_of_one, message in (MISTAKES[number] for number in chosen):
+        if not set(keys_of_one) & {*keys, "cell", "task", "iterations", "seed", "clip"}:
+            keys |= keys_of_one
+            expected.append(message)
+    if not expected:
+        return
+    with pytest.raises(ArgumentError) as caught:
+        Sweep(**keys)
+    lines = str(caught.value).splitlines()
+    assert len(lines) == len(expected)
+    for message in expected:
+        assert any(message in line for line in lines)
+
+
+def test_what_does_not_fit_together_is_reported_beside_what_is_wrong_alone():
+    with pytest.raises(ArgumentError) as caught:
+        Sweep(gian=2, cell="RNN", forget_bias=1, task="digits_row", length=[8, 16], hidden_size=0)
+    lines = str(caught.value).splitlines()
+    assert [line.split("`")[1] for line in lines] == ["hidden_size", "gian", "length", "forget_bias"]
+
+
+def test_the_size_of_a_run_is_known_before():
+    lstm, rnn = {"cell": "LSTM", "length": 60}, {"cell": "RNN", "probes": "cheap"}
+    for options in (lstm, rnn, {"cell": "GRU", "iterations": 1}):
+        run = Run(batch_size=8, hidden_size=12, **options)
+        records = measure(run, load_task(run.task)).records.values()
+        arrays = [entry for record in records for entry in record.fields.values()]
+        real = sum(entry.values.nbytes + entry.statuses().nbytes for entry in arrays)
+        assert 0.8 < run.size / real < 1.25
+
+
+def test_a_study_holds_a_run_once_that_two_sweeps_ask_for():
+    study = Study("two", (Sweep(length=[10, 20]), Sweep(length=[20, 30])))
+    assert [run.length for run in study.runs().values()] == [10, 20, 30]
+
+
+def toml(tmp_path, text, name="grid.toml"):
+    path = tmp_path / name
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_a_file_holds_one_sweep(tmp_path):
+    study = read_study(toml(tmp_path, 'cell = ["RNN", "LSTM"]\nlength = 20\ngain = [1, 2]\n'))
+    assert study.name == "grid"
+    assert list(study.runs()) == [run.id for run in Sweep(cell=["RNN", "LSTM"], length=20, gain=[1, 2]).runs()]
+
+
+def test_a_file_holds_several_sweeps_over_what_they_share(tmp_path):
+    text = """
+        name = "both"
+        length = [10, 20]
+        [[sweep]]
+        cell = "RNN"
+        [[sweep]]
+        forget_bias = [0, 1]
+        clip = inf
+        iterations = 1
+    """
+    study = read_study(toml(tmp_path, text))
+    assert study.name == "both"
+    assert [len(sweep.runs()) for sweep in study.sweeps] == [2, 4]
+    assert study.sweeps[1].clip == (math.inf,)
+
+
+@pytest.mark.parametrize(
+    ("text", "messages"),
+    [
+        ("lenght = 10\ncell = 'LSTN'\n", ["grid.toml: `cell` must", "grid.toml: `lenght` is not a key of a sweep."]),
+        (
+            "length = 0\n[[sweep]]\ncell = 'RNN'\n[[sweep]]\ncel = 'GRU'\n",
+            ["grid.toml, sweep 1: `length` must", "sweep 2: `length` must", "sweep 2: `cel` is not a key"],
+        ),
+        ("length = [10,\n", ["must be TOML, got: ", "Write keys as `length = [10, 100]`"]),
+        ("sweep = 5\n", ["`sweep` must be an array of tables in", "Write `[[sweep]]`"]),
+        ("sweep = []\n", ["got []. Write `[[sweep]]` above the keys"]),
+        ("name = 5\n", ["`name` must be text, got 5."]),
+    ],
+)
+def test_mistakes_in_a_file_are_named_with_the_file(tmp_path, text, messages):
+    with pytest.raises(ArgumentError) as caught:
+        read_study(toml(tmp_path, text))
+    for message in messages:
+        assert message in str(caught.value)
+
+
+def test_a_file_that_cannot_be_read_is_named(tmp_path):
+    with pytest.raises(ArgumentError, match=r"missing\.toml must be a TOML file.*No such file.*Give its path"):
+        read_study(tmp_path / "missing.toml")
+    (tmp_path / "latin.toml").write_bytes(b'name = "\xe9"')
+    with pytest.raises(ArgumentError, match="not UTF-8"):
+        read_study(tmp_path / "latin.toml")
+
+
+def test_a_run_survives_the_way_to_a_worker():
+    from distributed.protocol import deserialize, serialize
+
+    for run in itertools.islice(Sweep(cell=["RNN", "LSTM"], gain=[1, 2]).runs(), 4):
+        assert deserialize(*serialize(run)) == run
