@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from numbers import Real
 from typing import Any, ClassVar
 
 import numpy as np
@@ -75,7 +76,7 @@ class Cell:
         if self.activation not in ACTIVATIONS:
             raise unknown("activation", self.activation, ACTIVATIONS)
         bias = getattr(self, "forget_bias", 0.0)
-        if isinstance(bias, (str, bool)) or np.ndim(bias) or not np.isfinite(bias):
+        if not _is_finite(bias):
             raise ArgumentError(f"`forget_bias` must be a finite number, got {bias!r}. 1.0 is a common choice.")
 
     @property
@@ -96,7 +97,7 @@ class Cell:
         self, params: Params, drive_x: Sequence[Array], drive_h: Sequence[Array], state: Sequence[Array]
     ) -> dict[str, Gate]:
         """Return every gate by name, from the drives and the old state."""
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} must define `gates`. See `gradscope.LSTM.gates`.")
 
     def update(
         self, params: Params, drive_x: Sequence[Array], drive_h: Sequence[Array], state: Sequence[Array]
@@ -106,7 +107,7 @@ class Cell:
         Where a later block goes into an earlier one (the cell state into the hidden state), use
         the very array that is returned: the linearization then follows the same road.
         """
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} must define `update`. See `gradscope.LSTM.update`.")
 
     def flow(self, gates: Mapping[str, Gate], state: Sequence[Array], new: Sequence[Array]) -> dict[str, Array]:
         """Return what is retained of the old state, written to it, and exposed; retained + written = new."""
@@ -159,9 +160,11 @@ class Cell:
         Raises
         ------
         ArgumentError
-            For an unknown initializer or a gain that is not a finite number.
+            For an unknown initializer, a gain that is not a finite number or another dtype.
         """
-        if not np.isfinite(gain):
+        if not _is_finite(gain):
+        if np.dtype(dtype) not in (np.float64, np.float32):
+            raise ArgumentError(f"`dtype` must be float64 or float32, got {dtype!r}. Leave it out for float64.")
             raise ArgumentError(f"`gain` must be a finite number, got {gain!r}. 1.0 leaves the weights as drawn.")
         draw_h, draw_x = initializer("recurrent", recurrent), initializer("inputs", inputs)
         size, count = self.hidden_size, len(self.gate_names)
@@ -221,6 +224,11 @@ class Cell:
     def describe(self) -> dict[str, Any]:
         """Return the cell as plain data: its name and its fields."""
         return {"cell": type(self).__name__, **asdict(self)}
+
+def _is_finite(value: object) -> bool:
+    """Return whether ``value`` is one finite real number."""
+    return not isinstance(value, bool) and isinstance(value, Real) and bool(np.isfinite(float(value)))
+
 
 
 def as_floats(name: str, value: Any) -> np.ndarray:
