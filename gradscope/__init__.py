@@ -6,7 +6,7 @@ is linearized, and every measurement is a small function of those two.
 
 from __future__ import annotations
 
-from gradscope.adjoint import backpropagate, scan
+from gradscope.adjoint import Adjoint, backpropagate, scan
 from gradscope.cells import GRU, LSTM, RNN, Cell, Gate, cell_class
 from gradscope.errors import ArgumentError, ExtraError, GradscopeError, ShapeError, StoreError
 from gradscope.linearization import Jacobians, Linearization, linearize

@@ -91,6 +91,13 @@ def activation(name: str) -> Activation:
     return ACTIVATIONS[name]
 
 
+def _scale(g: Array, slope: Array) -> Array:
+    """Return g * slope, in the slope's memory where that is a plain array."""
+    if type(slope) is np.ndarray and type(g) is np.ndarray and g.dtype == slope.dtype and slope.ndim:
+        return np.multiply(g, slope, out=slope)
+    return g * slope
+
+
 def _register(
     value: Callable[[Array], Array],
     slope: Callable[[Array, Array], Array],
@@ -102,7 +109,7 @@ def _register(
     """Make ``value`` and ``slope`` primitives that know their derivatives, and list them."""
     name = value.__name__
     function, derivative = primitive(value), primitive(slope)
-    defvjp(function, lambda y, x: lambda g: g * derivative(x, y))
+    defvjp(function, lambda y, x: lambda g: _scale(g, derivative(x, y)))
     defjvp(function, lambda g, y, x: g * derivative(x, y))
     # y is a function of x: the whole dependence of the slope is its curvature in x
     defvjp(derivative, lambda d, x, y: lambda g: g * curvature(x), None)
@@ -111,29 +118,29 @@ def _register(
     return function
 
 
-_NEAR = 1e-4  # where 1 - |y| is smaller, the slope is taken from x: y has lost the digits
+_NEAR = 1e-3  # where a slope's distance from its limit is smaller it is taken from x: y has lost the digits
 
 
 def _sigmoid_slope(x: Array, y: Array) -> Array:
     """Return y (1 - y), and exp(-x) y^2 in the right tail."""
     slope = np.asarray(1.0 - y)
-    tail = slope < _NEAR
+    tail = slope < _NEAR if slope.size and not slope.min() >= _NEAR else None
     slope *= y
-    if tail.any():
+    if tail is not None:
         near = np.asarray(y)[tail]
         slope[tail] = np.exp(-np.asarray(x)[tail]) * near * near
-    return slope[()]
+    return slope if slope.ndim else slope[()]
 
 
 def _tanh_slope(x: Array, y: Array) -> Array:
-    """Return (1 - y)(1 + y), and 4u / (1 + u)^2 with u = exp(-2|x|) in both tails."""
-    room = np.asarray(1.0 - np.abs(y))
-    tail = room < _NEAR
-    slope = room * (2.0 - room)
-    if tail.any():
+    """Return 1 - y^2, and 4u / (1 + u)^2 with u = exp(-2|x|) in both tails."""
+    slope = np.asarray(y * y)
+    np.subtract(1.0, slope, out=slope)
+    if slope.size and not slope.min() >= _NEAR:
+        tail = slope < _NEAR
         u = np.exp(-2.0 * np.abs(np.asarray(x)[tail]))
         slope[tail] = 4.0 * u / (1.0 + u) ** 2
-    return slope[()]
+    return slope if slope.ndim else slope[()]
 
 
 def _softsign_slope(x: Array, y: Array) -> Array:

@@ -84,15 +84,20 @@ def backpropagate(linearization: Linearization, direct: Array) -> Adjoint:
     inputs = np.empty((trajectory.length, cell.input_size, trajectory.batch), total.dtype)
     with np.errstate(all="ignore"):
         for steps in reversed(trajectory.chunks()):
-            partials = linearization.partials(steps)
+            partials = linearization.partials(steps, keep=False)
             delta_h, heard = _walk(partials, W_back, total[steps.start : steps.stop + 1])
             delta_x = _input_deltas(partials, delta_h, heard)
-            hidden = trajectory.rows[steps, : cell.hidden_size]
-            gradients["W_h"] += _outer(delta_h, hidden)
-            gradients["W_x"] += _outer(delta_x, batch_last(trajectory.inputs[steps]))
-            gradients["b"] += delta_x.sum(axis=(0, 2))
+            hidden, columns = trajectory.rows[steps, : cell.hidden_size], trajectory.columns[steps]
+            if delta_x is delta_h:
+                shares = _outer(delta_h, np.concatenate([hidden, columns], axis=1))
+                W_h, W_xb = shares[:, : cell.hidden_size], shares[:, cell.hidden_size :]
+            else:
+                W_h, W_xb = _outer(delta_h, hidden), _outer(delta_x, columns)
+            gradients["W_h"] += W_h
+            gradients["W_x"] += W_xb[:, :-1]
+            gradients["b"] += W_xb[:, -1]
             if "b_h" in params:
-                gradients["b_h"] += delta_h.sum(axis=(0, 2))
+                gradients["b_h"] += W_xb[:, -1] if delta_x is delta_h else delta_h.sum(axis=(0, 2))
             np.matmul(params["W_x"].T, delta_x, out=inputs[steps])
     return Adjoint(batch_last(total), gradients, batch_last(inputs))
 

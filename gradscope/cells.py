@@ -17,7 +17,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from numbers import Real
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
@@ -31,8 +31,7 @@ Array = Any
 Params = Mapping[str, np.ndarray]
 
 
-@dataclass(frozen=True, slots=True)
-class Gate:
+class Gate(NamedTuple):
     """One gate at some steps: what went into its activation and what came out."""
 
     drive: Array
@@ -163,9 +162,9 @@ class Cell:
             For an unknown initializer, a gain that is not a finite number or another dtype.
         """
         if not _is_finite(gain):
+            raise ArgumentError(f"`gain` must be a finite number, got {gain!r}. 1.0 leaves the weights as drawn.")
         if np.dtype(dtype) not in (np.float64, np.float32):
             raise ArgumentError(f"`dtype` must be float64 or float32, got {dtype!r}. Leave it out for float64.")
-            raise ArgumentError(f"`gain` must be a finite number, got {gain!r}. 1.0 leaves the weights as drawn.")
         draw_h, draw_x = initializer("recurrent", recurrent), initializer("inputs", inputs)
         size, count = self.hidden_size, len(self.gate_names)
         W_h = gain * np.concatenate([draw_h(rng, (size, size)) for _ in range(count)])
@@ -225,10 +224,10 @@ class Cell:
         """Return the cell as plain data: its name and its fields."""
         return {"cell": type(self).__name__, **asdict(self)}
 
+
 def _is_finite(value: object) -> bool:
     """Return whether ``value`` is one finite real number."""
     return not isinstance(value, bool) and isinstance(value, Real) and bool(np.isfinite(float(value)))
-
 
 
 def as_floats(name: str, value: Any) -> np.ndarray:

@@ -39,9 +39,14 @@ class Linearization:
     trajectory: Trajectory
     _made: dict[int, Partials] = field(default_factory=dict, repr=False)
 
-    def partials(self, steps: slice) -> Partials:
-        """Return the partials of one of the trajectory's ``chunks()``, arrays (n, H, B)."""
+    def partials(self, steps: slice, keep: bool = True) -> Partials:
+        """Return the partials of one of the trajectory's ``chunks()``, arrays (n, H, B).
+
+        Whoever needs them once says ``keep=False``: the next chunk then finds the memory still in the cache.
+        """
         if steps.start not in self._made:
+            if not keep:
+                return partials_at(self.trajectory, steps)
             if self.trajectory.rows.size > KEPT:
                 self._made.clear()  # keep the last one alone
             self._made[steps.start] = partials_at(self.trajectory, steps)
@@ -162,7 +167,7 @@ class Linearization:
         """
         trajectory = self.trajectory
         length, batch, size = trajectory.length, trajectory.batch, trajectory.cell.state_size
-        result = np.empty((length, batch, size, size), trajectory.rows.dtype)
+        result = np.zeros((length, batch, size, size), trajectory.rows.dtype)
         with np.errstate(all="ignore"):
             for steps in trajectory.chunks():
                 dense(self.partials(steps), trajectory.params["W_h"], result[steps])

@@ -82,25 +82,26 @@ def resolve(partials: Partials, name: str) -> list[list[Array | None]]:
 
 
 def dense(partials: Partials, W_h: Array, out: Array | None = None) -> Array:
-    """Return the Jacobians written out, (n, B, S, S), in ``out`` if it is given."""
+    """Return the Jacobians written out, (n, B, S, S), in ``out`` if it is given: contiguous, and zero.
+
+    Row u of a block is the same combination of the rows u of the gates' matrices at every step: for
+    each unit, one product (n*B, K) by (K, H), written straight to its place.
+    """
     size, blocks = W_h.shape[1], len(partials.value)
-    W = W_h.reshape(-1, size, size)
+    steps, _, batch = partials.value[0].shape
     if out is None:
-        steps, _, batch = partials.value[0].shape
-        out = np.empty((steps, batch, blocks * size, blocks * size), W_h.dtype)
-    out[...] = 0.0
+        out = np.zeros((steps, batch, blocks * size, blocks * size), W_h.dtype)
+    matrices = out.reshape(steps * batch, blocks * size, blocks * size)
+    W = W_h.reshape(-1, size, size)
     units = np.arange(size)
-    term = np.empty((out.shape[1], size, size), out.dtype)
-    for t, matrices in enumerate(out):
-        rows = split(matrices, blocks)
-        for i in reversed(partials.order):
-            for k, partial in enumerate(partials.drive_h[i]):
-                if partial is not None:
-                    rows[i][..., :size] += np.multiply(partial[t].T[..., None], W[k], out=term)
-            for j, partial in enumerate(partials.state[i]):
-                if partial is not None:
-                    rows[i][:, units, j * size + units] += partial[t].T
-            for j, partial in enumerate(partials.new[i]):
-                if partial is not None:
-                    rows[i][...] += partial[t].T[..., None] * rows[j]
+    for rows, drives, state in zip(
+        split(matrices, blocks), resolve(partials, "drive_h"), resolve(partials, "state"), strict=True
+    ):
+        used = [k for k, partial in enumerate(drives) if partial is not None]
+        if used:
+            factors = np.stack([np.swapaxes(drives[k], 0, 1) for k in used], axis=1).reshape(size, len(used), -1)
+            np.matmul(np.swapaxes(factors, 1, 2), np.swapaxes(W[used], 0, 1), out=np.swapaxes(rows, 0, 1)[..., :size])
+        for j, partial in enumerate(state):
+            if partial is not None:
+                rows[:, units, j * size + units] += np.swapaxes(partial, 1, 2).reshape(-1, size)
     return out

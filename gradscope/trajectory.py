@@ -19,8 +19,8 @@ from gradscope.errors import ArgumentError, ShapeError
 
 __all__ = ["Trajectory", "unroll"]
 
-CHUNK = 2**17
-"""Elements of one array of gates that are worked on at a time: 1 MB of float64 stays in the cache."""
+CHUNK = 2**18
+"""Elements of one array of gates that are worked on at a time: 2 MB of float64 stay near the cache."""
 
 KEPT = 2**24
 """Elements of an array of gates up to which drives and partials are kept; beyond, they are made again."""
@@ -58,7 +58,8 @@ class Trajectory:
     cell : Cell
     params : dict
         As checked: contiguous arrays of one dtype.
-    inputs : ndarray, (T, B, I)
+    columns : ndarray, (T, I+1, B)
+        The inputs, features before sequences, and a last row of ones: the bias is its weight.
     rows : ndarray, (T+1, S, B)
         The states, units before sequences; ``states`` is the same as (T+1, B, S).
     drives : ndarray (T, K*H, B) or None
@@ -67,19 +68,24 @@ class Trajectory:
 
     cell: Cell
     params: Mapping[str, np.ndarray]
-    inputs: np.ndarray
+    columns: np.ndarray
     rows: np.ndarray
     drives: np.ndarray | None = None
 
     @property
     def length(self) -> int:
         """T, the number of steps."""
-        return self.inputs.shape[0]
+        return self.columns.shape[0]
 
     @property
     def batch(self) -> int:
         """B, the number of sequences."""
-        return self.inputs.shape[1]
+        return self.columns.shape[2]
+
+    @property
+    def inputs(self) -> np.ndarray:
+        """What the cell read, (T, B, I)."""
+        return batch_last(self.columns[:, :-1])
 
     @property
     def states(self) -> np.ndarray:
@@ -122,6 +128,7 @@ class Trajectory:
         """Return the steps in runs short enough for the cache."""
         width = len(self.cell.gate_names) * self.cell.hidden_size * self.batch
         size = max(1, CHUNK // width)
+        size = -(-self.length // -(-self.length // size))  # runs of about one length, none much shorter
         return [slice(start, min(start + size, self.length)) for start in range(0, self.length, size)]
 
     def drives_at(self, steps: slice) -> tuple[tuple[np.ndarray, ...], tuple[np.ndarray, ...]]:
@@ -131,7 +138,7 @@ class Trajectory:
             drive_h = self.drives[steps]
         else:
             drive_h = recurrent_drive(self.params, self.rows[steps, : self.cell.hidden_size])
-        return split(input_drive(self.params, self.inputs[steps]), count), split(drive_h, count)
+        return split(input_drive(self.params, self.columns[steps]), count), split(drive_h, count)
 
     def blocks_at(self, times: slice) -> tuple[np.ndarray, ...]:
         """Return the blocks of the state at some times, one (n, H, B) array for each."""
@@ -143,11 +150,9 @@ class Trajectory:
             return self.cell.gates(self.params, *self.drives_at(steps), self.blocks_at(steps))
 
 
-def input_drive(params: Mapping[str, np.ndarray], inputs: np.ndarray) -> np.ndarray:
+def input_drive(params: Mapping[str, np.ndarray], columns: np.ndarray) -> np.ndarray:
     """Return W_x x + b for all steps, (n, K*H, B)."""
-    drive = np.matmul(params["W_x"], batch_last(inputs))
-    drive += params["b"][:, None]
-    return drive
+    return np.matmul(np.concatenate([params["W_x"], params["b"][:, None]], axis=1), columns)
 
 
 def recurrent_drive(params: Mapping[str, np.ndarray], hidden: np.ndarray) -> np.ndarray:
@@ -186,18 +191,18 @@ def unroll(cell: Cell, params: Mapping[str, Any], inputs: Any, state: Any = None
     """
     arrays = cell.check(params)
     dtype = arrays["W_h"].dtype
-    inputs = _check_inputs(cell, inputs, dtype)
-    length, batch, _ = inputs.shape
+    columns = _check_inputs(cell, inputs, dtype)
+    length, _, batch = columns.shape
     size, blocks = cell.hidden_size, len(cell.blocks)
     rows = np.empty((length + 1, cell.state_size, batch), dtype)
     rows[0] = _check_state(cell, state, batch).T
     count = len(cell.gate_names)
     keep = length * count * size * batch <= KEPT
     drives = np.empty((length if keep else 1, count * size, batch), dtype)
-    trajectory = Trajectory(cell, arrays, inputs, rows, drives if keep else None)
+    trajectory = Trajectory(cell, arrays, columns, rows, drives if keep else None)
     with np.errstate(all="ignore"):
         for steps in trajectory.chunks():
-            drive_x = input_drive(arrays, inputs[steps])
+            drive_x = input_drive(arrays, columns[steps])
             for t in range(steps.start, steps.stop):
                 drive_h = drives[t if keep else 0]
                 np.dot(arrays["W_h"], rows[t, :size], out=drive_h)
@@ -212,7 +217,7 @@ def unroll(cell: Cell, params: Mapping[str, Any], inputs: Any, state: Any = None
 
 
 def _check_inputs(cell: Cell, inputs: Any, dtype: np.dtype) -> np.ndarray:
-    """Return inputs as (T, B, I) of ``dtype``, or say what is wrong."""
+    """Return inputs as columns (T, I+1, B) of ``dtype`` above a row of ones, or say what is wrong."""
     array = as_floats("inputs", inputs)
     wanted = f"`inputs` must have shape (T, B, I={cell.input_size}), got {array.shape}. Time comes first"
     if array.ndim != 3:
@@ -221,7 +226,9 @@ def _check_inputs(cell: Cell, inputs: Any, dtype: np.dtype) -> np.ndarray:
         raise ShapeError(f"{wanted}, the I features last.")
     if 0 in array.shape:
         raise ShapeError(f"{wanted}; give at least one step and one sequence.")
-    return array.astype(dtype, copy=False)
+    columns = np.ones((array.shape[0], array.shape[2] + 1, array.shape[1]), dtype)
+    columns[:, :-1] = batch_last(array)
+    return columns
 
 
 def _check_state(cell: Cell, state: Any, batch: int) -> np.ndarray:
