@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from gradscope.cells import Cell, Gate, as_floats, split
-from gradscope.errors import ArgumentError, ShapeError
+from gradscope.errors import ArgumentError, ShapeError, unknown
 
 __all__ = ["Trajectory", "unroll"]
 
@@ -34,7 +34,7 @@ class _GateValues(Mapping):
 
     def __getitem__(self, name: str) -> np.ndarray:
         if name not in self._trajectory.cell.gate_names:
-            raise KeyError(name)
+            raise KeyError(str(unknown("gates", name, self._trajectory.cell.gate_names)))
         return batch_last(self._trajectory.gate_arrays[name])
 
     def __iter__(self) -> Iterator[str]:
