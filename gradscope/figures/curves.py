@@ -5,6 +5,7 @@ Each is a function from the record to plain data, :class:`Curves`, and one from 
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -12,8 +13,9 @@ import numpy as np
 import plotly.graph_objects as go
 
 from gradscope.figures import palette, scales
-from gradscope.figures.frame import Canvas, axis_title, blank, place
+from gradscope.figures.frame import Canvas, Teller, axis_title, blank, heading, place
 from gradscope.figures.series import Series, absence, along, lanes
+from gradscope.probes.catalogue import CATALOGUE
 from gradscope.record import Record, Status
 
 __all__ = [
@@ -37,6 +39,7 @@ __all__ = [
     "transport_blocks",
 ]
 
+TAG = re.compile("<[^>]*>")
 GRADIENTS = {"state_gradient": "total", "direct_gradient": "direct", "cell_gradient": "cell state"}
 FLOWS = {"flow_retained": "retained", "flow_written": "written", "flow_exposed": "exposed"}
 
@@ -140,12 +143,14 @@ def draw(data: Curves, template: str = "light", title: bool = False) -> go.Figur
             canvas.band(one, axis["range"][0], 0.2 if len(data.series) < 3 else 0.13, _hue(data, one))
     for one in data.series:
         away = data.focus is not None and one.name != data.focus
-        canvas.line(one, one.name, _teller(data, one), palette.colour(_hue(data, one)), 0.3 if away else 1.0)
+        canvas.line(one, one.name, _teller(data, one), palette.colour(_hue(data, one)), 0.4 if away else 1.0)
     _explain(canvas, data)
+    if len(data.series) > 1 and data.focus is None:
+        canvas.meta["title"] = heading(data.name)
     canvas.lanes(lanes(data.series), "sequence" if data.series and data.series[0].size > 1 else "value")
     canvas.mark(data.first_bad_step, on_axis=True)
     if not len(finite) and data.series:
-        canvas.say("No finite value: the strip below says why.")
+        canvas.say_nothing()
     x = data.series[0].x if data.series else np.zeros(1)
     return canvas.figure(xaxis=timeline(x, data.axis), hoversubplots="axis")
 
@@ -160,34 +165,28 @@ def _explain(canvas: Canvas, data: Curves) -> None:
     sizes = {one.size for one in data.series if one.size > 1}
     for size in sizes:
         hue = palette.colour(_hue(data, data.series[0])) if len(data.series) == 1 else palette.NEUTRAL
-        canvas.key(f"5\N{EN DASH}95 % of {scales.count(size, 'sequence')}", palette.faded(hue, 0.35))
+        canvas.key(f"5\N{EN DASH}95 %, n = {size}", palette.faded(hue, 0.35))
     if data.reference is not None:
         canvas.rule(data.reference)
     if data.float_edge is not None:
         canvas.rule(data.float_edge, "dot")
-        canvas.key("below the float range, kept in log scale", palette.NEUTRAL, "line-ew", line={"width": 2})
+        canvas.key("below the float range, kept in log scale", palette.NEUTRAL, dotted=True)
         text = f"10<sup>{data.float_edge:.0f}</sup>: the float range ends".replace("-", scales.MINUS)
         edge = {"xref": "x domain", "x": 1, "xanchor": "right", "y": data.float_edge, "yanchor": "bottom"}
         canvas.layout["annotations"].append(edge | {"text": text})
 
 
-def _teller(data: Curves, series: Series) -> Any:
+def _teller(data: Curves, series: Series) -> Teller:
     """Return the function that writes the hover text of a place."""
     text = scales.power if data.log else scales.value
 
     def tell(place: int) -> str:
-        words = text(float(series.median[place]))
+        lines = [text(float(series.median[place]))]
         if series.size > 1:
             low, high = text(float(series.low[place]), 4), text(float(series.high[place]), 4)
-            words += f" \N{MIDDLE DOT} 5\N{EN DASH}95 %: {low} \N{EN DASH} {high}"
-        if series.under[place]:
-            words += " \N{MIDDLE DOT} below the float range"
-        left = [
-            f"{counts[place]} of {series.size} {palette.STATUSES[status][0]}"
-            for status, counts in series.counts.items()
-            if counts[place] and series.size > 1
-        ]
-        return words + "".join(f"<br>{line}" for line in left)
+            lines.append(f"5\N{EN DASH}95 %: {low} \N{EN DASH} {high}")
+        wide = sum(len(TAG.sub("", line)) for line in lines) > 45
+        return ("<br>" if wide else " \N{MIDDLE DOT} ").join(lines)
 
     return tell
 
@@ -353,7 +352,9 @@ def flow(record: Record, *, template: str = "light", title: bool = False) -> go.
     Where more is retained than written, the memory is made of the past; what is kept and not exposed cannot be heard
     by the loss at that step. Parameters and errors as in :func:`transport`.
     """
-    return _flow(record, "flow_retained", None, template, title)
+    figure = _flow(record, "flow_retained", None, template, title)
+    captions = " ".join(CATALOGUE[name].caption for name in FLOWS)
+    return figure.update_layout(meta=figure.layout.meta | {"caption": captions})
 
 
 def flow_retained(record: Record, *, template: str = "light", title: bool = False) -> go.Figure:

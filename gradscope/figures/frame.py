@@ -1,8 +1,8 @@
-"""What every figure shares: frame, bands, lines, the lanes beneath, footnotes, and the sentence in place of a figure."""
+"""What every figure shares: frame, bands, lines, lanes beneath, footnotes, and the sentence in place of a figure."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,10 +14,14 @@ from gradscope.figures.templates import theme
 from gradscope.probes.catalogue import CATALOGUE
 from gradscope.record import Status
 
-__all__ = ["Canvas", "axis_title", "bad_step", "blank", "heading"]
+__all__ = ["Canvas", "Teller", "axis_title", "bad_step", "blank", "heading", "outline", "place"]
 
+Teller = Callable[[int], str]  # writes what stands under the pointer at a place
+
+DOTTED = "1px,3px"
 LANE = 0.062  # height of a lane, of the plot's
 GAP = 0.045
+GAPPED = np.full(1, np.nan)  # parts two outlines of one trace
 BAND = 480  # places of a band; its outline passes each twice
 FOOT = 46  # pixels below the plot for ticks and the axis title
 NOTE = 17  # pixels for each footnote
@@ -72,86 +76,90 @@ class Canvas:
         """Add a trace."""
         self.traces.append(trace)
 
-    def key(self, name: str, colour: str, symbol: str = "square", **marker: Any) -> None:
-        """Add an entry to the legend that stands for no trace, once."""
-        if name not in self.named:
-            self.named.add(name)
-            self.add(
-                type="scatter",
-                x=[None],
-                y=[None],
-                mode="markers",
-                name=name,
-                marker={"symbol": symbol, "size": 10, "color": colour} | marker,
-                hoverinfo="skip",
-                legendrank=1100,
-            )
+    def key(self, name: str, colour: str, dotted: bool = False) -> None:
+        """Add an entry to the legend that stands for no trace, once: a square, or a dotted line."""
+        if name in self.named:
+            return
+        self.named.add(name)
+        look: dict[str, Any] = {"mode": "markers", "marker": {"symbol": "square", "size": 10, "color": colour}}
+        if dotted:
+            look = {"mode": "lines", "line": {"color": colour, "width": 2, "dash": DOTTED}}
+        self.add(type="scatter", x=[None], y=[None], name=name, hoverinfo="skip", legendrank=1100, **look)
 
     def thinned(self, name: str, y: np.ndarray, limit: int = LIMIT) -> np.ndarray:
         """Return the places to draw, and write down what was left out."""
         places = thin(y, limit)
         if len(places) < len(y):
-            self.decimated[name] = {"from": len(y), "to": len(places), "method": "min and max of each bucket"}
+            self.leave_out(name, len(y), len(places), "least and largest of each bucket")
+            self.notes.append(f"Of {len(y):,} points a curve, the least and the largest of each bucket are drawn.")
         return places
+
+    def leave_out(self, name: str, before: int, after: int, method: str) -> None:
+        """Write down that a trace was decimated, and how."""
+        self.decimated[name] = {"from": before, "to": after, "method": method}
 
     def band(self, series: Series, floor: float, opacity: float, group: str) -> None:
         """Draw the 5-95 % band as one closed outline for each stretch that has values."""
         low = np.where(np.isneginf(series.low), floor, series.low)
         xs, lows, highs = _envelope(series.x, low, series.high, BAND)
-        outline_x, outline_y = [], []
         half = 0.3 if len(series.x) == 1 else 0.004 * float(np.ptp(series.x))
-        for start, stop in runs(np.isfinite(lows) & np.isfinite(highs)):
-            x, below, above = xs[start:stop], lows[start:stop], highs[start:stop]
-            if stop - start == 1:
-                x, below, above = x + np.array([-half, half]), below.repeat(2), above.repeat(2)
-            outline_x += [x, x[::-1], x[:1], [np.nan]]
-            outline_y += [below, above[::-1], below[:1], [np.nan]]
-        if outline_x:
+        x, y = outline(xs, lows, highs, half)
+        if len(x):
             if len(xs) < len(series.x):
-                method = "least and largest of each bucket"
-                self.decimated[f"{series.name}, band"] = {"from": len(series.x), "to": len(xs), "method": method}
-            self.add(
-                type="scatter",
-                x=np.concatenate(outline_x[:-1]),
-                y=np.concatenate(outline_y[:-1]),
-                mode="lines",
-                fill="toself",
-                line={"width": 0},
-                fillcolor=palette.faded(palette.colour(group), opacity),
-                hoverinfo="skip",
-                showlegend=False,
-                legendgroup=series.name,
-                name=f"{series.name}, 5\N{EN DASH}95 %",
-            )
+                self.leave_out(f"{series.name}, band", len(series.x), len(xs), "least and largest of each bucket")
+            fill = palette.faded(palette.colour(group), opacity)
+            self.area(x, y, f"{series.name}, 5\N{EN DASH}95 %", fill, {"width": 0}, legendgroup=series.name)
 
-    def line(self, series: Series, label: str, text: Any, colour: str, opacity: float = 1.0) -> None:
+    def area(self, x: np.ndarray, y: np.ndarray, name: str, fill: str, line: dict[str, Any], **style: Any) -> None:
+        """Fill an outline."""
+        quiet = {"hoverinfo": "skip", "showlegend": False}
+        self.add(
+            type="scatter",
+            x=x,
+            y=y,
+            mode="lines",
+            fill="toself",
+            fillcolor=fill,
+            line=line,
+            name=name,
+            **quiet,
+            **style,
+        )
+
+    def line(self, series: Series, label: str, text: Teller, colour: str, opacity: float = 1.0) -> None:
         """Draw the median; a place without neighbours gets a dot, what is below the float range a dotted line."""
-        y = np.where(np.isfinite(series.median), series.median, np.nan)
-        below = series.under & np.isfinite(y)
-        for part, mask in (("", ~below), (" below the float range", below)):
-            if part and not below.any():
-                continue
-            shown = np.where(mask, y, np.nan)
-            if part:  # one step further on both sides, so that the two parts meet
-                shown = np.where(_grown(mask), y, np.nan)
-            places = self.thinned(f"{label}{part}", shown)
-            alone = _lonely(shown[places])
-            self.add(
-                type="scatter",
-                x=series.x[places],
-                y=shown[places],
-                mode="lines+markers" if alone.any() else "lines",
-                name=f"{label}{part}",
-                legendgroup=series.name,
-                showlegend=not part,
-                opacity=opacity,
-                line={"color": colour, "width": 2, "dash": "1px,3px" if part else palette.dash(series.name)},
-                marker={"color": colour, "size": np.where(alone, 7, 0).tolist()} if alone.any() else {"color": colour},
-                text=[text(place) for place in places] if not part or (mask[places]).any() else None,
-                hovertemplate="%{text}" + f"<extra>{label}</extra>",
-            )
-            if part:
-                self.traces[-1]["hoverinfo"] = "skip" if not mask.any() else None
+        finite = np.isfinite(series.median)
+        below = series.under & finite
+        above = finite & ~below
+        stroke = {"color": colour, "width": 2}
+        if above.any() or not below.any():
+            whole = {
+                "legendgroup": series.name,
+                "opacity": opacity,
+                "line": stroke | {"dash": palette.dash(series.name)},
+            }
+            self._stroke(series, above, label, text, **whole)
+        if below.any():  # one place further on both sides, so that the two parts meet
+            part = f"{label}, below the float range"
+            dotted = {"opacity": opacity, "line": stroke | {"dash": DOTTED}, "showlegend": not above.any()}
+            self._stroke(series, _grown(below) & finite, part, text, legendgroup=series.name, **dotted)
+
+    def _stroke(self, series: Series, mask: np.ndarray, label: str, text: Teller, **style: Any) -> None:
+        """Draw the median where the mask says so."""
+        y = np.where(mask, series.median, np.nan)
+        places = self.thinned(label, y)
+        alone = _lonely(y[places])
+        self.add(
+            type="scatter",
+            x=series.x[places],
+            y=y[places],
+            mode="lines+markers" if alone.any() else "lines",
+            name=label,
+            marker={"color": style["line"]["color"], "size": np.where(alone, 7, 0), "line": {"width": 0}},
+            text=[text(place) for place in places],
+            hovertemplate="%{text}" + f"<extra>{label}</extra>",
+            **style,
+        )
 
     def lanes(self, rows: Sequence[Lane], unit: str) -> None:
         """Draw the lanes beneath the plot and make room for them."""
@@ -161,9 +169,7 @@ class Canvas:
         for number, row in enumerate(rows):
             word, colour = palette.STATUSES[row.status]
             if row.decimated:
-                before, after = row.decimated
-                method = "largest count of each bucket"
-                self.decimated[f"{row.label} {word}".strip()] = {"from": before, "to": after, "method": method}
+                self.leave_out(f"{row.label} {word}".strip(), *row.decimated, "largest count of each bucket")
             self.add(
                 type="heatmap",
                 x=row.edges,
@@ -176,8 +182,9 @@ class Canvas:
                 hoverongaps=False,
                 yaxis="y2",
                 name=f"{row.label} {word}".strip(),
-                hovertemplate=f"%{{z}} of {scales.count(row.size, unit)}<extra>{row.label} {word}</extra>",
+                hoverinfo="skip",
             )
+            self._lane_reading(row, number, unit)
             self.key(word, colour)
         self.layout["yaxis2"] = {
             "domain": [0, LANE * len(rows)],
@@ -191,7 +198,25 @@ class Canvas:
             "anchor": "x",
         }
 
-    def cells(self, x: np.ndarray, y: np.ndarray, marks: np.ndarray) -> None:
+    def _lane_reading(self, row: Lane, number: int, unit: str) -> None:
+        """Add the invisible dots that say under the pointer what a lane holds; a heat map says nothing from afar."""
+        word, colour = palette.STATUSES[row.status]
+        held = row.counts > 0
+        total = scales.count(row.size, unit)
+        self.add(
+            type="scatter",
+            x=((row.edges[1:] + row.edges[:-1]) / 2)[held],
+            y=np.full(int(held.sum()), number),
+            yaxis="y2",
+            mode="markers",
+            marker={"color": colour, "size": 8, "symbol": "square", "opacity": 0},
+            text=[f"{held} of {total}" for held in row.counts[held].tolist()],
+            hovertemplate="%{text}" + f"<extra>{f'{row.label} {word}'.strip()}</extra>",
+            name=f"{row.label} {word}".strip(),
+            showlegend=False,
+        )
+
+    def cells(self, x: np.ndarray, y: Sequence[str], marks: np.ndarray) -> None:
         """Colour the cells of a heat map that hold no value, each status in its own colour."""
         for status in sorted(set(np.unique(marks).tolist()) - {0}):
             word, colour = palette.STATUSES[Status(status)]
@@ -204,7 +229,7 @@ class Canvas:
                 showscale=False,
                 hoverongaps=False,
                 name=word,
-                hovertemplate=f"%{{x}}, %{{y}}: {word}<extra></extra>",
+                hovertemplate=f"step %{{x}}, unit %{{y}}<br>{word}<extra></extra>",
             )
             self.key(word, colour)
 
@@ -213,31 +238,34 @@ class Canvas:
         line = {"color": palette.faded(palette.NEUTRAL, 0.8), "width": 1, "dash": dash}
         self.layout["shapes"].append(
             {"type": "line", "xref": "x domain", "x0": 0, "x1": 1, "yref": "y", "y0": y, "y1": y, "line": line}
-            | {"layer": "below"}
         )
 
-    def mark(self, first: dict[str, Any] | None, on_axis: bool) -> None:
-        """Name the first bad step, and draw it where the x axis is time."""
+    def mark(self, first: dict[str, Any] | None, on_axis: bool, halo: bool = False) -> None:
+        """Name the first bad step, and draw it where the x axis is time; a halo parts it from a heat map."""
         if not first:
             return
         self.notes.insert(0, bad_step(first))
         if on_axis and first.get("t") is not None:
             colour = palette.STATUSES[Status.NAN][1]
+            place = {"type": "line", "x0": first["t"], "x1": first["t"], "yref": "paper", "y0": 0, "y1": 1}
+            if halo:
+                self.layout["shapes"].append(place | {"line": {"color": "rgba(255,255,255,0.85)", "width": 4}})
             line = {"color": colour, "width": 1.5, "dash": "dot"}
-            self.layout["shapes"].append(
-                {"type": "line", "x0": first["t"], "x1": first["t"], "yref": "paper", "y0": 0, "y1": 1, "line": line}
-            )
+            self.layout["shapes"].append(place | {"line": line})
 
     def say(self, sentence: str) -> None:
         """Write a sentence in the middle of the plot."""
         centre = {"xref": "x domain", "yref": "y domain", "x": 0.5, "y": 0.5, "text": sentence, "font": {"size": 13}}
         self.layout["annotations"].append(centre)
 
+    def say_nothing(self) -> None:
+        """Say that no value is finite, on an axis that then has no scale."""
+        self.say("No finite value: the strip below says why.")
+        self.layout["yaxis"] |= {"showticklabels": False, "ticks": "", "showgrid": False}
+
     def figure(self, **layout: Any) -> go.Figure:
         """Return the figure, with its footnotes and what it says of itself."""
-        if self.decimated:
-            most = max(entry["from"] for entry in self.decimated.values())
-            self.notes.append(f"Of {most:,} points a curve, the least and the largest of each bucket are drawn.")
+        self.notes = list(dict.fromkeys(self.notes))
         for number, note in enumerate(self.notes):
             self.layout["annotations"].append(
                 {
@@ -253,14 +281,17 @@ class Canvas:
                     "name": "note",
                 }
             )
-        top = 36 if self.titled else 10
+        if self.named:
+            self.layout["showlegend"] = True
+        keyed = sum(bool(trace.get("showlegend", True)) for trace in self.traces) > 1 or self.named
+        top = (36 + 40 * bool(keyed)) if self.titled else 10
         self.layout |= {
             "template": self.template,
             "margin": {"l": 10, "r": 16, "t": top, "b": FOOT + NOTE * len(self.notes) + 4 * bool(self.notes)},
             "meta": self.meta | {"decimated": self.decimated, "notes": self.notes},
         }
         if self.titled:
-            self.layout["title"] = {"text": self.meta.get("title", "")}
+            self.layout["title"] = {"text": self.meta["title"], "y": 1, "yanchor": "top", "pad": {"t": 10}}
         self.layout.setdefault("yaxis", {}).setdefault("domain", [self.floor, 1])
         if self.floor:
             layout.setdefault("xaxis", {}).update(anchor="free", position=0)
@@ -291,6 +322,21 @@ def _lonely(y: np.ndarray) -> np.ndarray:
     """Return which values have no neighbour to draw a line to."""
     finite = np.concatenate([[False], np.isfinite(y), [False]])
     return finite[1:-1] & ~finite[:-2] & ~finite[2:]
+
+
+def outline(x: np.ndarray, below: np.ndarray, above: np.ndarray, half: float) -> tuple[np.ndarray, np.ndarray]:
+    """Return the closed outline of what lies between two curves, one for each stretch in which both are finite.
+
+    A place without a neighbour becomes ``half`` as wide on either side.
+    """
+    xs, ys = [np.zeros(0)], [np.zeros(0)]
+    for start, stop in runs(np.isfinite(below) & np.isfinite(above)):
+        at, low, high = x[start:stop], below[start:stop], above[start:stop]
+        if stop - start == 1:
+            at, low, high = at + np.array([-half, half]), low.repeat(2), high.repeat(2)
+        xs += [at, at[::-1], at[:1], GAPPED]
+        ys += [low, high[::-1], low[:1], GAPPED]
+    return np.concatenate(xs)[:-1], np.concatenate(ys)[:-1]
 
 
 def _envelope(

@@ -11,10 +11,10 @@ import plotly.graph_objects as go
 from gradscope.errors import unknown
 from gradscope.figures import palette, scales
 from gradscope.figures.curves import timeline
-from gradscope.figures.frame import Canvas, axis_title, blank
-from gradscope.figures.series import Series, absence, along, lanes, runs, statuses
+from gradscope.figures.frame import Canvas, axis_title, blank, outline
+from gradscope.figures.series import Series, absence, along, lanes, statuses
 from gradscope.probes.catalogue import CATALOGUE
-from gradscope.record import Record, Status
+from gradscope.record import Field, Record, Status
 
 __all__ = [
     "Picture",
@@ -28,18 +28,26 @@ __all__ = [
 ]
 
 KEEP = ("forget", "update")
+HALF = 0.44  # of a row: the height of a full strip, on either side
+FULL = (0.05, 0.1, 0.2, 0.5, 1.0)
+POINTS = 400  # of a strip's side; its outline passes each twice
+LARGE = 1e3  # a size of values beyond which only a log scale shows them
 COLUMNS = 1000  # columns of a heat map: what a browser redraws at once
 SIDES = {"right": "right: over 0.9 of the range", "left": "left: under 0.1 of the range"}
 
 
 @dataclass(frozen=True)
 class Strips:
-    """What the strips of saturation show: for each gate a series to the left and one to the right."""
+    """What the strips of saturation show: for each gate a series to the left and one to the right.
+
+    ``inapplicable`` names the gates that have neither; ``scale`` is the share at which a strip is full.
+    """
 
     gates: tuple[str, ...]
     left: tuple[Series, ...]
     right: tuple[Series, ...]
     inapplicable: tuple[str, ...]
+    scale: float
     first_bad_step: dict[str, Any] | None = None
 
 
@@ -60,10 +68,14 @@ class Picture:
         The status of each cell that has no value, else 0.
     bounds : tuple of float
         The ends of the colour scale.
-    sorted : bool
-        Whether the rows are in the order of their mean.
+    order : str
+        ``"mean"`` or ``"unit"``.
+    log : bool
+        Whether the values are log10 of their size: an unbounded activation that grew past 1,000.
     block : int
         Steps in each column.
+    steps : int
+        Steps in all.
     """
 
     gate: str
@@ -72,7 +84,8 @@ class Picture:
     values: np.ndarray
     marks: np.ndarray
     bounds: tuple[float, float]
-    sorted: bool
+    order: str
+    log: bool
     block: int
     steps: int
     first_bad_step: dict[str, Any] | None = None
@@ -125,40 +138,43 @@ def strips(record: Record) -> Strips:
     for side, half in halves.items():
         part = _at(entry, 1, sides.index(side))
         half += [along(part, gate, gates.index(gate)) for gate in kept]
+    largest = max((one.finite().max(initial=0.0) for half in halves.values() for one in half), default=0.0)
+    scale = next(step for step in FULL if step >= largest)
     bad = record.summary.get("first_bad_step")
-    return Strips(tuple(gates), tuple(halves["left"]), tuple(halves["right"]), gone, bad)
+    return Strips(tuple(gates), tuple(halves["left"]), tuple(halves["right"]), gone, scale, bad)
 
 
-def _at(entry: Any, axis: int, index: int) -> Any:
+def _at(entry: Field, axis: int, index: int) -> Field:
     """Return the field at one place of an axis."""
     values, found = np.take(entry.values, index, axis), np.take(entry.statuses(), index, axis)
     axes = tuple(name for number, name in enumerate(entry.axes) if number != axis)
-    return type(entry)(
-        entry.name, values, axes, entry.unit, {k: v for k, v in entry.coords.items() if k in axes}, found
-    )
+    coords = {name: labels for name, labels in entry.coords.items() if name in axes}
+    return Field(entry.name, values, axes, entry.unit, coords, found)
 
 
 def draw_strips(data: Strips, template: str = "light", title: bool = False) -> go.Figure:
     """Return the strips: one row for each gate, its baseline in the middle."""
     canvas = Canvas("gate_saturation", template, title)
     rows = {gate: len(data.gates) - 1 - number for number, gate in enumerate(data.gates)}
+    for row in rows.values():
+        _bed(canvas, row)
     for side, half, sign in (("right", data.right, 1), ("left", data.left, -1)):
         canvas.key(SIDES[side], palette.colour(side))
         for one in half:
-            _area(canvas, one, rows[one.name], sign, palette.colour(side))
+            _area(canvas, one, side, rows[one.name], sign * HALF / data.scale)
     for left, right in zip(data.left, data.right, strict=True):
         _reading(canvas, left, right, rows[right.name])
-    for row in rows.values():
-        canvas.rule(row, "solid")
     for gate in data.inapplicable:
         text = "not applicable: the activation is unbounded"
-        canvas.layout["annotations"].append(
-            {"xref": "x domain", "x": 0.5, "y": rows[gate], "text": text, "yanchor": "middle"}
-        )
+        canvas.layout["annotations"].append({"xref": "x domain", "x": 0.5, "y": rows[gate], "text": text})
+    _ruler(canvas, len(rows) - 1, data.scale)
+    found = np.concatenate([one.finite() for one in (*data.left, *data.right)] or [np.zeros(0)])
+    if found.size and not found.any():
+        canvas.notes.append("Nothing is saturated at any step.")
     canvas.lanes(lanes(data.right), "value")
     canvas.mark(data.first_bad_step, on_axis=True)
     canvas.layout["yaxis"] = {
-        "range": [-0.55, len(rows) - 0.45],
+        "range": [-0.5, len(rows) - 0.5],
         "tickvals": list(rows.values()),
         "ticktext": list(rows),
         "tickfont": {"size": 12},
@@ -168,42 +184,41 @@ def draw_strips(data: Strips, template: str = "light", title: bool = False) -> g
         "fixedrange": True,
     }
     x = data.right[0].x if data.right else np.zeros(1)
-    return canvas.figure(xaxis=timeline(x, "step"), hoversubplots="axis")
+    figure = canvas.figure(xaxis=timeline(x, "step"), hoversubplots="axis")
+    return figure.update_layout(margin_r=44)
 
 
-def _area(canvas: Canvas, series: Series, row: int, sign: int, colour: str) -> None:
-    """Draw one side of a strip: an area from the baseline, of half a row when all units are saturated."""
-    outline_x, outline_y = [], []
-    places = canvas.thinned(f"{series.name}, {'right' if sign > 0 else 'left'}", series.median, 400)
-    x, y = series.x[places], row + sign * 0.46 * series.median[places]
-    for start, stop in runs(np.isfinite(y)):
-        xs, ys = x[start:stop], y[start:stop]
-        if stop - start == 1:
-            xs, ys = xs + np.array([-0.4, 0.4]), ys.repeat(2)
-        outline_x += [xs[:1], xs, xs[-1:], xs[:1], [np.nan]]
-        outline_y += [[row], ys, [row], [row], [np.nan]]
-    if outline_x:
-        canvas.add(
-            type="scatter",
-            x=np.concatenate(outline_x[:-1]),
-            y=np.concatenate(outline_y[:-1]),
-            mode="lines",
-            fill="toself",
-            line={"width": 1, "color": colour},
-            fillcolor=palette.faded(colour, 0.75),
-            hoverinfo="skip",
-            showlegend=False,
-            name=f"{series.name}, {'right' if sign > 0 else 'left'}",
+def _bed(canvas: Canvas, row: int) -> None:
+    """Draw the strip that the areas of a gate lie on, and its baseline."""
+    shape = {"type": "rect", "xref": "x domain", "x0": 0, "x1": 1, "layer": "below"}
+    fill = {"fillcolor": palette.faded(palette.NEUTRAL, 0.09), "line": {"width": 0}}
+    canvas.layout["shapes"].append(shape | fill | {"y0": row - HALF, "y1": row + HALF})
+    canvas.rule(row, "solid")
+
+
+def _ruler(canvas: Canvas, row: int, scale: float) -> None:
+    """Write the scale of every strip beside the topmost."""
+    for shift, number in ((HALF, scale), (0.0, 0.0), (-HALF, scale)):
+        text = {"text": f"{number:g}", "font": {"size": 10}, "name": "scale"}
+        canvas.layout["annotations"].append(
+            {"xref": "x domain", "x": 1, "xanchor": "left", "xshift": 4, "y": row + shift} | text
         )
+
+
+def _area(canvas: Canvas, series: Series, side: str, row: int, stretch: float) -> None:
+    """Draw one side of a strip: an area from the baseline."""
+    name, colour = f"{series.name}, {side}", palette.colour(side)
+    places = canvas.thinned(name, series.median, POINTS)
+    height = row + stretch * series.median[places]
+    x, y = outline(series.x[places], np.where(np.isfinite(height), float(row), np.nan), height, 0.4)
+    canvas.area(x, y, name, palette.faded(colour, 0.75), {"width": 1, "color": colour})
 
 
 def _reading(canvas: Canvas, left: Series, right: Series, row: int) -> None:
     """Add the invisible line that says both shares of a gate at a step."""
-    places = canvas.thinned(f"{right.name}, both", left.median + right.median, 400)
-    texts = [
-        f"right {scales.value(float(right.median[place]))} \N{MIDDLE DOT} left {scales.value(float(left.median[place]))}"
-        for place in places
-    ]
+    places = canvas.thinned(f"{right.name}, both", left.median + right.median, POINTS)
+    shares = [(scales.value(float(right.median[place])), scales.value(float(left.median[place]))) for place in places]
+    texts = [f"right {above} \N{MIDDLE DOT} left {below}" for above, below in shares]
     usable = np.isfinite(right.median[places])
     canvas.add(
         type="scatter",
@@ -281,6 +296,7 @@ def gate_activation(
     gate: str | None = None,
     show: str = "units",
     order: str = "mean",
+    stretch: bool = False,
     template: str = "light",
     title: bool = False,
 ) -> go.Figure:
@@ -300,6 +316,8 @@ def gate_activation(
         ``"units"`` for the heat map, ``"histogram"`` for the distribution over units, steps and sequences of all gates.
     order : str
         ``"mean"`` sorts the rows by their mean, ``"unit"`` leaves them as they are numbered.
+    stretch : bool
+        Whether the colours span the values that occur; else the whole range, so that figures compare.
     template : str
         ``"light"`` or ``"dark"``.
     title : bool
@@ -321,10 +339,10 @@ def gate_activation(
         return blank("gate_activation", sentence, template, title)
     if show == "histogram":
         return draw_histogram(histogram(record), template, title)
-    return draw_picture(picture(record, gate, order), template, title)
+    return draw_picture(picture(record, gate, order, stretch), template, title)
 
 
-def picture(record: Record, gate: str | None = None, order: str = "mean") -> Picture:
+def picture(record: Record, gate: str | None = None, order: str = "mean", stretch: bool = False) -> Picture:
     """Return the data of the heat map of one gate."""
     entry = record.field("gate_activation")
     gates = [str(name) for name in entry.coord("gate")]
@@ -335,75 +353,100 @@ def picture(record: Record, gate: str | None = None, order: str = "mean") -> Pic
     if order not in ("mean", "unit"):
         raise unknown("order", order, ("mean", "unit"))
     k = gates.index(gate)
-    values, found = np.asarray(entry.values[k], float).T, statuses(entry)[k].T  # (H, T)
+    found = statuses(entry)[k].T
     marks = np.where(found > Status.UNDERFLOW, found, np.uint8(0))
-    values = np.where(marks > 0, np.nan, values)
+    values = np.where(marks > 0, np.nan, np.asarray(entry.values[k], float).T)  # (H, T)
     x, steps = np.asarray(entry.coord("step"), float), values.shape[1]
     block = -(-steps // COLUMNS)
     if block > 1:
-        cuts = np.arange(0, steps, block)
-        marks = np.maximum.reduceat(marks, cuts, axis=1)
-        number = np.add.reduceat(np.isfinite(values), cuts, axis=1)
-        total = np.add.reduceat(np.where(np.isfinite(values), values, 0), cuts, axis=1)
-        values = np.where(number > 0, total / np.maximum(number, 1), np.nan)
-        x = np.add.reduceat(x, cuts) / np.diff(np.append(cuts, steps))
-    means = _means(values)
-    rows = np.argsort(means, kind="stable") if order == "mean" else np.arange(len(values))
-    limits = _limits(values, entry.coord("gate")[k])
-    bad = record.summary.get("first_bad_step")
-    drawn = values[rows].astype(np.float32)
-    return Picture(gate, x, rows, drawn, marks[rows], limits, order == "mean", block, steps, bad)
+        x, values, marks = _by_block(block, x, values, marks)
+    rows = np.argsort(_means(values), kind="stable") if order == "mean" else np.arange(len(values))
+    log = bool(np.abs(values[np.isfinite(values)]).max(initial=0.0) > LARGE)
+    if log:
+        marks = np.where(values == 0, np.uint8(Status.ZERO), marks)
+        values = np.log10(np.abs(values), out=np.full(values.shape, np.nan), where=np.isfinite(values) & (values != 0))
+    return Picture(
+        gate=gate,
+        x=x,
+        units=rows,
+        values=values[rows].astype(np.float32),
+        marks=marks[rows],
+        bounds=(float(np.nanmin(values)), float(np.nanmax(values))) if log else _limits(values, stretch),
+        order=order,
+        log=log,
+        block=block,
+        steps=steps,
+        first_bad_step=record.summary.get("first_bad_step"),
+    )
+
+
+def _by_block(block: int, x: np.ndarray, *arrays: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return middles of blocks of steps, means of what is finite, and the largest status in each."""
+    values, marks = arrays
+    cuts = np.arange(0, len(x), block)
+    sizes = np.diff(np.append(cuts, len(x)))
+    usable = np.isfinite(values)
+    number = np.add.reduceat(usable, cuts, axis=1, dtype=int)
+    shares = np.where(usable, values, 0) / np.repeat(np.maximum(number, 1), sizes, axis=1)
+    means = np.where(number > 0, np.add.reduceat(shares, cuts, axis=1), np.nan)
+    return np.add.reduceat(x, cuts) / sizes, means, np.maximum.reduceat(marks, cuts, axis=1)
 
 
 def _means(values: np.ndarray) -> np.ndarray:
     """Return the mean of each row over what is finite; -inf for a row without any."""
     usable = np.isfinite(values)
-    total = np.where(usable, values, 0).sum(1)
-    return np.where(usable.any(1), total / np.maximum(usable.sum(1), 1), -np.inf)
+    number = usable.sum(1, keepdims=True)
+    return np.where(usable.any(1), (np.where(usable, values, 0) / np.maximum(number, 1)).sum(1), -np.inf)
 
 
-def _limits(values: np.ndarray, gate: str) -> tuple[float, float]:
-    """Return the ends of the colour scale: 0 to 1 for a gate, balanced around 0 for what has a sign."""
+def _limits(values: np.ndarray, stretch: bool) -> tuple[float, float]:
+    """Return the ends of the colour scale: 0 to 1, or balanced around 0 for what has a sign."""
     finite = values[np.isfinite(values)]
-    largest = float(abs(finite).max()) if finite.size else 1.0
-    if gate in ("candidate", "hidden") or (finite.size and finite.min() < 0):
-        return (-max(1.0, largest), max(1.0, largest))
-    return (0.0, max(1.0, largest))
+    low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 1.0)
+    if stretch and high > low >= 0:
+        return low, high
+    if low < 0:
+        largest = max(-low, high) if stretch else max(1.0, -low, high)
+        return -largest, largest
+    return 0.0, max(1.0, high)
 
 
 def draw_picture(data: Picture, template: str = "light", title: bool = False) -> go.Figure:
     """Return the heat map of one gate."""
     canvas = Canvas("gate_activation", template, title)
-    rows = np.arange(len(data.units))
-    scale = "diverging" if data.bounds[0] < 0 else "sequential"
+    labels = [str(unit) for unit in data.units]
+    name = f"size of {data.gate}" if data.log else data.gate
+    bar = {"title": {"text": f"{name} [{CATALOGUE['gate_activation'].unit}]"}, "nticks": 5}
+    scale: dict[str, Any] = {"autocolorscale": True}
+    shown = "%{z:.9g}"
+    if data.log:
+        bar |= {"tickprefix": "10<sup>", "ticksuffix": "</sup>", "tickformat": "~g"}
+        scale = {"colorscale": palette.scale(palette.SEQUENTIAL)}
+        shown = "10<sup>%{z:.6f}</sup>"
     canvas.add(
         type="heatmap",
         x=data.x,
-        y=rows,
+        y=labels,
         z=data.values,
-        customdata=np.broadcast_to(data.units[:, None], data.values.shape).astype(np.int32),
         zmin=data.bounds[0],
         zmax=data.bounds[1],
-        colorscale=canvas.template.layout.colorscale[scale],
-        colorbar={"title": {"text": f"{data.gate} [{CATALOGUE['gate_activation'].unit}]"}, "nticks": 5},
-        hovertemplate=f"step %{{x}}, unit %{{customdata}}<br>{data.gate} %{{z:.9g}}<extra></extra>",
+        colorbar=bar,
+        hovertemplate=f"step %{{x}}, unit %{{y}}<br>{name} {shown}<extra></extra>",
         name=data.gate,
+        **scale,
     )
-    canvas.cells(data.x, rows, data.marks)
-    canvas.mark(data.first_bad_step, on_axis=True)
+    canvas.cells(data.x, labels, data.marks)
+    canvas.mark(data.first_bad_step, on_axis=True, halo=True)
     if data.block > 1:
-        entry = {"from": data.steps, "to": len(data.x), "method": f"mean of {data.block} steps"}
-        canvas.decimated[data.gate] = entry
+        canvas.leave_out(data.gate, data.steps, len(data.x), f"mean of {data.block} steps")
+        canvas.notes.append(f"Each column is the mean of {data.block} steps.")
     axis = timeline(data.x, "step")
     edge = 0.5 * data.block
     axis["range"] = [data.x[0] - edge, data.x[-1] + edge]
-    rank = "unit, by mean" if data.sorted else "unit"
-    few = {"tickmode": "linear", "dtick": 1} if len(rows) <= 8 else {"nticks": 6}
-    return canvas.figure(
-        xaxis=axis,
-        yaxis={"title": {"text": rank}, "showgrid": False, "range": [-0.5, len(rows) - 0.5], **few},
-        hovermode="closest",
-    )
+    rank = "unit, sorted by mean" if data.order == "mean" else "unit"
+    rows = {"type": "category", "range": [-0.5, len(labels) - 0.5], "nticks": 8, "showgrid": False, "ticks": ""}
+    rows["ticklabelstandoff"] = 4
+    return canvas.figure(xaxis=axis, yaxis=rows | {"title": {"text": rank}}, hovermode="closest")
 
 
 @dataclass(frozen=True)

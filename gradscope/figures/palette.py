@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from gradscope.record import Status
 
-__all__ = ["COLOURS", "DASHES", "DIVERGING", "NEUTRAL", "SEQUENTIAL", "STATUSES", "colour", "dash", "faded"]
+__all__ = ["COLOURS", "DASHES", "DIVERGING", "NEUTRAL", "SEQUENTIAL", "STATUSES", "colour", "dash", "faded", "scale"]
 
 BLUE, GREEN, ORANGE = "#2f7fe0", "#2fa57c", "#f2790f"
 MAGENTA, LAVENDER, OLIVE = "#c5358b", "#9d8be4", "#8f7200"
@@ -48,7 +48,7 @@ COLOURS = {
     "undetermined": NEUTRAL,
 }
 
-DASHES = {"h-c": "dash", "c-h": "dash", "direct": "dash", "cell state": "dot", "hidden": "dash", "reset": "dash"}
+DASHES = {"h-c": "dash", "c-h": "dash", "direct": "dash", "cell state": "dot", "reset": "dash"}
 
 #: Words and colour of every status that a figure sets apart.
 STATUSES = {
@@ -64,8 +64,8 @@ SEQUENTIAL = ("#2e1e3b", "#413d7b", "#37659e", "#348fa7", "#40b7ad", "#8bdab2", 
 
 #: Grows (below zero) in orange, shrinks (above zero) in blue; the middle belongs to the theme.
 DIVERGING = {
-    "light": ("#8a3d00", "#d9680a", "#f6b27a", "#f4f4f2", "#93bdf0", "#2f7fe0", "#123f7e"),
-    "dark": ("#ffb273", "#e8761a", "#8a4d1c", "#3b3b3b", "#2b5488", "#4590ea", "#a9cdfb"),
+    "light": ("#a34700", "#e2761b", "#f7bd8b", "#f5f5f3", "#a3c8f4", "#3a86e4", "#174f9c"),
+    "dark": ("#ffb981", "#e87d24", "#8f5220", "#404142", "#2f598e", "#4a93ea", "#b3d3fb"),
 }
 
 
@@ -83,3 +83,8 @@ def faded(hexadecimal: str, alpha: float) -> str:
     """Return a colour with an opacity, as plotly reads it."""
     red, green, blue = (int(hexadecimal[i : i + 2], 16) for i in (1, 3, 5))
     return f"rgba({red},{green},{blue},{alpha:g})"
+
+
+def scale(colours: tuple[str, ...]) -> list[list]:
+    """Return colours at equal distances, as a plotly colour scale."""
+    return [[number / (len(colours) - 1), name] for number, name in enumerate(colours)]

@@ -9,7 +9,7 @@ import numpy as np
 __all__ = ["bounds", "count", "linear_axis", "log_axis", "power", "value"]
 
 MINUS = "\N{MINUS SIGN}"
-LADDERS = ((1, 2, 3, 4, 5, 6, 7, 8, 9), (1, 2, 5), (1, 3), (1,))
+LADDERS = ((1, 1.5, 2, 3, 5, 7), (1, 2, 5), (1, 3), (1,))
 
 
 def power(log10: float, digits: int = 9) -> str:
@@ -72,7 +72,7 @@ def log_axis(low: float, high: float) -> dict[str, Any]:
     }
 
 
-def _tick(step: int, decade: int) -> str:
+def _tick(step: float, decade: int) -> str:
     """Return the label of step * 10**decade."""
     if -3 <= decade <= 4:
         return f"{step * 10.0**decade:g}"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 import numpy as np
 
@@ -19,6 +20,10 @@ __all__ = ["Lane", "Series", "absence", "along", "lanes", "runs", "statuses", "t
 LIMIT = 1000  # points a trace: what a browser redraws at once
 BUCKETS = 400  # cells along a lane: each is still wider than a pixel in a small card
 QUANTILES = (0.05, 0.5, 0.95)
+WHY = {
+    ("gate_saturation", Status.NOT_APPLICABLE): ": its activation is unbounded",
+    ("lyapunov_spectrum", Status.NOT_COMPUTED): ": the sequence is no longer than the burn-in",
+}
 
 _FLOOR = -1e30  # stands for -inf while quantiles are interpolated
 
@@ -89,9 +94,9 @@ def absence(record: Record, name: str) -> str | None:
                 return f"{probe.title} needs a cell with a cell state; a {cell} has none."
     found = statuses(record.field(name))
     if found.size and (found == Status.NOT_APPLICABLE).all():
-        return f"{probe.title} is not applicable to this cell."
+        return f"{probe.title} is not applicable to this cell{WHY.get((name, Status.NOT_APPLICABLE), '')}."
     if found.size and (found == Status.NOT_COMPUTED).all():
-        return f"{probe.title} was not computed."
+        return f"{probe.title} was not computed{WHY.get((name, Status.NOT_COMPUTED), '')}."
     return None
 
 
@@ -202,12 +207,12 @@ def thin(y: np.ndarray, limit: int = LIMIT) -> np.ndarray:
     cuts = np.linspace(0, len(y), (limit - 2) // 2 + 1).astype(int)
     finite = np.isfinite(y)
     keep = {0, len(y) - 1}
-    for start, stop in zip(cuts[:-1], cuts[1:], strict=True):
+    for start, stop in pairwise(cuts.tolist()):
         places = start + np.flatnonzero(finite[start:stop])
         if len(places):
             keep |= {int(places[y[places].argmin()]), int(places[y[places].argmax()])}
         else:
-            keep.add(int(start))
+            keep.add(start)
     return np.array(sorted(keep))
 
 

@@ -29,7 +29,8 @@ __all__ = [
 
 Rows = Sequence[Mapping[str, Any]]
 
-VERDICTS = ("vanishing", "stable", "exploding", "undetermined", "diverged", "failed", "running")
+STATES = ("failed", "running")  # of a run that has no verdict
+VERDICTS = ("vanishing", "stable", "exploding", "undetermined", "diverged", *STATES)
 UNITS = {
     "decay_rate": "nat/step",
     "growth": "nat",
@@ -269,8 +270,7 @@ def _colours(finite: np.ndarray, name: str, log: bool) -> dict[str, Any]:
         return {"zmin": -largest, "zmid": 0, "zmax": largest, "autocolorscale": True, "reversescale": name in GROWING}
     if low == high:
         low, high = low - 0.5, high + 0.5
-    scale = [[number / (len(palette.SEQUENTIAL) - 1), colour] for number, colour in enumerate(palette.SEQUENTIAL)]
-    return {"zmin": low, "zmax": high, "colorscale": scale}
+    return {"zmin": low, "zmax": high, "colorscale": palette.scale(palette.SEQUENTIAL)}
 
 
 def _bar(finite: np.ndarray, log: bool) -> dict[str, Any]:
@@ -359,6 +359,7 @@ def _categories(name: str, entries: list[Any]) -> dict[str, Any]:
         "range": [-0.5, len(entries) - 0.5],
         "showgrid": False,
         "ticks": "",
+        "ticklabelstandoff": 4,
     }
 
 
@@ -406,28 +407,30 @@ def draw_counts(data: VerdictCounts, template: str = "light", title: bool = Fals
     caption = "How many runs came to each verdict on the growth of the gradient over the whole sequence."
     canvas.describe("Verdicts", caption, "run", "")
     for number, verdict in enumerate(data.verdicts):
-        colour = palette.colour(verdict)
-        pattern = {"shape": "/", "size": 5, "solidity": 0.35} if verdict in ("failed", "diverged") else {}
+        counts = data.counts[:, number]
+        hatch = {"shape": "/", "size": 5, "solidity": 0.25, "fillmode": "overlay", "fgcolor": "#ffffff"}
         canvas.add(
             type="bar",
             orientation="h",
-            x=data.counts[:, number],
+            x=counts,
             y=list(range(len(data.groups))),
-            name=verdict,
-            marker={"color": colour, "line": {"width": 0}, "pattern": pattern},
-            text=[f"{count:,}" if count else "" for count in data.counts[:, number]],
+            name=f"{verdict} {counts.sum():,}",
+            marker={"color": palette.colour(verdict), "pattern": hatch if verdict in STATES else {}},
+            text=[f"{count:,}" if count else "" for count in counts],
             textposition="inside",
             insidetextanchor="middle",
             textangle=0,
             textfont={"color": "#ffffff", "size": 12},
             customdata=data.groups,
-            hovertemplate="%{x:,} runs" + f"<extra>{verdict}</extra>",
+            hovertemplate=f"%{{customdata}} {verdict}: %{{x:,}}<extra></extra>",
         )
     return canvas.figure(
         barmode="stack",
         bargap=0.35 if len(data.groups) > 1 else 0.6,
         showlegend=True,
-        hovermode="y unified",
+        hovermode="closest",
+        legend={"traceorder": "normal"},
+        uniformtext={"minsize": 11, "mode": "hide"},
         xaxis={"title": {"text": "number of runs [1]"}, "showgrid": True, "rangemode": "tozero", "tickformat": ",d"},
         yaxis={
             "tickmode": "array",
@@ -437,5 +440,6 @@ def draw_counts(data: VerdictCounts, template: str = "light", title: bool = Fals
             "autorange": "reversed",
             "showgrid": False,
             "ticks": "",
+            "ticklabelstandoff": 4,
         },
     )

@@ -58,8 +58,11 @@ def _plain(name: str) -> dict[str, Any]:
         "paper_bgcolor": CLEAR,
         "plot_bgcolor": CLEAR,
         "colorway": [palette.BLUE, palette.ORANGE, palette.GREEN, palette.MAGENTA, palette.LAVENDER, palette.OLIVE],
-        "colorscale": {"sequential": _scale(palette.SEQUENTIAL), "diverging": _scale(palette.DIVERGING[name])},
-        "xaxis": axis | {"showgrid": False},
+        "colorscale": {
+            "sequential": palette.scale(palette.SEQUENTIAL),
+            "diverging": palette.scale(palette.DIVERGING[name]),
+        },
+        "xaxis": axis | {"showgrid": False, "spikethickness": 1, "spikecolor": inks["line"], "spikedash": "solid"},
         "yaxis": axis,
         "hovermode": "x unified",
         "hoverlabel": {
@@ -102,6 +105,8 @@ def _axis(inks: dict[str, str]) -> dict[str, Any]:
         "zeroline": False,
         "showline": False,
         "automargin": True,
+        "exponentformat": "power",
+        "minexponent": 4,
     }
 
 
@@ -120,8 +125,3 @@ def _colorbar(inks: dict[str, str]) -> dict[str, Any]:
         "ypad": 0,
         "len": 1,
     }
-
-
-def _scale(colours: tuple[str, ...]) -> list[list]:
-    """Return colours at equal distances, as a plotly colour scale."""
-    return [[number / (len(colours) - 1), name] for number, name in enumerate(colours)]

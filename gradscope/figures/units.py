@@ -110,11 +110,10 @@ def draw_timescale(data: Ranked, template: str = "light", title: bool = False) -
         canvas.layout["annotations"].append(
             {"xref": "x domain", "x": 1, "xanchor": "right", "y": edge, "yanchor": "bottom", "text": text}
         )
+    axis = scales.log_axis(*scales.bounds(finite, 0.75))
+    canvas.layout["yaxis"] = axis | {"title": {"text": axis_title("timescale")}}
     if not usable.any():
-        canvas.say("No finite value: the strip below says why.")
-    canvas.layout["yaxis"] = scales.log_axis(*scales.bounds(finite, 0.75)) | {
-        "title": {"text": axis_title("timescale")}
-    }
+        canvas.say_nothing()
     canvas.lanes(lanes([data.lane_series(True)]), "unit")
     canvas.mark(data.first_bad_step, on_axis=False)
     return canvas.figure(xaxis=_ranks(len(y), "unit, longest first [rank]"), hovermode="closest")
@@ -166,33 +165,38 @@ def draw_spectrum(data: Ranked, template: str = "light", title: bool = False) ->
     """Return the figure of the Lyapunov spectrum."""
     canvas = Canvas("lyapunov_spectrum", template, title)
     y = np.where(np.isfinite(data.values), data.values, np.nan)
-    errors = np.zeros(len(y)) if data.errors is None else np.where(np.isfinite(data.errors), data.errors, 0.0)
+    given = np.full(len(y), np.nan) if data.errors is None else data.errors
+    measured = bool(np.isfinite(given).any())
+    errors = np.where(np.isfinite(given), given, 0.0)
     texts = [
         f"exponent {label}: {scales.value(float(number))}"
-        + (f" ± {scales.value(float(error), 3)}" if data.errors is not None else "")
+        + (f" ± {scales.value(float(error), 3)}" if measured else "")
         + " nat/step"
         for label, number, error in zip(data.labels, data.values, errors, strict=True)
     ]
-    _dots(canvas, y, texts, "exponent", "total", data.errors is not None and errors.any() and errors)
+    _dots(canvas, y, texts, "exponent", "total", errors if measured else None)
     shown = np.isfinite(y)
     finite = np.concatenate([(y - errors)[shown], (y + errors)[shown], [0.0]])
     low, high = scales.bounds(finite, 1e-3)
-    canvas.rule(0.0)
-    zero = {"xref": "x domain", "x": 1, "xanchor": "right", "y": 0, "yanchor": "bottom", "text": "0: chaos above"}
-    canvas.layout["annotations"].append(zero)
-    if not shown.any():
-        canvas.say("No finite value: the strip below says why.")
     canvas.layout["yaxis"] = {
         "range": [low, max(high, 0.09 * (high - low))],
         "nticks": 6,
         "title": {"text": axis_title("lyapunov_spectrum")},
     }
+    if shown.any():
+        canvas.rule(0.0)
+        zero = {"xref": "x domain", "x": 1, "xanchor": "right", "y": 0, "yanchor": "bottom", "text": "0: chaos above"}
+        canvas.layout["annotations"].append(zero)
+    else:
+        canvas.say_nothing()
     canvas.lanes(lanes([data.lane_series(True)]), "exponent")
     canvas.mark(data.first_bad_step, on_axis=False)
     return canvas.figure(xaxis=_ranks(len(y), "exponent, largest first [rank]"), hovermode="closest")
 
 
-def _dots(canvas: Canvas, y: np.ndarray, texts: list[str], name: str, meaning: str, errors: object = False) -> None:
+def _dots(
+    canvas: Canvas, y: np.ndarray, texts: list[str], name: str, meaning: str, errors: np.ndarray | None = None
+) -> None:
     """Draw values in order as dots on a thin line."""
     places = canvas.thinned(name, y, LIMIT)
     colour = palette.colour(meaning)
@@ -205,7 +209,7 @@ def _dots(canvas: Canvas, y: np.ndarray, texts: list[str], name: str, meaning: s
         mode="lines+markers",
         line={"color": palette.faded(colour, 0.35), "width": 1.5},
         marker={"color": colour, "size": size},
-        error_y=bars | {"array": np.asarray(errors)[places]} if errors is not False else None,
+        error_y=bars | {"array": errors[places]} if errors is not None else None,
         text=[texts[place] for place in places],
         hovertemplate="%{text}<extra></extra>",
         name=name,
