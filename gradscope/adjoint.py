@@ -113,33 +113,27 @@ def _walk(partials: Partials, W_back: Array, total: Array) -> tuple[Array, tuple
     """
     blocks, count = len(partials.value), len(partials.drive_h[0])
     steps, size, batch = partials.value[0].shape
-    delta = np.empty((steps, count * size, batch), total.dtype)
+    delta = np.zeros((steps, count * size, batch), total.dtype)
     heard = np.empty((steps, blocks * size, batch), total.dtype)
-    chain = [(i, j, a) for i in partials.order for j, a in enumerate(partials.new[i]) if a is not None]
-    drives = [(k, i, a) for k in range(count) for i in range(blocks) if (a := partials.drive_h[i][k]) is not None]
-    carried = [(j, i, a) for i in range(blocks) for j in range(blocks) if (a := partials.state[i][j]) is not None]
-    heard_blocks, delta_gates = split(heard, blocks), split(delta, count)
-    silent = [k for k in range(count) if all(k != entry[0] for entry in drives)]
-    for k in silent:
-        delta_gates[k][...] = 0.0
-    first = [k not in {entry[0] for entry in drives[:n]} for n, (k, _, _) in enumerate(drives)]
+    deltas, hearers, totals = split(delta, count), split(heard, blocks), split(total, blocks)
+    chain = [(j, i, link) for i in partials.order for j, link in enumerate(partials.new[i]) if link is not None]
+    sources = [[(i, row[k]) for i, row in enumerate(partials.drive_h) if row[k] is not None] for k in range(count)]
+    first = [(deltas[k], *terms[0]) for k, terms in enumerate(sources) if terms]
+    further = [(deltas[k], *term) for k, terms in enumerate(sources) for term in terms[1:]]
+    carried = [(totals[j], i, d) for i, row in enumerate(partials.state) for j, d in enumerate(row) if d is not None]
     scratch = np.empty((size, batch), total.dtype)
     for t in reversed(range(steps)):
         heard[t] = total[t + 1]
-        for i, j, partial in chain:
-            np.multiply(partial[t], heard_blocks[i][t], out=scratch)
-            heard_blocks[j][t] += scratch
-        for (k, i, partial), fresh in zip(drives, first, strict=True):
-            if fresh:
-                np.multiply(partial[t], heard_blocks[i][t], out=delta_gates[k][t])
-            else:
-                delta_gates[k][t] += partial[t] * heard_blocks[i][t]
-        before = total[t]
-        before[:size] += np.dot(W_back, delta[t])
-        for j, i, partial in carried:
-            np.multiply(partial[t], heard_blocks[i][t], out=scratch)
-            before[j * size : (j + 1) * size] += scratch
-    return delta, heard_blocks
+        for j, i, link in chain:
+            hearers[j][t] += np.multiply(link[t], hearers[i][t], out=scratch)
+        for gate, i, partial in first:
+            np.multiply(partial[t], hearers[i][t], out=gate[t])
+        for gate, i, partial in further:
+            gate[t] += np.multiply(partial[t], hearers[i][t], out=scratch)
+        totals[0][t] += np.dot(W_back, delta[t], out=scratch)
+        for block, i, partial in carried:
+            block[t] += np.multiply(partial[t], hearers[i][t], out=scratch)
+    return delta, hearers
 
 
 def _input_deltas(partials: Partials, delta_h: Array, heard: tuple[Array, ...]) -> Array:

@@ -200,19 +200,20 @@ def unroll(cell: Cell, params: Mapping[str, Any], inputs: Any, state: Any = None
     keep = length * count * size * batch <= KEPT
     drives = np.empty((length if keep else 1, count * size, batch), dtype)
     trajectory = Trajectory(cell, arrays, columns, rows, drives if keep else None)
+    hidden, states, recurrent = rows[:, :size], split(rows, blocks), split(drives, count)
     with np.errstate(all="ignore"):
         for steps in trajectory.chunks():
-            drive_x = input_drive(arrays, columns[steps])
-            for t in range(steps.start, steps.stop):
-                drive_h = drives[t if keep else 0]
-                np.dot(arrays["W_h"], rows[t, :size], out=drive_h)
+            drive_x = split(input_drive(arrays, columns[steps]), count)
+            for n, t in enumerate(range(steps.start, steps.stop)):
+                at = t if keep else 0
+                np.dot(arrays["W_h"], hidden[t], out=drives[at])
                 if "b_h" in arrays:
-                    drive_h += arrays["b_h"][:, None]
-                drive = split(drive_x[t - steps.start], count), split(drive_h, count)
-                for block, new in zip(
-                    split(rows[t + 1], blocks), cell.update(arrays, *drive, split(rows[t], blocks)), strict=True
-                ):
-                    block[...] = new
+                    drives[at] += arrays["b_h"][:, None]
+                new = cell.update(
+                    arrays, [x[n] for x in drive_x], [h[at] for h in recurrent], [block[t] for block in states]
+                )
+                for block, value in zip(states, new, strict=True):
+                    block[t + 1] = value
     return trajectory
 
 
