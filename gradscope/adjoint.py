@@ -113,11 +113,13 @@ def _walk(partials: Partials, W_back: Array, total: Array) -> tuple[Array, tuple
     """
     blocks, count = len(partials.value), len(partials.drive_h[0])
     steps, size, batch = partials.value[0].shape
-    delta = np.zeros((steps, count * size, batch), total.dtype)
+    delta = np.empty((steps, count * size, batch), total.dtype)
     heard = np.empty((steps, blocks * size, batch), total.dtype)
     deltas, hearers, totals = split(delta, count), split(heard, blocks), split(total, blocks)
     chain = [(j, i, link) for i in partials.order for j, link in enumerate(partials.new[i]) if link is not None]
     sources = [[(i, row[k]) for i, row in enumerate(partials.drive_h) if row[k] is not None] for k in range(count)]
+    for silent in (deltas[k] for k, terms in enumerate(sources) if not terms):
+        silent[...] = 0.0
     first = [(deltas[k], *terms[0]) for k, terms in enumerate(sources) if terms]
     further = [(deltas[k], *term) for k, terms in enumerate(sources) for term in terms[1:]]
     carried = [(totals[j], i, d) for i, row in enumerate(partials.state) for j, d in enumerate(row) if d is not None]
