@@ -18,6 +18,7 @@ shape, everything else is numbers, text or strict JSON: no pickle, so a file fro
 
 from __future__ import annotations
 
+import difflib
 import functools
 import importlib.metadata
 import json
@@ -77,6 +78,7 @@ CREATE INDEX field_name ON field (name, run);
 
 FIXED = ("run", "sweep", "status", "iteration", "seconds", "heartbeat", "attempts", "error")
 WHICH = ("first", "last")
+LISTED = 24  # names in a message
 
 
 class Store:
@@ -425,6 +427,12 @@ class Store:
         fields = {row[0]: self._field(row) for row in rows}
         return Record(fields, self._json(head[0]), self._json(head[1]))
 
+    def metrics(self, run_id: str) -> dict[str, Any]:
+        """Return the metrics of a run as a whole, as :meth:`finish_run` got them; empty while it has not finished."""
+        query = "SELECT run, name, value, text, status FROM metric WHERE run = ? AND iteration IS NULL ORDER BY rowid"
+        with self._reading() as connection:
+            return _whole(connection.execute(query, (run_id,)).fetchall()).get(run_id, {})
+
     def iterations(self, run_id: str) -> list[int]:
         """Return the iterations at which a run was probed, ascending; empty while it has not finished."""
         query = "SELECT iteration FROM record WHERE run = ? AND layer = 0 ORDER BY iteration"
@@ -690,8 +698,20 @@ def _select(rows: list[dict], conditions: list[Condition], known: bool) -> list[
         if condition.key not in columns:
             if not known:
                 return []
-            raise unknown("where", condition.key, columns, "Filter by a parameter or a metric of the runs.")
+            raise _unknown_name(condition.key, list(columns))
     return [row for row in rows if all(condition.holds(row[condition.key]) for condition in conditions)]
+
+
+def _unknown_name(name: str, columns: list[str]) -> ArgumentError:
+    """Return the error for a condition over a name that the table lacks, with some that it has."""
+    near = difflib.get_close_matches(name, columns, n=1, cutoff=0.5)
+    hint = f"Did you mean {near[0]!r}? " if near else ""
+    names = [column for column in columns if column not in FIXED] + list(FIXED)
+    more = f" and {len(names) - LISTED} more" if len(names) > LISTED else ""
+    return ArgumentError(
+        f"`where` must begin with a parameter or metric of the runs, got {name!r}. {hint}"
+        f"There are {', '.join(names[:LISTED])}{more}."
+    )
 
 
 # Rows of the table -------------------------------------------------------------------------------------------------

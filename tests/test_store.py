@@ -128,6 +128,9 @@ def test_numbers_that_are_no_numbers_come_back_exactly(path):
     with Store(path) as store:
         assert_same(record, store.record("r"))
         (row,) = store.table()
+        assert list(store.metrics("r")) == ["loss_after", "loss_before"]
+        assert math.isnan(store.metrics("r")["loss_after"])
+        assert store.metrics("nothing") == {}
         assert math.isnan(row["a"])
         assert math.isnan(row["gain"])
         assert math.isnan(row["loss_after"])
@@ -430,11 +433,21 @@ def test_an_order_needs_a_number(filled):
 
 def test_a_condition_over_an_unknown_name_is_refused(filled, path):
     with Store(filled) as store:
-        with pytest.raises(ArgumentError, match=r"Did you mean 'length'\? Filter by a parameter or a metric") as caught:
+        with pytest.raises(ArgumentError, match=r"Did you mean 'length'\? There are cell, forget") as caught:
             store.table(where=["lenght>3"])
-        assert "forget_bias" in str(caught.value)
+        assert str(caught.value).endswith("attempts, error.")
         with pytest.raises(ArgumentError, match="Did you mean 'decay_rate'"):
             store.runs(where=["decay_rat>3"])
+        with pytest.raises(ArgumentError, match=r"got '\$\$'\. There are cell, forget_bias"):
+            store.runs(where=["$$>3"])
+
+
+def test_a_long_list_of_names_is_cut_and_says_so(path):
+    with Store(path, "w") as store:
+        store.start_run("r", store.add_sweep("study", {}), {f"parameter_{number}": 0 for number in range(40)})
+        store.finish_run("r", {0: small()})
+        with pytest.raises(ArgumentError, match=r"parameter_23 and 24 more\.$"):
+            store.table(where=["$$=3"])
 
 
 def test_a_condition_over_a_metric_waits_for_the_first_record(path):

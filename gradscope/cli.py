@@ -1,0 +1,557 @@
+"""The command line: the front door to sweeps, stores and the dashboard.
+
+What runs a sweep or serves pages comes in by the entry points ``gradscope.commands`` and is loaded only when it is
+asked for, so that the help is quick and a missing extra costs nothing else.
+
+Exit codes: 0 done, 1 some runs failed, 2 the user's mistake (one line with its remedy), 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import csv
+import difflib
+import importlib.metadata
+import io
+import itertools
+import math
+import os
+import signal
+import sys
+import time
+import warnings
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, TextIO
+
+import click
+import numpy as np
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from gradscope.errors import ExtraError, GradscopeError
+from gradscope.probes.catalogue import CATALOGUE
+from gradscope.record import Field, Record, Status, to_json
+from gradscope.store import Condition, Store
+
+__all__ = ["cli", "main"]
+
+GROUP = "gradscope.commands"
+# Commands of this project that need an extra: the extra, and the line in the list of commands.
+EXTRAS = {
+    "sweep": ("sweep", "Run a study: a grid of networks, probed and stored."),
+    "dashboard": ("dashboard", "Look at a store in the browser."),
+}
+ORDER = ("demo", "sweep", "runs", "show", "dashboard")
+INTERRUPTED = 130
+SILENT = 60  # seconds without a heartbeat after which a running run is no longer believed
+SHORT = 8  # letters of a run's id in a table, more where it takes more to tell them apart
+COLOURS = {"vanishing": "blue", "stable": "green", "exploding": "red", "undetermined": "yellow", "diverged": "magenta"}
+STATES = {"failed": "red", "running": "cyan"}
+HEADLINES = ("verdict", "decay_rate", "half_life", "horizon", "accuracy_after")
+SUMMARY = {
+    "decay_rate": "decay rate",
+    "half_life": "half-life",
+    "horizon": "horizon",
+    "horizon_best": "horizon, best direction",
+    "zero_share": "sequences exactly zero",
+    "bad_share": "sequences with NaN or inf",
+    "lyapunov_1": "largest Lyapunov exponent",
+    "kaplan_yorke_dimension": "Kaplan-Yorke dimension",
+    "entropy": "entropy of the dynamics",
+}
+USABLE = (Status.OK, Status.ZERO, Status.UNDERFLOW)
+UNUSUAL = {
+    Status.ZERO: "exactly zero",
+    Status.UNDERFLOW: "below the float range",
+    Status.MASKED: "masked",
+    Status.NAN: "NaN",
+    Status.INF: "inf",
+    Status.NOT_APPLICABLE: "not applicable",
+    Status.NOT_COMPUTED: "not computed",
+}
+PLURALS = {"1": "", "step": "steps"}
+PIPE = 1000  # columns of what is not a terminal: nothing is folded or cut there
+
+
+# The group ---------------------------------------------------------------------------------------------------------
+
+
+class Refusal(click.ClickException):
+    """A mistake of the user's: one line with its remedy, exit code 2."""
+
+    exit_code = 2
+
+
+class Commands(click.Group):
+    """The commands of this file and those that other packages bring."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return every name in the order in which they are used."""
+        names = {*self.commands, *EXTRAS, *_brought()}
+        return [name for name in ORDER if name in names] + sorted(names.difference(ORDER))
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        """Return a command, loaded now if another package brings it."""
+        return super().get_command(ctx, name) or (_load(name) if name in {*EXTRAS, *_brought()} else None)
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command that is meant, or suggest the one that may have been."""
+        name, known = args[0], self.list_commands(ctx)
+        if name not in known and not name.startswith("-"):
+            near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+            hint = f"Did you mean {near[0]!r}?" if near else "See `gradscope --help`."
+            raise click.UsageError(f"`command` must be one of {', '.join(known)}, got {name!r}. {hint}", ctx)
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the list of commands without loading any."""
+        lines = [(name, self._line(name)) for name in self.list_commands(ctx)]
+        with formatter.section("Commands"):
+            formatter.write_dl(lines)
+
+    def _line(self, name: str) -> str:
+        """Return the line of a command in the list."""
+        if name in self.commands:
+            return self.commands[name].get_short_help_str(100)
+        return EXTRAS[name][1] if name in EXTRAS else f"From the package {_brought()[name].module.split('.')[0]}."
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run a command; mistakes, interrupts and closed pipes end it without a traceback."""
+        with warnings.catch_warnings():
+            warnings.showwarning = _show_warning  # type: ignore[assignment]
+            try:
+                result = super().invoke(ctx)
+                sys.stdout.flush()
+            except GradscopeError as error:
+                raise Refusal(_lines(str(error))) from error
+            except (KeyboardInterrupt, click.Abort):
+                click.echo("Interrupted.", err=True)
+                raise click.exceptions.Exit(INTERRUPTED) from None
+            except BrokenPipeError:  # `| head` has seen enough
+                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+                raise click.exceptions.Exit(128 + signal.SIGPIPE) from None
+        return result
+
+
+def _show_warning(message: Warning | str, category: type[Warning], *where: Any) -> None:
+    """Print what a user can act on as one line, and nothing else."""
+    if issubclass(category, UserWarning):
+        click.echo(f"Warning: {message}", err=True)
+
+
+def _brought() -> dict[str, importlib.metadata.EntryPoint]:
+    """Return the commands that installed packages bring."""
+    return {entry.name: entry for entry in importlib.metadata.entry_points(group=GROUP)}
+
+
+def _load(name: str) -> click.Command:
+    """Load a command that needs an extra.
+
+    Raises
+    ------
+    ExtraError
+        When what it needs is not installed.
+    """
+    entry = _brought().get(name)
+    if entry is None:
+        raise ExtraError(f"`gradscope {name}` needs gradscope to be installed. Install it with `pip install -e .`.")
+    try:
+        return entry.load()
+    except ModuleNotFoundError as error:
+        missing = str(error.name).split(".")[0]
+        if name not in EXTRAS or missing == "gradscope":
+            raise
+        extra = EXTRAS[name][0]
+        raise ExtraError(
+            f"`gradscope {name}` needs {missing}, which is not installed. "
+            f"Install it with `pip install 'gradscope[{extra}]'`."
+        ) from error
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(package_name="gradscope", message="gradscope %(version)s")
+def cli() -> None:
+    """Show where gradients go in recurrent networks.
+
+    Begin with `gradscope demo`: a real sweep in about a minute, then the dashboard.
+    """
+
+
+def main() -> None:
+    """Run the command line of this process."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+    cli(prog_name="gradscope")
+
+
+# Demo --------------------------------------------------------------------------------------------------------------
+
+
+@cli.command()
+@click.option("--store", type=click.Path(path_type=Path), default=Path("gradscope-demo.db"), show_default=True)
+@click.option("--serve/--no-serve", default=True, help="Open the dashboard afterwards.")
+@click.option("--port", type=click.IntRange(0, 65535), help="Where the dashboard listens.")
+@click.option("--workers", type=click.IntRange(0), help="How many networks are measured at once.")
+@click.pass_context
+def demo(ctx: click.Context, store: Path, serve: bool, port: int | None, workers: int | None) -> None:
+    """Run a real sweep in about a minute, then show it in the dashboard.
+
+    Networks read handwritten digits at several lengths, forget biases and activations, before and after a short
+    training. What an earlier call has finished is not run again.
+    """
+    dashboard = _command("dashboard") if serve else None  # before a minute of work, not after it
+    options = [] if workers is None else ["--workers", str(workers)]
+    code = _call(ctx, "sweep", _command("sweep"), ["quickstart", "--store", str(store), *options])
+    if code not in (0, 1):
+        ctx.exit(code)
+    if dashboard is None:
+        click.echo(f"Look at it with `gradscope dashboard {store}`.")
+    else:
+        code = (
+            _call(ctx, "dashboard", dashboard, [str(store), *([] if port is None else ["--port", str(port)])]) or code
+        )
+    ctx.exit(code)
+
+
+def _command(name: str) -> click.Command:
+    """Return a command that another room brings."""
+    return cli.commands.get(name) or _load(name)
+
+
+def _call(ctx: click.Context, name: str, command: click.Command, arguments: list[str]) -> int:
+    """Run a command as if it had been typed, and return its exit code."""
+    try:
+        with command.make_context(name, arguments, parent=ctx.parent) as inner:
+            result = command.invoke(inner)
+    except click.exceptions.Exit as ended:
+        return ended.exit_code
+    return result if isinstance(result, int) else 0
+
+
+# Runs --------------------------------------------------------------------------------------------------------------
+
+
+@cli.command()
+@click.argument("store", type=click.Path(path_type=Path))
+@click.option("--where", multiple=True, metavar="CONDITION", help="E.g. cell=LSTM, 'length>=100'. May be repeated.")
+@click.option("--sweep", metavar="NAME", help="Only runs of this sweep.")
+@click.option("--json", "form", flag_value="json", help="Every number of every iteration, as strict JSON.")
+@click.option("--csv", "form", flag_value="csv", help="The same as CSV.")
+def runs(store: Path, where: tuple[str, ...], sweep: str | None, form: str | None) -> None:
+    """List the runs of a STORE.
+
+    Conditions compare a parameter or a metric with a value by = != < <= > >=, and must all hold. The table shows the
+    last iteration of each run; --json and --csv give all of them.
+    """
+    with Store(store) as opened:
+        rows = opened.table(_sweep(sweep), where, None if form else "last")
+        if form == "json":
+            click.echo(to_json(rows))
+        elif form == "csv":
+            _write_csv(rows, sys.stdout)
+        else:
+            _print_runs(opened, rows, where)
+
+
+def _sweep(sweep: str | None) -> str | int | None:
+    """Return the name of a sweep, or its id where a number was given."""
+    return int(sweep) if sweep is not None and sweep.isdecimal() else sweep
+
+
+def _write_csv(rows: list[dict], file: TextIO) -> None:
+    """Write rows as CSV: NaN as nan, infinities as inf, what is missing as nothing."""
+    writer = csv.writer(file, lineterminator="\n")
+    writer.writerow(rows[0] if rows else ())
+    writer.writerows(row.values() for row in rows)
+
+
+def _print_runs(store: Store, rows: list[dict], where: Sequence[str]) -> None:
+    """Print the table of runs, what they have in common above it."""
+    console, configs = _console(), {run["id"]: run["config"] for run in store.runs()}
+    if not rows:
+        console.print(_nothing(store, where))
+        return
+    parameters = _values([configs[row["run"]] for row in rows])
+    varying = [key for key, values in parameters.items() if len(values) > 1]
+    states = [_state(row) for row in rows]
+    counts = ", ".join(f"{states.count(state)} {state}" for state in dict.fromkeys(states))
+    console.print(Text(f"{_safe(store.path.name)}: {_count(len(rows), 'run')}, {counts}.", "bold"))
+    if len(rows) > 1:
+        common = [f"{_words(key)} {_number(values[0])}" for key, values in parameters.items() if key not in varying]
+        console.print(Text(f"The same in all: {', '.join(common)}." if common else "", "dim"))
+    shown = [*(varying if len(rows) > 1 else parameters), *(name for name in HEADLINES if name in rows[0])]
+    console.print(_runs_table(rows, _short(configs), shown))
+
+
+def _values(configs: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
+    """Return the values that each parameter takes."""
+    values: dict[str, dict[str, Any]] = {}
+    for config in configs:
+        for key, value in config.items():
+            values.setdefault(key, {})[to_json(value)] = value
+    return {key: list(taken.values()) for key, taken in values.items()}
+
+
+def _nothing(store: Store, where: Sequence[str]) -> Text:
+    """Return why there is no run to list."""
+    rows = store.table(iteration="last")
+    if not rows:
+        return Text(f"{_safe(store.path.name)} holds no run yet.")
+    lines = [f"None of {_count(len(rows), 'run')} fulfils {_safe(' and '.join(where)) or 'this'}."]
+    for key in dict.fromkeys(Condition.parse(text).key for text in where):
+        values = sorted({_number(row[key]) for row in rows})
+        some = ", ".join(values[:12]) + (", ..." if len(values) > 12 else "")
+        lines.append(f"`{_safe(key)}` takes {some}.")
+    return Text("\n".join(lines))
+
+
+def _runs_table(rows: list[dict], length: int, shown: Sequence[str]) -> Table:
+    """Return the table of runs: the columns that tell them apart, then the numbers that stand for them."""
+    table = Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False)
+    finished = all(row["status"] == "done" for row in rows)
+    table.add_column("run", style="cyan", no_wrap=True)
+    if not finished:
+        table.add_column("status", overflow="fold")
+    for name in shown:
+        numeric = all(row[name] is None or isinstance(row[name], (int, float)) for row in rows)
+        unit = {"fraction": "%", "1": ""}.get(_unit(name), _unit(name))
+        header = _words(name) + (f" [{unit}]" if unit else "")
+        table.add_column(header, justify="right" if numeric else "left", overflow="fold")
+    for row in rows:
+        state = [] if finished else [Text(_state(row), STATES.get(row["status"], ""))]
+        cells = [
+            Text(_cell(name, row[name]), COLOURS.get(row[name], "") if name == "verdict" else "") for name in shown
+        ]
+        table.add_row(_safe(row["run"][:length]), *state, *cells)
+    return table
+
+
+def _cell(name: str, value: Any) -> str:
+    """Return a number in the unit of its column."""
+    share = _unit(name) == "fraction" and isinstance(value, (int, float))
+    return _number(100 * value if share else value)
+
+
+def _short(ids: Iterable[str]) -> int:
+    """Return how many letters tell the runs of a store apart."""
+    ids = list(ids)
+    return next(length for length in itertools.count(SHORT) if len({one[:length] for one in ids}) == len(ids))
+
+
+def _state(row: Mapping[str, Any]) -> str:
+    """Return the status of a run; one that runs and has gone silent says so."""
+    silence = time.time() - (row["heartbeat"] or 0)
+    if row["status"] != "running" or silence < SILENT:
+        return row["status"]
+    return "running, no sign of life for over a minute"
+
+
+# Show --------------------------------------------------------------------------------------------------------------
+
+
+@cli.command()
+@click.argument("store", type=click.Path(path_type=Path))
+@click.argument("run")
+def show(store: Path, run: str) -> None:
+    """Tell what was found out about one RUN of a STORE.
+
+    The beginning of the run's id is enough. Numbers before and after training stand side by side, each probe with
+    the sentence that says what to conclude from it.
+    """
+    with Store(store) as opened:
+        entry = opened.run(run)
+        records = {number: opened.record(entry["id"], number) for number in opened.iterations(entry["id"])}
+        metrics = opened.metrics(entry["id"])
+    console = _console()
+    _print_head(console, entry, metrics)
+    if not records:
+        again = "" if entry["status"] == "running" else " Give the command of its sweep again to repeat it."
+        console.print(f"It has no numbers yet: {_state(entry)}.{again}")
+        return
+    titles = ["before training" if not number else f"after {_count(number, 'iteration')}" for number in records]
+    console.print(_summary_table(list(records.values()), titles, _paired(metrics, list(records))))
+    console.print()
+    console.print(_probes_table(list(records.values()), titles))
+
+
+def _print_head(console: Console, run: Mapping[str, Any], metrics: Mapping[str, Any]) -> None:
+    """Print what the run is and how it went."""
+    took = f" in {_number(run['seconds'])} s" if run["seconds"] is not None else ""
+    tries = f", attempt {run['attempts']}" if run["attempts"] > 1 else ""
+    console.print(Text.assemble("Run ", (_safe(run["id"]), "cyan"), f": {_state(run)}{took}{tries}."))
+    console.print(Text(", ".join(f"{_words(key)} {_number(value)}" for key, value in run["config"].items()), "dim"))
+    if run["error"]:
+        console.print(Text(_lines(run["error"]), "red"))
+    single = [name for name in metrics if not name.endswith(("_before", "_after"))]
+    if single:
+        console.print(Text(", ".join(f"{_words(name)} {_with_unit(name, metrics[name])}" for name in single), "dim"))
+
+
+def _paired(metrics: Mapping[str, Any], iterations: Sequence[int]) -> dict[str, list[Any]]:
+    """Return the metrics of whole runs that were taken before and after training, one value for each iteration."""
+    names = dict.fromkeys(name.rsplit("_", 1)[0] for name in metrics if name.endswith(("_before", "_after")))
+    return {name: [metrics.get(f"{name}_{'after' if number else 'before'}") for number in iterations] for name in names}
+
+
+def _summary_table(records: Sequence[Record], titles: Sequence[str], paired: Mapping[str, Sequence[Any]]) -> Table:
+    """Return the numbers that stand for the run, before and after training side by side."""
+    table = Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False)
+    for title in ("", *titles):
+        table.add_column(title, overflow="fold")
+    summaries = [record.summary for record in records]
+    verdicts = [
+        Text(_safe(str(summary.get("verdict_text", "-"))), COLOURS.get(str(summary.get("verdict")), ""))
+        for summary in summaries
+    ]
+    table.add_row("verdict", *verdicts)
+    for name, words in SUMMARY.items():
+        if any(name in summary for summary in summaries):
+            table.add_row(words, *(_with_interval(summary, name) for summary in summaries))
+    if any(summary.get("first_bad_step") for summary in summaries):
+        table.add_row("first bad step", *(_bad_step(summary.get("first_bad_step")) for summary in summaries))
+    for name, values in paired.items():
+        table.add_row(_words(name), *(_with_unit(name, value) for value in values))
+    return table
+
+
+def _with_interval(summary: Mapping[str, Any], name: str) -> str:
+    """Return a number with its unit and its 95 % interval."""
+    text = _with_unit(name, summary.get(name))
+    ends = summary.get(f"{name}_interval")
+    if name == "horizon" and summary.get("horizon_censored"):
+        text += f" (a lower bound in {_with_unit('horizon_censored', summary['horizon_censored'])} of the sequences)"
+    return f"{text} ({_number(ends[0])} to {_number(ends[1])})" if ends else text
+
+
+def _bad_step(bad: Mapping[str, Any] | None) -> str:
+    """Return where the first number went bad."""
+    if not bad:
+        return "none"
+    return f"`{_safe(str(bad.get('array')))}`, {bad.get('pass')}, t={bad.get('t')}, sequence {bad.get('sequence')}"
+
+
+def _probes_table(records: Sequence[Record], titles: Sequence[str]) -> Table:
+    """Return what each probe found, with the sentences that say what to conclude, by the reader's question."""
+    table = Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False)
+    table.add_column("", max_width=72, overflow="fold")
+    for title in titles:
+        table.add_column(title, overflow="fold")
+    probes = [probe for name, probe in CATALOGUE.items() if any(name in record for record in records)]
+    for question, asked in itertools.groupby(probes, lambda probe: probe.question):
+        table.add_row(Text(f"{question}\n", "bold cyan"))
+        for probe in asked:
+            words = Text.assemble((probe.title, "bold"), "\n", (probe.caption, "dim"), "\n")
+            found = [_reading(record.field(probe.name)) if probe.name in record else "-" for record in records]
+            table.add_row(words, *found)
+    return table
+
+
+def _reading(field: Field) -> str:
+    """Return an array as medians, a line for each label of its first labelled axis, and what is out of the ordinary.
+
+    Where there is a time or a rank, its first entry is read.
+    """
+    axes, statuses = list(field.axes), field.statuses()
+    values = np.where(np.isin(statuses, USABLE), field.values, np.nan)
+    heading = []
+    for axis, words in (("time", "at t=0"), ("rank", "the largest")):
+        if axis in axes:
+            values = values.take(0, axes.index(axis))
+            axes.remove(axis)
+            heading.append(words)
+    labelled = [axis for axis in axes if any(isinstance(label, str) for label in field.coords.get(axis, ()))]
+    values = np.moveaxis(values, [axes.index(axis) for axis in labelled], range(len(labelled)))
+    lines: dict[str, list[str]] = {}
+    for place in np.ndindex(values.shape[: len(labelled)]):
+        labels = [str(field.coords[axis][number]) for axis, number in zip(labelled, place, strict=True)] or [""]
+        lines.setdefault(labels[0], []).append(" ".join([_median(values[place], field.unit), *labels[1:]]))
+    counts = [(int((statuses == status).sum()), words) for status, words in UNUSUAL.items()]
+    notes = [f"{number:,} of {statuses.size:,} {words}" for number, words in counts if number]
+    return "\n".join(
+        [*heading, *(_safe(f"{label} {', '.join(texts)}".strip()) for label, texts in lines.items()), *notes]
+    )
+
+
+def _median(values: np.ndarray, unit: str) -> str:
+    """Return the median of what is not NaN, with its unit."""
+    usable = values[~np.isnan(values)]
+    if not usable.size:
+        return "no number"
+    value = float(np.median(usable))
+    if unit == "log10":
+        return "exactly 0" if value == -math.inf else f"10^{value:.3g}"
+    return _in_unit(value, unit)
+
+
+# Words -------------------------------------------------------------------------------------------------------------
+
+
+def _console() -> Console:
+    """Return the console: nothing is markup, and a pipe is as wide as its tables."""
+    width = None if sys.stdout.isatty() or "COLUMNS" in os.environ else PIPE
+    return _Console(width=width, markup=False, highlight=False, emoji=False)
+
+
+class _Console(Console):
+    """A console that leaves a closed pipe to the group of commands."""
+
+    def on_broken_pipe(self) -> None:
+        """Say nothing and pass the error on."""
+        raise
+
+
+def _lines(text: str) -> str:
+    """Return text of several lines, each of them safe."""
+    return "\n".join(map(_safe, text.splitlines()))
+
+
+def _safe(text: str) -> str:
+    """Return text with what could steer a terminal written out."""
+    return "".join(letter if letter.isprintable() else letter.encode("unicode_escape").decode() for letter in text)
+
+
+def _number(value: Any) -> str:
+    """Return a value for reading: numbers to three digits, NaN and infinities by name, a dash for none."""
+    if value is None:
+        return "-"
+    if isinstance(value, float) and not math.isnan(value):
+        return f"{value:.3g}"
+    return "NaN" if isinstance(value, float) else _safe(str(value))
+
+
+def _in_unit(value: Any, unit: str) -> str:
+    """Return a value with its unit: fractions in per cent, steps in the plural."""
+    if not isinstance(value, (int, float)):
+        return _number(value)
+    if unit == "fraction":
+        return f"{_number(100 * value)} %"
+    return f"{_number(value)} {PLURALS.get(unit, unit)}".strip()
+
+
+def _with_unit(name: str, value: Any) -> str:
+    """Return a parameter or metric with its unit."""
+    return _in_unit(value, _unit(name))
+
+
+def _words(name: str) -> str:
+    """Return what a parameter or metric is called."""
+    from gradscope.figures import sweeps  # brings plotly, which --help does without
+
+    return _safe(sweeps.words(name))
+
+
+def _unit(name: str) -> str:
+    """Return the unit of a metric, empty where it has none."""
+    from gradscope.figures import sweeps
+
+    return sweeps.unit(name)
+
+
+def _count(number: int, noun: str) -> str:
+    """Return a number with its noun."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
