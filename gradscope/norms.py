@@ -36,18 +36,23 @@ def frobenius(partials: Partials, W_h: Array) -> Array:
     safe = (square > _TINY[square.dtype]) & (square < 1.0 / _TINY[square.dtype])
     if safe.all():
         return np.sqrt(square)
+    weight = np.abs(W_h).max()
+    weight = weight if np.isfinite(weight) and weight > 0 else weight.dtype.type(1)
+    rows = [([None if d is None else d * weight for d in drives], state) for drives, state in rows]
     largest = np.zeros_like(square)
     for array in (array for row in rows for part in row for array in part if array is not None):
         np.maximum(largest, np.abs(array).max(axis=-2), out=largest)
     scale = np.where(np.isfinite(largest) & (largest > 0), largest, 1.0)
-    scaled = [
-        tuple([None if array is None else array / scale[:, None, :] for array in part] for part in row) for row in rows
-    ]
-    norm = np.where(safe, np.sqrt(square), scale * np.sqrt(np.maximum(_sum_of_squares(scaled, W_h), 0.0)))
+
+    def shrink(part: Sequence[Array | None]) -> list[Array | None]:
+        return [None if array is None else array / scale[:, None, :] for array in part]
+
+    scaled = [(shrink(drives), shrink(state)) for drives, state in rows]
+    norm = np.where(safe, np.sqrt(square), scale * np.sqrt(np.maximum(_sum_of_squares(scaled, W_h / weight), 0.0)))
     return np.where(np.isfinite(largest), norm, np.nan)
 
 
-_TINY = {np.dtype(np.float64): 1e-200, np.dtype(np.float32): np.float32(1e-25)}
+_TINY: dict[np.dtype, np.floating] = {np.dtype(np.float64): np.float64(1e-200), np.dtype(np.float32): np.float32(1e-25)}
 
 
 def _sum_of_squares(rows: Sequence[tuple[Sequence[Array | None], Sequence[Array | None]]], W_h: Array) -> Array:
@@ -95,7 +100,8 @@ def spectral(partials: Partials, W_h: Array) -> Array:
     start = np.random.default_rng(0).standard_normal((len(partials.value) * W_h.shape[1], 1))
     v, _ = _normalize(np.broadcast_to(start, (steps, len(start), batch)).astype(W_h.dtype))
     u, alpha = _normalize(forward(v))
-    diagonal, off = [alpha**2], []
+    diagonal: list[Array] = [alpha**2]
+    off: list[Array] = []
     largest, settled = np.zeros_like(alpha), known.copy()
     for count in range(1, CHECKS[-1] + 1):
         v, beta = _normalize(backward(u) - alpha[:, None].astype(v.dtype) * v)
