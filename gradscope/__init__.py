@@ -1,10 +1,14 @@
 """gradscope shows where gradients go in recurrent networks.
 
 The list below is the manual's table of contents: a cell is unrolled into a trajectory, the trajectory
-is linearized, and every measurement is a small function of those two.
+is linearized, and every measurement is a small function of those two. ``gs.figures`` draws them; it
+is loaded when first used, because plotly is slow to load.
 """
 
 from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
 
 from gradscope.adjoint import Adjoint, backpropagate, scan
 from gradscope.cells import GRU, LSTM, RNN, Cell, Gate, cell_class
@@ -15,3 +19,41 @@ from gradscope.record import Field, Record, Status
 from gradscope.spectra import lyapunov_spectrum
 from gradscope.trajectory import Trajectory, unroll
 from gradscope.transport import transport
+
+__all__ = [
+    "CATALOGUE",
+    "GRU",
+    "LSTM",
+    "PRESETS",
+    "RNN",
+    "Adjoint",
+    "ArgumentError",
+    "Cell",
+    "ExtraError",
+    "Field",
+    "Gate",
+    "GradscopeError",
+    "Jacobians",
+    "Linearization",
+    "Record",
+    "ShapeError",
+    "Status",
+    "StoreError",
+    "Trajectory",
+    "backpropagate",
+    "cell_class",
+    "figures",
+    "linearize",
+    "lyapunov_spectrum",
+    "probe",
+    "scan",
+    "transport",
+    "unroll",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Load ``gs.figures`` when it is first used."""
+    if name == "figures":
+        return import_module("gradscope.figures")
+    raise AttributeError(f"module 'gradscope' has no attribute {name!r}")

@@ -169,7 +169,7 @@ def _where_nan(x: Array, slope: Array) -> Array:
     return np.where(np.isnan(x), x, slope)
 
 
-sigmoid = _register(
+sigmoid: Callable[[Array], Array] = _register(
     _named("sigmoid", _sigmoid, "Return 1 / (1 + exp(-x)), elementwise; between 0 and 1."),
     _sigmoid_slope,
     lambda x: ACTIVATIONS["sigmoid"].slope(x, sigmoid(x)) * (1.0 - 2.0 * sigmoid(x)),
@@ -177,7 +177,7 @@ sigmoid = _register(
     1.0,
     0.25,
 )
-tanh = _register(
+tanh: Callable[[Array], Array] = _register(
     _named("tanh", lambda x: np.tanh(x), "Return the hyperbolic tangent, elementwise; between -1 and 1."),
     _tanh_slope,
     lambda x: -2.0 * tanh(x) * ACTIVATIONS["tanh"].slope(x, tanh(x)),
@@ -205,7 +205,7 @@ identity = _register(
     -np.inf,
     np.inf,
 )
-hard_sigmoid = _register(
+hard_sigmoid: Callable[[Array], Array] = _register(
     _named(
         "hard_sigmoid",
         lambda x: np.clip(x / 6.0 + 0.5, 0.0, 1.0),

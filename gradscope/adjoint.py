@@ -117,7 +117,7 @@ def _walk(partials: Partials, W_back: Array, total: Array) -> tuple[Array, tuple
     heard = np.empty((steps, blocks * size, batch), total.dtype)
     deltas, hearers, totals = split(delta, count), split(heard, blocks), split(total, blocks)
     chain = [(j, i, link) for i in partials.order for j, link in enumerate(partials.new[i]) if link is not None]
-    sources = [[(i, row[k]) for i, row in enumerate(partials.drive_h) if row[k] is not None] for k in range(count)]
+    sources = [[(i, d) for i, row in enumerate(partials.drive_h) if (d := row[k]) is not None] for k in range(count)]
     for silent in (deltas[k] for k, terms in enumerate(sources) if not terms):
         silent[...] = 0.0
     first = [(deltas[k], *terms[0]) for k, terms in enumerate(sources) if terms]

@@ -91,7 +91,7 @@ def differentiate(
             nodes = [VJPNode.new_root() for _ in group]
             roots.append(nodes)
             boxed.append([new_box(value, trace, node) for value, node in zip(group, nodes, strict=True)])
-        new = tuple(update(*boxed))
+        new: tuple[Any, ...] = tuple(update(*boxed))
     ends = [box._node if isbox(box) and box._trace == trace else None for box in new]
     value = tuple(np.asarray(getval(box)) for box in new)
     cuts = [end if end is not None and end.parents else None for end in ends]  # a block passed through is no link

@@ -97,10 +97,11 @@ def dense(partials: Partials, W_h: Array, out: Array | None = None) -> Array:
     for rows, drives, state in zip(
         split(matrices, blocks), resolve(partials, "drive_h"), resolve(partials, "state"), strict=True
     ):
-        used = [k for k, partial in enumerate(drives) if partial is not None]
+        used = {k: np.swapaxes(partial, 0, 1) for k, partial in enumerate(drives) if partial is not None}
         if used:
-            factors = np.stack([np.swapaxes(drives[k], 0, 1) for k in used], axis=1).reshape(size, len(used), -1)
-            np.matmul(np.swapaxes(factors, 1, 2), np.swapaxes(W[used], 0, 1), out=np.swapaxes(rows, 0, 1)[..., :size])
+            factors = np.stack(list(used.values()), axis=1).reshape(size, len(used), -1)
+            weights = np.swapaxes(W[list(used)], 0, 1)
+            np.matmul(np.swapaxes(factors, 1, 2), weights, out=np.swapaxes(rows, 0, 1)[..., :size])
         for j, partial in enumerate(state):
             if partial is not None:
                 rows[:, units, j * size + units] += np.swapaxes(partial, 1, 2).reshape(-1, size)

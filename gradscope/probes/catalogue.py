@@ -164,8 +164,8 @@ _ENTRIES = (
         preset="cheap",
         cost="one pass over the partials",
         caption=(
-            "The Frobenius norm over sqrt(S): how a step stretches a change in a random direction. Its square is chi of "
-            "mean-field theory; a typical gradient shrinks where it is below 1."
+            "The Frobenius norm over sqrt(S): how a step stretches a change in a random direction. Its square is chi "
+            "of mean-field theory; a typical gradient shrinks where it is below 1."
         ),
         source="Poole et al. 2016; Chen, Pennington & Schoenholz 2018",
     ),

@@ -13,13 +13,17 @@ from typing import Any
 
 import numpy as np
 
-from gradscope import flow, gates, spectra, transport, verdict
 from gradscope.adjoint import GradientNorms, gradient_norms
 from gradscope.errors import ArgumentError
+from gradscope.flow import Flow, flow
+from gradscope.gates import GateStatistics, Retention, gate_statistics, retention
 from gradscope.linearization import Linearization, linearize
 from gradscope.probes.catalogue import CATALOGUE
 from gradscope.record import Field, Status, log10_status
+from gradscope.spectra import BURN_IN, TANGENT_BURN_IN, LyapunovSpectrum, lyapunov_spectrum
 from gradscope.trajectory import Trajectory
+from gradscope.transport import HEARD, Transport, transport
+from gradscope.verdict import Decay, decay, horizon, verdict
 
 __all__ = ["MEASURES", "Measurement", "applies"]
 
@@ -47,9 +51,9 @@ class Measurement:
         return linearize(self.trajectory)
 
     @cached_property
-    def transport(self) -> transport.Transport:
+    def transport(self) -> Transport:
         """ds_T/ds_t for every t."""
-        return transport.transport(self.linearization)
+        return transport(self.linearization)
 
     @cached_property
     def gradients(self) -> GradientNorms:
@@ -57,31 +61,31 @@ class Measurement:
         return gradient_norms(self.linearization, self.direct)
 
     @cached_property
-    def gates(self) -> gates.GateStatistics:
+    def gates(self) -> GateStatistics:
         """What the gates did."""
-        return gates.gate_statistics(self.trajectory)
+        return gate_statistics(self.trajectory)
 
     @cached_property
-    def retention(self) -> gates.Retention:
+    def retention(self) -> Retention:
         """What the keep gate kept."""
-        return gates.retention(self.trajectory)
+        return retention(self.trajectory)
 
     @cached_property
-    def flow(self) -> flow.Flow:
+    def flow(self) -> Flow:
         """What was retained, written and exposed."""
-        return flow.flow(self.trajectory)
+        return flow(self.trajectory)
 
     @cached_property
-    def lyapunov(self) -> spectra.LyapunovSpectrum | None:
+    def lyapunov(self) -> LyapunovSpectrum | None:
         """The Lyapunov spectrum, or None where the trajectory is too short for it."""
-        if self.trajectory.length <= spectra.BURN_IN + spectra.TANGENT_BURN_IN:
+        if self.trajectory.length <= BURN_IN + TANGENT_BURN_IN:
             return None
-        return spectra.lyapunov_spectrum(self.linearization)
+        return lyapunov_spectrum(self.linearization)
 
     @cached_property
-    def decay(self) -> verdict.Decay:
+    def decay(self) -> Decay:
         """How fast transport falls."""
-        return verdict.decay(self.transport.rms)
+        return decay(self.transport.rms)
 
 
 def applies(name: str, trajectory: Trajectory) -> bool:
@@ -253,8 +257,8 @@ def summarize(m: Measurement, fields: dict[str, Field]) -> dict[str, Any]:
     summary: dict[str, Any] = {}
     if "transport" in fields or "transport_blocks" in fields:
         fall = m.decay
-        judged = verdict.verdict(fall, bad)
-        reach, censored = verdict.horizon(m.transport.rms, m.transport.rms >= np.log10(transport.HEARD))
+        judged = verdict(fall, bad)
+        reach, censored = horizon(m.transport.rms, m.transport.rms >= np.log10(HEARD))
         summary |= {
             "verdict": judged.name,
             "verdict_text": judged.text,
@@ -264,12 +268,12 @@ def summarize(m: Measurement, fields: dict[str, Field]) -> dict[str, Any]:
             "half_life": fall.half_life,
             "horizon": reach,
             "horizon_censored": censored,
-            "horizon_best": verdict.horizon(m.transport.rms, m.transport.heard)[0],
+            "horizon_best": horizon(m.transport.rms, m.transport.heard)[0],
             "zero_share": fall.zero_share,
             "bad_share": fall.bad_share,
         }
     elif bad is not None and bad["pass"] == "forward":
-        judged = verdict.verdict(verdict.Decay(float("nan"), None, float(m.trajectory.length), 0.0, 0.0), bad)
+        judged = verdict(Decay(float("nan"), None, float(m.trajectory.length), 0.0, 0.0), bad)
         summary |= {"verdict": judged.name, "verdict_text": judged.text}
     for name in ("jacobian_norm", "jacobian_rms", "retention", "timescale", *_FLOWS):
         if name in fields:
