@@ -15,7 +15,7 @@ from functools import cached_property
 import numpy as np
 
 from gradscope.cells import as_floats, split
-from gradscope.errors import ShapeError, unknown
+from gradscope.errors import ArgumentError, ShapeError, unknown
 from gradscope.norms import frobenius, spectral
 from gradscope.partials import Partials, differentiate
 from gradscope.products import dense, pull, pull_chain, pull_row, push, push_blocks, resolve
@@ -152,8 +152,9 @@ class Linearization:
             raise ShapeError(
                 f"`{name}` must have shape (T, B, S)={shape}, got {vectors.shape}. Give one vector for each step."
             )
-        columns, W_h = batch_last(vectors), trajectory.params["W_h"]
-        result = np.empty(columns.shape, np.result_type(vectors, W_h))
+        W_h = trajectory.params["W_h"]
+        columns = batch_last(vectors.astype(np.result_type(vectors, W_h), copy=False))
+        result = np.empty_like(columns)
         with np.errstate(all="ignore"):
             for steps in trajectory.chunks():
                 result[steps] = product(self.partials(steps), W_h, columns[steps])
@@ -249,13 +250,25 @@ class Jacobians:
         ``matrices[t]`` is d states[t+1] / d states[t].
     blocks : int
         The number of equal blocks that the state is made of.
+
+    Raises
+    ------
+    ShapeError
+        When the matrices have another shape or are not made of numbers.
+    ArgumentError
+        When ``blocks`` is below 1.
     """
 
     matrices: Array
     blocks: int = 1
 
     def __post_init__(self) -> None:
-        shape = np.shape(self.matrices)
+        object.__setattr__(self, "matrices", as_floats("matrices", self.matrices))
+        if self.blocks < 1:
+            raise ArgumentError(
+                f"`blocks` must be a whole number of at least 1, got {self.blocks}. Leave it out for one."
+            )
+        shape = self.matrices.shape
         if len(shape) != 4 or shape[2] != shape[3] or 0 in shape or shape[3] % self.blocks:
             raise ShapeError(
                 f"`matrices` must have shape (T, B, S, S) with S divisible by {self.blocks}, got {shape}. "
