@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -187,8 +189,6 @@ def test_a_misspelt_kind_is_refused_with_the_nearest_one():
 
 
 def test_the_norms_of_a_long_run_never_hold_all_jacobians():
-    import tracemalloc
-
     case = make_case("LSTM", hidden_size=32, batch=2, length=1000)
     trajectory = gs.unroll(case.cell, case.params, case.inputs, case.state)
     with chunks_of(2**16, kept=0):

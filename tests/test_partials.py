@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from plain_routes import cases, central_differences
 
+from gradscope.cells import GRU, LSTM
 from gradscope.partials import differentiate
 from gradscope.products import resolve
 
@@ -58,8 +59,6 @@ def test_every_partial_of_every_cell_equals_finite_differences(case, seed):
 
 def test_the_chain_of_an_lstm_is_short():
     """h' hears the gates but output only through c', so only one partial leads from h' to c'."""
-    from gradscope.cells import LSTM
-
     cell = LSTM(1, 3)
     partials = differentiate(lambda x, h, s: cell.update({}, x, h, s), arrays(4, 0), arrays(4, 1), arrays(2, 2))
     assert partials.order == (0, 1)
@@ -150,8 +149,6 @@ def test_an_array_used_many_times_gets_the_sum_of_its_paths():
 
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
 def test_dtype_and_shape_are_those_of_the_update(dtype):
-    from gradscope.cells import GRU
-
     cell = GRU(1, 3)
     groups = [[a.astype(dtype) for a in arrays(n, n)] for n in (3, 3, 1)]
     partials = differentiate(lambda x, h, s: cell.update({}, x, h, s), *groups)
@@ -196,8 +193,6 @@ def test_differentiate_works_inside_another_trace():
 
 
 def test_pick_indexes_every_array():
-    from gradscope.cells import LSTM
-
     cell = LSTM(1, 3)
     partials = differentiate(lambda x, h, s: cell.update({}, x, h, s), arrays(4, 0), arrays(4, 1), arrays(2, 2))
     one = partials.pick(2)

@@ -57,7 +57,7 @@ def test_dense_writes_into_what_it_is_given():
 
 
 def test_resolve_follows_the_chain_to_its_end():
-    """For an LSTM: d h'/d c = o phi'(c') f with the drives held fixed, and d h'/d drive_f = o phi'(c') d c'/d drive_f."""
+    """For an LSTM: d h'/d c = o phi'(c') f, and d h'/d drive_f = o phi'(c') d c'/d drive_f."""
     partials, _, _ = parts(make_case("LSTM"))
     link, state = partials.new[0][1], resolve(partials, "state")
     np.testing.assert_array_equal(state[0][1], link * partials.state[1][1])
