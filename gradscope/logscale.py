@@ -37,8 +37,7 @@ class Scaled:
 
     def normalized(self) -> Scaled:
         """Return the same numbers with the largest mantissa of each sequence in [1/2, 1)."""
-        axes = (0, *range(2, self.mantissa.ndim))
-        largest = np.abs(self.mantissa).max(axis=axes)
+        largest = self._largest()
         shift = np.where(np.isfinite(largest) & (largest > 0), np.frexp(largest)[1], 0)
         if not shift.any():
             return self
@@ -46,11 +45,15 @@ class Scaled:
 
     def __add__(self, other: Scaled) -> Scaled:
         """Add two scaled bundles of one shape."""
-        mine = np.where(np.abs(self.mantissa).max(axis=0) > 0, self.exponent, other.exponent)
-        theirs = np.where(np.abs(other.mantissa).max(axis=0) > 0, other.exponent, mine)
+        mine = np.where(self._largest() > 0, self.exponent, other.exponent)  # the exponent of a zero says nothing
+        theirs = np.where(other._largest() > 0, other.exponent, mine)
         exponent = np.maximum(mine, theirs)
         total = ldexp(self.mantissa, self.exponent - exponent) + ldexp(other.mantissa, other.exponent - exponent)
         return Scaled(total, exponent).normalized()
+
+    def _largest(self) -> Array:
+        """Return the largest absolute mantissa of each sequence (B,)."""
+        return np.abs(self.mantissa).max(axis=(0, *range(2, self.mantissa.ndim)))
 
 
 def ldexp(values: Array, shift: Array) -> Array:
