@@ -1,0 +1,84 @@
+"""The app: a dashboard over one store, put together from its pages."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from dash import Dash
+from flask import Response, abort, request
+
+from . import cards, overview, run, shell, theme
+from .reader import Reader
+
+__all__ = ["LOOPBACK", "create_app"]
+
+#: Names under which a server that listens on this machine alone may be addressed.
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
+
+
+def create_app(store: str | Path, hosts: tuple[str, ...] | None = LOOPBACK) -> Dash:
+    """Return the dashboard over a store, which is only ever read.
+
+    Parameters
+    ----------
+    store : str or Path
+        The file. It may be missing or empty: the pages say so, and go on when it is there.
+    hosts : tuple of str or None
+        Names under which the server answers; None for any. A page of a stranger that makes its own name point to
+        this machine (DNS rebinding) asks under that name, and is refused.
+
+    Returns
+    -------
+    dash.Dash
+        ``app.server`` is the WSGI application.
+    """
+    reader = Reader(store)
+    app = Dash(
+        __name__,
+        title="gradscope",
+        update_title="",
+        index_string=theme.INDEX,
+        suppress_callback_exceptions=True,
+        on_error=shell.report,
+    )
+    app.layout = lambda: shell.layout(reader)
+    shell.register(app, reader)
+    overview.register(app, reader)
+    run.register(app, reader)
+    cards.register(app)
+    _secure(app, hosts)
+    return app
+
+
+def _secure(app: Dash, hosts: tuple[str, ...] | None) -> None:
+    """Refuse foreign names, and let the browser load nothing from anywhere else."""
+    scripts = " ".join([*app.csp_hashes(), theme.INDEX_HASH])
+    policy = "; ".join(
+        (
+            "default-src 'none'",
+            f"script-src 'self' {scripts}",
+            "style-src 'self' 'unsafe-inline'",
+            "img-src 'self' data: blob:",
+            "font-src 'self' data:",
+            "connect-src 'self'",
+            "base-uri 'none'",
+            "form-action 'none'",
+            "frame-ancestors 'none'",
+        )
+    )
+
+    @app.server.before_request
+    def refuse_strangers() -> None:
+        if hosts is not None and urlsplit(f"//{request.headers.get('Host', '')}").hostname not in hosts:
+            abort(403, f"This dashboard answers to {', '.join(hosts)} only. Start it with --host to open it to others.")
+
+    @app.server.after_request
+    def add_headers(response: Response) -> Response:
+        response.headers["Content-Security-Policy"] = policy
+        response.headers["X-Content-Type-Options"] = "nosniff"
+        response.headers["X-Frame-Options"] = "DENY"
+        response.headers["Referrer-Policy"] = "no-referrer"
+        response.headers["Cross-Origin-Resource-Policy"] = "same-origin"
+        response.headers["Cross-Origin-Opener-Policy"] = "same-origin"
+        return response

@@ -1,0 +1,116 @@
+"""Cards: a heading, a figure, and what to conclude from it."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import plotly.graph_objects as go
+from dash import MATCH, ClientsideFunction, Dash, Input, Output, State, dcc, html
+
+from gradscope.errors import GradscopeError
+
+from . import words
+
+__all__ = ["card", "drawn", "figure_card", "heading", "noticed", "part", "register"]
+
+#: A Graph without the button that would send its data elsewhere.
+CONFIG: Any = {
+    "displaylogo": False,
+    "showSendToCloud": False,
+    "displayModeBar": "hover",
+    "responsive": True,
+    "modeBarButtonsToRemove": ["select2d", "lasso2d", "autoScale2d", "zoomIn2d", "zoomOut2d"],
+}
+
+
+def part(kind: str, name: Any) -> dict[str, Any]:
+    """Return the id of one part of a figure's card: its ``figure``, ``graph``, ``body``, ``caption`` ..."""
+    return {"type": kind, "name": name}
+
+
+def card(*children: Any, className: str = "", **attributes: Any) -> html.Section:
+    """Return a card around anything."""
+    return html.Section(list(children), className=f"card {className}".strip(), **attributes)
+
+
+def heading(title: str, unit: Any, *controls: Any) -> html.Div:
+    """Return the first line of a card: its name and unit on the left, what changes it on the right."""
+    name = html.H3(title, className="card-title")
+    return html.Div([name, unit, html.Div(list(controls), className="card-aside")], className="card-head")
+
+
+def figure_card(
+    name: str, title: str, controls: Sequence[Any] = (), size: str = "", data: dict[str, Any] | None = None
+) -> html.Section:
+    """Return the card of a figure, which may be still to come.
+
+    Whoever has the figure writes it, with :func:`drawn`, to the Store ``part("figure", name)``; the browser then puts
+    it in with the template of the colours in use, and its caption and unit with it.
+
+    Parameters
+    ----------
+    name : str
+        Name of the figure, unique on the page.
+    title : str
+        Heading of the card.
+    controls : sequence of components
+        What changes the figure, at the right of the heading.
+    size : str
+        A class that sets the height, e.g. ``"tall"``.
+    data : dict, optional
+        The figure, from :func:`drawn`, when it is there already.
+    """
+    body = html.Div(
+        [
+            html.Div(className="plot-wait"),
+            dcc.Graph(id=part("graph", name), config=CONFIG, className="plot-graph"),
+            html.Div(id=part("notice", name), className="plot-notice", role="status"),
+        ],
+        id=part("body", name),
+        className="plot is-waiting",
+    )
+    return card(
+        heading(title, html.Span(id=part("unit", name), className="unit"), *controls),
+        body,
+        html.P(id=part("caption", name), className="caption"),
+        dcc.Store(id=part("figure", name), data=data),
+        className=f"figure-card {size}".strip(),
+        **words.aria(label=title),
+    )
+
+
+def drawn(make: Callable[[], go.Figure]) -> dict[str, Any]:
+    """Return a figure as the browser takes it, or the reason why there is none.
+
+    One figure that fails leaves the others alone: the reason stands in its place, and the whole trace in the log.
+    """
+    try:
+        return {"figure": json.loads(make().to_json())}
+    except GradscopeError as error:
+        return noticed(str(error))
+    except Exception as error:
+        logging.getLogger(__name__).exception("a figure failed")
+        return noticed(f"This figure could not be drawn: {type(error).__name__}: {error}", failed=True)
+
+
+def noticed(text: str, failed: bool = False) -> dict[str, Any]:
+    """Return words that stand in place of a figure."""
+    return {"notice": text, "failed": failed}
+
+
+def register(app: Dash) -> None:
+    """Let the browser draw each figure when it arrives, and again when the colours change."""
+    app.clientside_callback(
+        ClientsideFunction("gradscope", "draw"),
+        Output(part("graph", MATCH), "figure"),
+        Output(part("body", MATCH), "className"),
+        Output(part("notice", MATCH), "children"),
+        Output(part("caption", MATCH), "children"),
+        Output(part("unit", MATCH), "children"),
+        Input(part("figure", MATCH), "data"),
+        Input("colours", "data"),
+        State("templates", "data"),
+    )

@@ -1,0 +1,222 @@
+"""The table of runs: columns, rows and filters as AG Grid takes them."""
+
+from __future__ import annotations
+
+import math
+import re
+import sys
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import dash_ag_grid as dag
+
+from gradscope.figures import palette
+
+from . import words
+from .table import Table
+from .theme import GRID_THEME
+
+__all__ = ["MAIN", "canonical", "columns", "conditions", "filter_model", "grid", "named", "rows", "shown", "sorting"]
+
+#: The measured columns that stand in the table unasked, where the store has them.
+MAIN = ("decay_rate", "horizon", "accuracy_before", "accuracy_after")
+
+NUMBER_FILTERS = {
+    ">=": "greaterThanOrEqual",
+    "<=": "lessThanOrEqual",
+    "!=": "notEqual",
+    ">": "greaterThan",
+    "<": "lessThan",
+    "=": "equals",
+}
+TEXT_FILTERS = {"=": "equals", "!=": "notEqual"}
+_SIGNS = {name: sign for sign, name in NUMBER_FILTERS.items()}
+_CONDITION = re.compile(r"\s*([^<>=!]+?)\s*(>=|<=|!=|==|=|>|<)\s*(.*?)\s*", re.DOTALL)
+_WORDS = {"none", "true", "false", "nan", "inf", "-inf"}  # values that a store understands and a column's filter not
+
+
+def grid(definitions: list[dict[str, Any]], data: list[dict[str, Any]], model: dict[str, Any]) -> dag.AgGrid:
+    """Return the table; rows keep their place and selection when new ones arrive."""
+    return dag.AgGrid(
+        id="runs",
+        columnDefs=definitions,
+        rowData=data,
+        filterModel=model,
+        getRowId="params.data.run",
+        defaultColDef={"resizable": True, "sortable": True, "flex": 1, "wrapHeaderText": True},
+        dashGridOptions={
+            "theme": GRID_THEME,
+            "animateRows": False,
+            "suppressFieldDotNotation": True,
+            "maintainColumnOrder": True,
+            "suppressDragLeaveHidesColumns": True,
+            "tooltipShowDelay": 300,
+            "rowClass": "run-row",
+            "onRowClicked": {"function": "openRun(params)"},
+            "onCellKeyDown": {"function": "openRunByKey(params)"},
+            "overlayNoRowsTemplate": "",
+        },
+        className="runs-grid",
+        style={"width": "100%"},
+    )
+
+
+def shown(table: Table, extra: Iterable[str] = (), filtered: Iterable[str] = ()) -> list[str]:
+    """Return the columns beside run and verdict: what varies, the usual numbers, what was asked for or filtered by."""
+    metrics = set(table.metrics)
+    usual = [*table.varying(), *(name for name in MAIN if name in metrics)]
+    known = {*table.parameters, *metrics}
+    return list(dict.fromkeys([*usual, *(name for name in (*filtered, *extra) if name in known)]))
+
+
+def columns(table: Table, names: Sequence[str], sort: str = "") -> list[dict[str, Any]]:
+    """Return the definition of each column."""
+    run = {"cellRenderer": "RunLink", "pinned": "left", "width": 108, "flex": None, "filter": False}
+    hues = {name: palette.colour(str(name)) for name in [*table.values("verdict"), "running", "failed"]}
+    verdict: dict[str, Any] = {"cellRenderer": "Verdict", "cellRendererParams": {"hues": hues}}
+    verdict |= {"tooltipField": "verdict_text", "flex": 2.6, "minWidth": 232}
+    return [
+        _column("run", "Run", sort) | run,
+        _column("verdict", "Verdict", sort) | verdict | _text_filter(),
+        *(_data_column(table, name, sort) for name in names),
+    ]
+
+
+def _column(name: str, heading: str, sort: str) -> dict[str, Any]:
+    """Return what every column has; ``sort`` is named in each, so that a link's order replaces the last one."""
+    order = {name: "asc", f"-{name}": "desc"}.get(sort)
+    column = {"field": name, "colId": name, "headerName": heading, "headerTooltip": name, "sort": order}
+    return column | {"minWidth": 36 + 8 * max(map(len, heading.split()))}
+
+
+def _data_column(table: Table, name: str, sort: str) -> dict[str, Any]:
+    """Return the column of a parameter or metric."""
+    column = _column(name, words.label(name), sort)
+    if table.textual(name):
+        longest = max(len(str(value)) for value in table.values(name))
+        return column | {"minWidth": max(column["minWidth"], min(24 + 8 * longest, 150))} | _text_filter()
+    wide = {"flex": 1.8, "minWidth": 158} if name == "decay_rate" else {}
+    return column | wide | {"type": "rightAligned", "cellRenderer": "Measured"} | _number_filter()
+
+
+def _number_filter() -> dict[str, Any]:
+    """Return how a column of numbers is filtered."""
+    options = {"filterOptions": list(NUMBER_FILTERS.values()), "maxNumConditions": 2, "defaultJoinOperator": "AND"}
+    return {"filter": "agNumberColumnFilter", "filterParams": options | {"buttons": ["reset"], "debounceMs": 400}}
+
+
+def _text_filter() -> dict[str, Any]:
+    """Return how a column of text is filtered: by whole words, as the conditions of the command line are."""
+    options = {"filterOptions": list(TEXT_FILTERS.values()), "maxNumConditions": 1}
+    return {"filter": "agTextColumnFilter", "filterParams": options | {"buttons": ["reset"], "debounceMs": 400}}
+
+
+def rows(table_rows: Iterable[dict[str, Any]], names: Sequence[str]) -> list[dict[str, Any]]:
+    """Return the rows with the columns in use, each number beside the words for it.
+
+    JSON knows neither NaN nor infinity: an infinity goes as the largest float, so that it sorts and filters as the
+    largest number, NaN as none; the words beside them say what they are.
+    """
+    return [_row(row, names) for row in table_rows]
+
+
+def _row(row: dict[str, Any], names: Sequence[str]) -> dict[str, Any]:
+    """Return one row."""
+    cells: dict[str, Any] = {"run": str(row["run"]), "status": row["status"], "verdict": row.get("verdict")}
+    cells["verdict_text"] = words.verdict(str(row.get("verdict_text") or row.get("error") or row["status"]))
+    for name in names:
+        value = row.get(name)
+        if isinstance(value, (int, float)) and not isinstance(value, bool):
+            cells |= {name: _finite(value), f"{name}:words": words.number(value)}
+            interval = words.interval(row.get(f"{name}_low"), row.get(f"{name}_high"))
+            if interval:
+                cells[f"{name}:interval"] = interval
+        else:
+            cells[name] = value
+    return cells
+
+
+def _finite(value: float) -> float | None:
+    """Return a number that JSON can hold, in the same place of the order."""
+    if math.isnan(value):
+        return None
+    return max(-sys.float_info.max, min(sys.float_info.max, value))
+
+
+# Conditions and column filters ---------------------------------------------------------------------------------------
+
+
+def named(condition: str) -> str | None:
+    """Return the parameter or metric that a condition is about, or None when it is not a condition."""
+    match = _CONDITION.fullmatch(condition)
+    return match[1] if match else None
+
+
+def filter_model(where: Iterable[str], table: Table, names: Iterable[str]) -> dict[str, Any]:
+    """Return conditions as the filters of the columns on show; what a column's filter cannot hold is left out.
+
+    Examples
+    --------
+    >>> table = Table([{"run": "a", "status": "done", "length": 10}], ("length",))
+    >>> filter_model(["length>=5"], table, ["length"])
+    {'length': {'filterType': 'number', 'type': 'greaterThanOrEqual', 'filter': 5.0}}
+    """
+    found: dict[str, list[dict[str, Any] | None]] = {}
+    for text in where:
+        name = named(text)
+        if name in {"verdict", *names}:
+            found.setdefault(str(name), []).append(_entry(text, table.textual(str(name))))
+    return {name: _joined(entries) for name, entries in found.items() if None not in entries and len(entries) <= 2}
+
+
+def _entry(condition: str, textual: bool) -> dict[str, Any] | None:
+    """Return one condition as AG Grid writes it, or None where it has no words for it."""
+    match = _CONDITION.fullmatch(condition)
+    sign, value = (match[2].replace("==", "="), match[3]) if match else ("", "")
+    if not value or "," in value or value.lower() in _WORDS:
+        return None
+    if textual:
+        return {"filterType": "text", "type": TEXT_FILTERS[sign], "filter": value} if sign in TEXT_FILTERS else None
+    try:
+        return {"filterType": "number", "type": NUMBER_FILTERS[sign], "filter": float(value)}
+    except ValueError:
+        return None
+
+
+def _joined(entries: list[Any]) -> dict[str, Any]:
+    """Return the one filter of a column, which holds one condition or two."""
+    if len(entries) == 1:
+        return entries[0]
+    return {"filterType": entries[0]["filterType"], "operator": "AND", "conditions": entries}
+
+
+def conditions(model: dict[str, Any] | None) -> list[str]:
+    """Return the filters of the columns as conditions, the reverse of :func:`filter_model`.
+
+    Examples
+    --------
+    >>> conditions({"length": {"filterType": "number", "type": "greaterThanOrEqual", "filter": 5}})
+    ['length>=5']
+    """
+    found = []
+    for name, entry in (model or {}).items():
+        for one in entry.get("conditions", [entry]):
+            sign, value = _SIGNS.get(one.get("type")), one.get("filter")
+            if sign is not None and value is not None:
+                found.append(f"{name}{sign}{str(value).removesuffix('.0')}")
+    return found
+
+
+def canonical(condition: str, table: Table) -> str:
+    """Return a condition as :func:`conditions` would write it."""
+    name = named(condition)
+    entry = None if name is None else _entry(condition, table.textual(name))
+    return condition if entry is None else conditions({str(name): entry})[0]
+
+
+def sorting(state: Sequence[dict[str, Any]] | None) -> str | None:
+    """Return the column by which the table is sorted, ``-`` in front when falling; None while it has no columns."""
+    if not state:
+        return None
+    first = next((column for column in state if column.get("sort")), None)
+    return "" if first is None else ("-" if first["sort"] == "desc" else "") + first["colId"]

@@ -1,0 +1,125 @@
+"""Reader: the one door between the pages and the store, read-only, kept open between requests."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from gradscope.errors import StoreError
+from gradscope.record import Record
+from gradscope.store import Store
+
+from .table import Table
+
+__all__ = ["Reader"]
+
+KEPT = 32  # answers held between requests: the records of a run or two, and the table in a few views
+
+
+class Reader:
+    """Reads one store for every page, and keeps its answers until somebody writes.
+
+    All threads share one open store, because only the same connection can tell whether somebody else wrote.
+
+    Parameters
+    ----------
+    path : str or Path
+        The store; it may appear later, be replaced, or go away and come back.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        self._lock = threading.RLock()
+        self._store: Store | None = None
+        self._opened = 0
+        self._kept: OrderedDict[tuple, Any] = OrderedDict()
+
+    def close(self) -> None:
+        """Close the store; the next question opens it again."""
+        with self._lock:
+            store, self._store = self._store, None
+            self._kept.clear()
+            if store is not None:
+                store.close()
+
+    def version(self) -> str:
+        """Return a token that changes whenever the store was written or replaced.
+
+        Raises
+        ------
+        StoreError
+            While the store cannot be read.
+        """
+        with self._open() as store:
+            return f"{self._opened}.{store.version()}"
+
+    @contextmanager
+    def _open(self) -> Iterator[Store]:
+        """Hold the store for a question; one that fails is opened anew by the next."""
+        with self._lock:
+            try:
+                if self._store is None:
+                    self._store = Store(self.path)
+                    self._opened += 1
+                yield self._store
+            except StoreError:
+                self.close()
+                raise
+
+    def _ask(self, question: Callable[[Store], Any], *about: Any) -> Any:
+        """Return the answer to a question, from memory while nobody has written."""
+        with self._open() as store:
+            key = (self._opened, store.version(), *about)
+            if key not in self._kept:
+                self._kept[key] = question(store)
+                while len(self._kept) > KEPT:
+                    self._kept.popitem(last=False)
+            self._kept.move_to_end(key)
+            return self._kept[key]
+
+    def sweeps(self) -> list[dict[str, Any]]:
+        """Return the sweeps of the store."""
+        return self._ask(lambda store: store.sweeps(), "sweeps")
+
+    def runs(self) -> list[dict[str, Any]]:
+        """Return every run with its configuration, status and heartbeat."""
+        return self._ask(lambda store: store.runs(), "runs")
+
+    def run(self, run: str) -> dict[str, Any] | None:
+        """Return one run, or None when the store has none of that id."""
+        return next((entry for entry in self.runs() if entry["id"] == run), None)
+
+    def table(self, when: str, sweep: str = "", where: tuple[str, ...] = ()) -> Table:
+        """Return one row for each run, with the numbers of its first or last record.
+
+        Raises
+        ------
+        ArgumentError
+            For a condition that cannot be read.
+        """
+        return self._ask(lambda store: _table(store, when, sweep, where), "table", when, sweep, where)
+
+    def iterations(self, run: str) -> list[int]:
+        """Return the iterations at which a run was probed, in order."""
+        return self._ask(lambda store: store.iterations(run), "iterations", run)
+
+    def record(self, run: str, iteration: int) -> Record:
+        """Return what was measured of a run at an iteration."""
+        return self._ask(lambda store: store.record(run, iteration), "record", run, iteration)
+
+    def heartbeat(self) -> float | None:
+        """Return how many seconds ago a running run last gave a sign of life, or None when none is running."""
+        beats = [run["heartbeat"] for run in self.runs() if run["status"] == "running"]
+        return time.time() - max(beats) if beats else None
+
+
+def _table(store: Store, when: str, sweep: str, where: tuple[str, ...]) -> Table:
+    """Read the rows, and which of their columns are parameters."""
+    chosen = int(sweep) if sweep else None
+    names = dict.fromkeys(name for run in store.runs(chosen) for name in run["config"])
+    return Table(store.table(chosen, where, when), tuple(names))

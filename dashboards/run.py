@@ -1,0 +1,369 @@
+"""The page of one run: what it is, its verdict and numbers, and every figure, grouped by the question it answers."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import dash_mantine_components as dmc
+import plotly.graph_objects as go
+from dash import MATCH, ClientsideFunction, Dash, Input, Output, State, ctx, dcc, html
+from dash.exceptions import PreventUpdate
+
+from gradscope import figures
+from gradscope.errors import GradscopeError
+from gradscope.figures import palette
+from gradscope.probes.catalogue import CATALOGUE
+from gradscope.record import Record
+
+from . import cards, overview, states, words
+from .address import LAST, View, asked_iteration, iteration_of, parse, query, run_link, run_of
+from .reader import Reader
+
+__all__ = ["Shown", "draw", "page", "register", "summary", "views", "ways"]
+
+Draw = Callable[[Record], go.Figure]
+
+#: Probes that are drawn together, under the first one's heading.
+TOGETHER = {
+    "state_gradient": ("direct_gradient", "cell_gradient"),
+    "flow_retained": ("flow_written", "flow_exposed"),
+}
+
+#: The numbers of a record that stand at the side, in this order, those that it has.
+NUMBERS = (
+    "decay_rate",
+    "growth",
+    "half_life",
+    "horizon",
+    "horizon_best",
+    "zero_share",
+    "bad_share",
+    "lyapunov_1",
+    "kaplan_yorke_dimension",
+)
+
+
+@dataclass(frozen=True)
+class Shown:
+    """The page of a run: its key (see ``shell.Page``), its main part and its side."""
+
+    key: str
+    content: list[Any]
+    aside: list[Any]
+
+
+# What there is to draw -----------------------------------------------------------------------------------------------
+
+
+def views(name: str, record: Record) -> dict[str, Draw]:
+    """Return the ways to draw a card, by the words that choose one; the first is drawn unasked.
+
+    Parameters
+    ----------
+    name : str
+        The probe that gives the card its name.
+    record : Record
+        Any record of the run: it says which gates and which related probes there are.
+    """
+    draw = functools.partial(figures.figure, name)
+    if name == "state_gradient":
+        found: dict[str, Draw] = {"total and direct": draw}
+        found |= {"direct": functools.partial(figures.figure, "direct_gradient")} if "direct_gradient" in record else {}
+        found |= {"cell state": functools.partial(figures.figure, "cell_gradient")} if "cell_gradient" in record else {}
+        blocks = "state_gradient.blocks" in record and len(record["state_gradient.blocks"]) > 1
+        return found | ({"blocks h and c": functools.partial(figures.state_gradient, blocks=True)} if blocks else {})
+    if name == "flow_retained":
+        single = [flow for flow in ("flow_retained", *TOGETHER["flow_retained"]) if flow in record]
+        return {"all flows": figures.flow} | {
+            flow.removeprefix("flow_"): functools.partial(figures.figure, flow) for flow in single
+        }
+    if name == "gate_saturation":
+        return {f"by {over}": functools.partial(figures.gate_saturation, over=over) for over in ("step", "unit")}
+    if name == "gate_activation":
+        return _gate_views(record)
+    return {CATALOGUE[name].title: draw}
+
+
+def _gate_views(record: Record) -> dict[str, Draw]:
+    """Return one heat map for each gate, the one that keeps the state first, and the distribution of all."""
+    gates = [str(gate) for gate in record.field("gate_activation").coord("gate")]
+    gates.sort(key=lambda gate: gate not in ("forget", "update"))
+    found: dict[str, Draw] = {f"{gate}": functools.partial(figures.gate_activation, gate=gate) for gate in gates}
+    if "gate_activation.histogram" in record:
+        found["distribution"] = functools.partial(figures.gate_activation, show="histogram")
+    return found
+
+
+def _says_more(name: str, record: Record) -> bool:
+    """Say whether a record holds a probe that tells more than its neighbour: the only block of a state is the state."""
+    return name in record and not (name == "transport_blocks" and len(record[name]) < 2)
+
+
+def _questions(names: Iterable[str]) -> dict[str, list[str]]:
+    """Return the cards of a run by the question that they answer, in the order of the catalogue."""
+    names = set(names)
+    members = {member: first for first, rest in TOGETHER.items() for member in rest if first in names}
+    found: dict[str, list[str]] = {}
+    for name, probe in CATALOGUE.items():
+        if name in names and name not in members:
+            found.setdefault(probe.question, []).append(name)
+    return found
+
+
+def _title(name: str) -> str:
+    """Return the heading of a card; of probes drawn together, the part that they share."""
+    title = CATALOGUE[name].title
+    return title.split(",")[0].split(":")[0] if name in TOGETHER else title
+
+
+# The page ------------------------------------------------------------------------------------------------------------
+
+
+def page(reader: Reader, entry: dict[str, Any], search: str | None) -> Shown:
+    """Return the page of a run, its figures still to come.
+
+    Parameters
+    ----------
+    reader : Reader
+    entry : dict
+        The run, as the store lists it.
+    search : str or None
+        The link's part after the ``?``: the iteration, and the overview's view to go back to.
+    """
+    iterations = reader.iterations(entry["id"])
+    now = _asked(search, iterations)
+    records = {n: reader.record(entry["id"], n) for n in sorted({*iterations[:1], *iterations[-1:]})}
+    names = [name for name in CATALOGUE if any(_says_more(name, record) for record in records.values())]
+    pattern = next(iter(records.values()), Record())
+    key = f"run {entry['id']} {entry['status']} {entry['attempts']} {iterations}"
+    head = [html.Div(heading(entry), className="run-head"), html.Div(summary(reader, entry, now), id="summary")]
+    groups = [_group(question, found, pattern) for question, found in _questions(names).items()]
+    probed = dcc.Store(id="probed", data={"run": entry["id"], "iteration": now})
+    side = [
+        html.Div(ways(reader, entry["id"], search), id="ways", className="ways"),
+        *([_moment(iterations, now)] if now is not None else []),
+        *([_numbers(records)] if records else []),
+        _settings(entry),
+    ]
+    links = [dcc.Store(id="run-link"), dcc.Store(id="run-link-set")]
+    return Shown(key, [*head, *groups, probed, *links], side)
+
+
+def _asked(search: str | None, iterations: list[int]) -> int | None:
+    """Return the iteration that a link asks for: by its number, else the one that the overview showed."""
+    return iteration_of(search, iterations, latest=parse(search).when == LAST)
+
+
+def heading(entry: dict[str, Any]) -> list[Any]:
+    """Return what a run is, in words."""
+    config = entry["config"]
+    task = [words.task(config)] if config.get("task") else []
+    return [
+        html.H1(words.title(config)),
+        html.P([*task, html.Code(entry["id"], title="The id of the run")], className="run-line"),
+    ]
+
+
+def summary(reader: Reader, entry: dict[str, Any], iteration: int | None) -> list[Any]:
+    """Return the verdict of a run at an iteration, and the first bad step when there is one."""
+    if iteration is None:
+        return [_unfinished(entry)]
+    told = reader.record(entry["id"], iteration).summary
+    verdict = str(told.get("verdict", "undetermined"))
+    badge = verdict_badge(verdict, words.verdict(str(told.get("verdict_text", verdict))))
+    bad = told.get("first_bad_step")
+    return [badge, _first_bad_step(bad)] if bad else [badge]
+
+
+def verdict_badge(verdict: str, text: str) -> html.Span:
+    """Return a verdict in its words, with its colour beside it."""
+    sign = html.I(className="dot", **words.aria(hidden="true"))
+    return html.Span([sign, text], className="verdict large", style={"--hue": palette.colour(verdict)})
+
+
+def _first_bad_step(bad: dict[str, Any]) -> dmc.Alert:
+    """Say where a record stopped being finite."""
+    where = [f"t = {words.number(bad.get('t'))}", f"sequence {words.number(bad.get('sequence'))}"]
+    where += [f"{bad['pass']} pass"] if bad.get("pass") else []
+    where += [f"iteration {words.number(bad['iteration'])}"] if bad.get("iteration") is not None else []
+    text = [html.Code(str(bad.get("array", "states"))), f" stops being finite at {', '.join(where)}. "]
+    text.append("Whatever hangs on it is marked in the figures and left out of the numbers.")
+    return dmc.Alert(text, title="First bad step", color="red", variant="light", className="alert")
+
+
+def _unfinished(entry: dict[str, Any]) -> html.Section:
+    """Return what stands for a run without a record."""
+    if entry["status"] == "failed":
+        reason = html.Pre(entry["error"] or "The run left no message.", className="error")
+        return states.nothing("This run failed", html.P("It ended with:"), reason)
+    return states.nothing(
+        "This run is in work", html.P("Its figures appear here when it has finished; the page looks by itself.")
+    )
+
+
+def _group(question: str, names: list[str], record: Record) -> html.Section:
+    """Return the cards that answer one question."""
+    found = [_card(name, record) for name in names]
+    return html.Section([html.H2(question, className="question"), html.Div(found, className="cards")])
+
+
+def _card(name: str, record: Record) -> html.Section:
+    """Return the card of a probe, with the choice of what it shows where there is one."""
+    choices = list(views(name, record)) if name in record else [CATALOGUE[name].title]
+    select = dmc.Select(
+        id={"type": "choice", "name": name},
+        data=choices,
+        value=choices[0],
+        size="xs",
+        w=146,
+        allowDeselect=False,
+        display="none" if len(choices) < 2 else None,
+        **words.aria(label=f"What the card {_title(name)} shows"),
+    )
+    return cards.figure_card(name, _title(name), [select])
+
+
+# The side ------------------------------------------------------------------------------------------------------------
+
+
+def ways(reader: Reader, run: str, search: str | None) -> list[Any]:
+    """Return the ways on: back to the overview as it was, and to the runs before and after this one in its order."""
+    view, iteration = parse(search), asked_iteration(search)
+    try:
+        order = [row["run"] for row in overview.sheet(reader, view).rows]
+    except GradscopeError:
+        order = []
+    place = order.index(run) if run in order else None
+    before = order[place - 1] if place else None
+    after = order[place + 1] if place is not None and place + 1 < len(order) else None
+    return [
+        states.to_overview(view, "All runs"),
+        html.Span(f"{place + 1:,} of {len(order):,}" if place is not None else "", className="place"),
+        _way(before, view, iteration, "previous", "Previous run (key: left arrow)"),
+        _way(after, view, iteration, "next", "Next run (key: right arrow)"),
+    ]
+
+
+def _way(run: str | None, view: View, iteration: int | None, direction: str, text: str) -> Any:
+    """Return an arrow to another run, a grey one where there is none."""
+    sign = html.Span(className=f"icon icon-{direction}", **words.aria(hidden="true"))
+    if run is None:
+        return html.Span(sign, className="arrow off", **words.aria(hidden="true"))
+    hidden = html.Span(text, className="visually-hidden")
+    return dcc.Link(
+        [sign, hidden], href=run_link(run, view, iteration), id=f"{direction}-run", className="arrow", title=text
+    )
+
+
+def _moment(iterations: list[int], now: int | None) -> Any:
+    """Return the switch between the iterations at which the run was probed."""
+    if len(iterations) < 2:
+        word = "before training" if iterations == [0] else f"at iteration {iterations[0]:,}"
+        return html.P(f"Probed once, {word}.", className="note")
+    data = [
+        {"value": str(n), "label": "Before training" if n == 0 else f"After {n:,}" if len(iterations) < 4 else f"{n:,}"}
+        for n in iterations
+    ]
+    shared: dict[str, Any] = {"id": "iteration", "data": data, "value": str(now), "size": "sm"}
+    shared |= words.aria(label="Iteration of training")
+    return (
+        dmc.SegmentedControl(fullWidth=True, **shared) if len(data) < 4 else dmc.Select(allowDeselect=False, **shared)
+    )
+
+
+def _numbers(records: dict[int, Record]) -> html.Section:
+    """Return the numbers that stand for a run, before and after training side by side."""
+    names = [name for name in NUMBERS if any(name in record.summary for record in records.values())]
+    moments = ["before" if n == 0 else f"after {n:,}" for n in records] if len(records) > 1 else []
+    head = [html.Thead(html.Tr([html.Th("Numbers"), *map(html.Th, moments or [""])]))]
+    body = [html.Tr([_name_cell(name), *(_cell(record, name) for record in records.values())]) for name in names]
+    return html.Section(html.Table([*head, html.Tbody(body)], className="numbers"))
+
+
+def _name_cell(name: str) -> html.Th:
+    """Return the head of a row: the number's name and unit."""
+    unit = words.unit(name)
+    return html.Th([words.label(name), *([html.Span(unit, className="unit")] if unit else [])], scope="row")
+
+
+def _cell(record: Record, name: str) -> html.Td:
+    """Return one number, its interval beneath it."""
+    low, high = record.summary.get(f"{name}_interval") or (None, None)
+    interval = words.interval(low, high)
+    value = words.number(record.summary.get(name))
+    return html.Td([value, *([html.Span(interval, className="interval")] if interval else [])])
+
+
+def _settings(entry: dict[str, Any]) -> html.Section:
+    """Return every parameter of the run, and how it went."""
+    told = entry["config"] | {"attempts": entry["attempts"], "seconds": entry["seconds"]}
+    rows = [html.Tr([html.Th(words.label(name), scope="row"), html.Td(words.setting(v))]) for name, v in told.items()]
+    return html.Section(
+        html.Table([html.Thead(html.Tr([html.Th("Settings"), html.Th("")])), html.Tbody(rows)], className="numbers")
+    )
+
+
+# Answers -------------------------------------------------------------------------------------------------------------
+
+
+def draw(reader: Reader, run: str, iteration: int, name: str, choice: str | None) -> dict[str, Any]:
+    """Return the figure of a card, or the reason why there is none."""
+
+    def make() -> go.Figure:
+        record = reader.record(run, iteration)
+        found = views(name, record) if name in record else {}
+        if not found:
+            return figures.figure(name, record)  # its error says what is missing
+        return found.get(choice or "", next(iter(found.values())))(record)
+
+    return cards.drawn(make)
+
+
+def turned(reader: Reader, search: str | None, probed: dict[str, Any]) -> tuple[Any, ...]:
+    """Return the page's parts at the iteration that a link asks for: link, switch, request, summary, ways on."""
+    entry = reader.run(probed["run"])
+    now = _asked(search, reader.iterations(probed["run"])) if entry else None
+    if entry is None or now is None or now == probed["iteration"]:
+        raise PreventUpdate
+    return search, str(now), probed | {"iteration": now}, summary(reader, entry, now), ways(reader, entry["id"], search)
+
+
+def register(app: Dash, reader: Reader) -> None:
+    """Keep the page of a run in step with its link, and draw its figures one by one."""
+    app.clientside_callback(
+        ClientsideFunction("gradscope", "follow"),
+        Output("run-link-set", "data"),
+        Input("run-link", "data"),
+        prevent_initial_call=True,
+    )
+
+    @app.callback(
+        Output("run-link", "data"),
+        Output("iteration", "value"),
+        Output("probed", "data"),
+        Output("summary", "children"),
+        Output("ways", "children"),
+        Input("iteration", "value"),
+        Input("url", "search"),
+        State("url", "pathname"),
+        State("probed", "data"),
+        prevent_initial_call=True,
+    )
+    def turn(chosen: str, search: str | None, pathname: str | None, probed: dict[str, Any]) -> tuple[Any, ...]:
+        if run_of(pathname) != probed["run"]:
+            raise PreventUpdate
+        if ctx.triggered_id == "iteration":
+            search = query(parse(search), iteration=chosen)
+        return turned(reader, search, probed)
+
+    @app.callback(
+        Output(cards.part("figure", MATCH), "data"),
+        Input("probed", "data"),
+        Input({"type": "choice", "name": MATCH}, "value"),
+        State({"type": "choice", "name": MATCH}, "id"),
+    )
+    def fill(probed: dict[str, Any], choice: str | None, identity: dict[str, str]) -> dict[str, Any]:
+        return draw(reader, probed["run"], probed["iteration"], identity["name"], choice)

@@ -1,0 +1,260 @@
+"""The shell: header, side and main part, and which page stands in them."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, field
+from typing import Any
+
+import dash_mantine_components as dmc
+from dash import ClientsideFunction, Dash, Input, Output, State, dcc, html, no_update, set_props
+
+from gradscope.errors import GradscopeError
+
+from . import overview, run, states, theme, words
+from .address import parse, run_of
+from .reader import Reader
+
+__all__ = ["Page", "layout", "page", "register", "report"]
+
+POLL = 2000  # milliseconds between two looks at the store
+FRESH = 60.0  # seconds for which a heartbeat counts as a sign of life
+
+
+@dataclass(frozen=True)
+class Page:
+    """What stands in the shell.
+
+    Attributes
+    ----------
+    key : str
+        Changes when the page must be built anew; while it stays, the page's own callbacks keep it up to date.
+    title : str
+        For the browser's tab.
+    content : list
+        The main part.
+    aside : list
+        The side; without one it is folded away.
+    """
+
+    key: str
+    title: str
+    content: Any
+    aside: list[Any] = field(default_factory=list)
+
+
+def page(reader: Reader, pathname: str | None, search: str | None) -> Page:
+    """Return the page of an address, or the one that says why there is none."""
+    try:
+        return _page(reader, pathname or "/", search)
+    except GradscopeError as error:
+        return Page(f"unreadable {error}", "store not readable", states.unreadable(reader.path, str(error)))
+
+
+def _page(reader: Reader, pathname: str, search: str | None) -> Page:
+    """Return the page of an address in a store that can be read."""
+    view, name = parse(search), run_of(pathname)
+    sweeps = reader.sweeps()
+    if pathname != "/" and name is None:
+        return Page(f"nowhere {pathname}", "no such page", states.no_page(pathname, view))
+    if not sweeps:
+        return Page("empty store", "empty store", states.empty_store(reader.path))
+    if name is not None:
+        entry = reader.run(name)
+        if entry is None:
+            return Page(f"no run {name}", "no such run", states.no_run(name, view))
+        one = run.page(reader, entry, search)
+        return Page(one.key, words.title(entry["config"]), one.content, one.aside)
+    names = [sweep["name"] for sweep in sweeps]
+    if not reader.runs():
+        return Page("empty sweep", names[0], states.empty_sweep(names))
+    shown = overview.parts(reader, view)
+    return Page("overview", ", ".join(names), overview.content(shown), overview.aside(shown, sweeps))
+
+
+def layout(reader: Reader) -> dmc.MantineProvider:
+    """Return the frame around every page, as one visit begins it."""
+    return dmc.MantineProvider(
+        [
+            dcc.Location(id="url", refresh="callback-nav"),
+            dcc.Interval(id="tick", interval=POLL),
+            dcc.Store(id="version", data=_version(reader)),
+            dcc.Store(id="pulse", data=0),
+            dcc.Store(id="page", data=""),
+            dcc.Store(id="title", data="gradscope"),
+            dcc.Store(id="named"),
+            dcc.Store(id="colours"),
+            dcc.Store(id="templates", data=theme.templates()),
+            html.Div(id="trouble", role="alert"),
+            _banner(),
+            dmc.AppShell(
+                [
+                    dmc.AppShellHeader(_header(reader), className="header"),
+                    dmc.AppShellNavbar(id="aside", children=[], className="aside", **words.aria(label="Scope")),
+                    dmc.AppShellMain(html.Div(_waiting(), id="content", className="content"), className="main"),
+                ],
+                id="shell",
+                header={"height": 56},
+                navbar=_navbar(shown=True),
+                padding=0,
+                transitionDuration=0,
+            ),
+        ],
+        theme=theme.MANTINE,
+        defaultColorScheme="auto",
+    )
+
+
+def _version(reader: Reader) -> str:
+    """Return the version of the store, or ``""`` while it cannot be read."""
+    try:
+        return reader.version()
+    except GradscopeError:
+        return ""
+
+
+def _navbar(shown: bool) -> dict[str, Any]:
+    """Return the side of the page, open or folded away."""
+    return {"width": 288, "breakpoint": "sm", "collapsed": {"desktop": not shown, "mobile": not shown}}
+
+
+def _header(reader: Reader) -> list[Any]:
+    """Return what stands above every page."""
+    toggle = dmc.ColorSchemeToggle(
+        id="scheme",
+        lightIcon=html.Span(className="icon icon-sun"),
+        darkIcon=html.Span(className="icon icon-moon"),
+        variant="default",
+        size="lg",
+        **words.aria(label="Change between dark and light"),
+    )
+    home = dcc.Link(
+        [html.Img(src="/assets/logo.svg", alt="", className="logo"), html.Span("gradscope")], href="/", className="home"
+    )
+    names, done, sign = told(reader)
+    return [
+        home,
+        html.Div(names, id="sweeps", className="sweeps"),
+        html.Div(done, id="progress", className="progress", role="status"),
+        html.Div(sign, id="live", className="live"),
+        toggle,
+    ]
+
+
+def _banner() -> html.Div:
+    """Return the line that appears when the server does not answer any more."""
+    return html.Div(
+        [
+            html.Strong("The server does not answer. "),
+            "What you see is its last word; the page goes on when it is back.",
+        ],
+        id="banner",
+        className="banner hidden",
+        role="alert",
+    )
+
+
+def _waiting() -> list[Any]:
+    """Return the outline of a page that is still to come."""
+    cards = [html.Div(className="card plot-wait standing") for _ in range(3)]
+    return [html.Div(cards, className="waiting", **words.aria(label="Loading", busy="true"))]
+
+
+# Answers -------------------------------------------------------------------------------------------------------------
+
+
+def sweep_badges(sweeps: list[dict[str, Any]]) -> list[Any]:
+    """Return the names of the sweeps, the first three of them."""
+    badges = [html.Span(sweep["name"], className="badge", title=f"Sweep {sweep['name']}") for sweep in sweeps[:3]]
+    return badges + ([html.Span(f"+{len(sweeps) - 3}", className="badge quiet")] if len(sweeps) > 3 else [])
+
+
+def progress(runs: list[dict[str, Any]]) -> list[Any]:
+    """Return how far the runs are: a bar and the numbers for it."""
+    if not runs:
+        return []
+    counts = {status: sum(run["status"] == status for run in runs) for status in ("done", "running", "failed")}
+    said = [
+        html.Span([html.B(f"{number:,}"), f" {status}"], className=f"count {status}")
+        for status, number in counts.items()
+        if number or status == "done"
+    ]
+    bar = [html.Span(className=status, style={"flexGrow": number}) for status, number in counts.items() if number]
+    return [html.Div(bar, className="bar", **words.aria(hidden="true")), *said]
+
+
+def live(heartbeat: float | None) -> list[Any]:
+    """Return the badge that says whether the sweep lives; nothing when none is running."""
+    if heartbeat is None:
+        return []
+    fresh = heartbeat < FRESH
+    text = f"live · {words.ago(heartbeat)}" if fresh else f"no sign of life · {words.ago(heartbeat)}"
+    hint = "A run is in work." if fresh else "Runs are marked as running, and silent: their sweep may have died."
+    look = "badge beating" if fresh else "badge silent"
+    return [html.Span([html.I(className="dot"), text], className=look, title=hint)]
+
+
+def told(reader: Reader) -> tuple[list[Any], list[Any], list[Any]]:
+    """Return what the header tells of the store: sweeps, progress, sign of life; nothing while it cannot be read."""
+    try:
+        return sweep_badges(reader.sweeps()), progress(reader.runs()), live(reader.heartbeat())
+    except GradscopeError:
+        return [], [], []
+
+
+def report(error: Exception) -> None:
+    """Show an error of a callback at the top of the page, and its trace in the log."""
+    logging.getLogger(__name__).error("a callback failed", exc_info=error)
+    text = str(error) if isinstance(error, GradscopeError) else f"{type(error).__name__}: {error}"
+    alert = dmc.Alert(
+        text, title="Something went wrong", color="red", variant="filled", withCloseButton=True, className="trouble"
+    )
+    set_props("trouble", {"children": alert})
+
+
+def register(app: Dash, reader: Reader) -> None:
+    """Look at the store from time to time, and put the page of the address into the shell."""
+
+    @app.callback(
+        Output("version", "data"),
+        Output("pulse", "data"),
+        Output("sweeps", "children"),
+        Output("progress", "children"),
+        Output("live", "children"),
+        Input("tick", "n_intervals"),
+        State("version", "data"),
+        prevent_initial_call=True,
+    )
+    def look(ticks: int, known: str) -> tuple[Any, ...]:
+        version, (names, done, sign) = _version(reader), told(reader)
+        return (
+            (no_update, ticks, no_update, no_update, sign) if version == known else (version, ticks, names, done, sign)
+        )
+
+    @app.callback(
+        Output("content", "children"),
+        Output("aside", "children"),
+        Output("shell", "navbar"),
+        Output("title", "data"),
+        Output("page", "data"),
+        Input("url", "pathname"),
+        Input("version", "data"),
+        State("url", "search"),
+        State("page", "data"),
+    )
+    def route(pathname: str | None, version: str, search: str | None, known: str) -> tuple[Any, ...]:
+        now = page(reader, pathname, search)
+        if now.key == known:
+            return (no_update,) * 5
+        return now.content, now.aside, _navbar(shown=bool(now.aside)), f"{now.title} · gradscope", now.key
+
+    app.clientside_callback(
+        ClientsideFunction("gradscope", "colours"), Output("colours", "data"), Input("templates", "data")
+    )
+    app.clientside_callback(ClientsideFunction("gradscope", "name"), Output("named", "data"), Input("title", "data"))
+    app.clientside_callback(
+        ClientsideFunction("gradscope", "banner"),
+        Output("banner", "className"),
+        Input("tick", "n_intervals"),
+        State("pulse", "data"),
+    )
