@@ -38,6 +38,7 @@ TICK = 0.5  # seconds between two looks at the clock while nothing finishes
 BEAT = 5.0  # seconds between two heartbeats
 CONNECT = 10.0  # seconds to wait for a scheduler
 INTERRUPTED = "Interrupted. The same sweep goes on with it."
+DIED = "Its worker died, twice: perhaps for lack of memory. Use fewer workers, smaller batches or shorter sequences."
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
 
 
@@ -202,6 +203,10 @@ class Tally:
         return self.left / self.rate if self.left else 0.0
 
 
+class _WorkerLostError(Exception):
+    """A worker process died; a run that it had been given may be why."""
+
+
 class _Engine(Protocol):
     """Who carries out the runs."""
 
@@ -215,7 +220,7 @@ class _Engine(Protocol):
         """Return the ids of runs that have ended, after at most some seconds."""
 
     def collect(self, run_id: str) -> Outcome:
-        """Return what a run has measured, or raise what it raised."""
+        """Return what a run has measured, or raise what it raised; _WorkerLostError when its worker was lost."""
 
 
 class _Here:
@@ -241,17 +246,18 @@ class _Here:
 class _OnDask:
     """Carries out runs on the workers of a Dask scheduler."""
 
-    def __init__(self, client: Client, spare: int) -> None:
-        self._client, self._spare = client, spare
+    def __init__(self, client: Client) -> None:
+        self._client = client
         self._futures: dict[str, Future] = {}
         self._ended: queue.SimpleQueue[str] = queue.SimpleQueue()
         self._looked, self._threads = -np.inf, 0
 
     def slots(self) -> int:
-        # One run for each thread: what Dask holds back cannot be charged with the death of a worker it waited for.
+        # One run under way and one waiting for each thread, so that no worker waits for this process. A few more
+        # tell a cluster that grows with its work that there is some.
         if time.monotonic() - self._looked > BEAT:
             self._looked, self._threads = time.monotonic(), sum(self._client.nthreads().values())
-        return max(1, self._threads + self._spare)
+        return max(2 * self._threads, 4)
 
     def start(self, run: Run) -> None:
         future = self._client.submit(measure, run, load_task(run.task), pure=False)
@@ -268,7 +274,12 @@ class _OnDask:
         return ended
 
     def collect(self, run_id: str) -> Outcome:
-        return self._futures.pop(run_id).result()
+        from distributed import KilledWorker
+
+        try:
+            return self._futures.pop(run_id).result()
+        except KilledWorker:
+            raise _WorkerLostError from None
 
 
 @contextlib.contextmanager
@@ -277,8 +288,9 @@ def _local(workers: int) -> Iterator[_OnDask]:
     import dask
     from distributed import Client, LocalCluster
 
-    settings: dict[str, Any] = {f"distributed.nanny.pre-spawn-environ.{name}": 1 for name in THREADS}
-    settings["distributed.scheduler.allowed-failures"] = 1  # a run whose worker died is tried once more
+    # Without Dask's own MALLOC_TRIM_THRESHOLD_, which makes glibc map and unmap every large array anew.
+    settings: dict[str, Any] = {"distributed.nanny.pre-spawn-environ": dict.fromkeys(THREADS, 1)}
+    settings["distributed.scheduler.allowed-failures"] = 0  # the runner tries again itself, one run at a time
     with (
         dask.config.set(settings),
         LocalCluster(
@@ -291,7 +303,7 @@ def _local(workers: int) -> Iterator[_OnDask]:
         ) as cluster,
         Client(cluster) as client,
     ):
-        yield _OnDask(client, spare=0)
+        yield _OnDask(client)
 
 
 @contextlib.contextmanager
@@ -313,8 +325,7 @@ def _remote(address: str) -> Iterator[_OnDask]:
             "Start one with `dask scheduler` and give the address that it prints, e.g. tcp://127.0.0.1:8786."
         ) from None
     with client:
-        # Some runs wait at the scheduler, so that a cluster that grows with its work sees that there is some.
-        yield _OnDask(client, spare=4)
+        yield _OnDask(client)
 
 
 def run_study(
@@ -365,7 +376,7 @@ def run_study(
     progress(tally)
     if wanted:
         with _engine(workers, scheduler, len(wanted)) as engine:
-            _carry_out(engine, wanted, store, sweep, tally, progress)
+            _carry_out(engine, _Progress(wanted, store, sweep, tally), progress)
     return tally
 
 
@@ -380,59 +391,87 @@ def _engine(workers: int | None, scheduler: str | None, runs: int) -> contextlib
     return _local(min(CPU_COUNT if workers is None else workers, runs))
 
 
-def _carry_out(
-    engine: _Engine, runs: list[Run], store: Store, sweep: int, tally: Tally, progress: Callable[[Tally], None]
-) -> None:
-    """Keep every slot of the engine busy until all runs are finished."""
-    waiting, under_way = deque(runs), set[str]()
-    heard = time.monotonic()
+class _Progress:
+    """The books of a study that is under way: what waits, what is begun, what is written."""
+
+    def __init__(self, runs: list[Run], store: Store, sweep: int, tally: Tally) -> None:
+        self.waiting, self.store, self.sweep, self.tally = deque(runs), store, sweep, tally
+        self.begun: dict[str, Run] = {}
+        self.suspects: list[Run] = []
+        self._beat = time.monotonic()
+
+    def fill(self, engine: _Engine, slots: int) -> None:
+        """Begin runs until every slot has one."""
+        while self.waiting and len(self.begun) < slots:
+            run = self.waiting.popleft()
+            self.store.start_run(run.id, self.sweep, run.config)
+            self.begun[run.id] = run
+            engine.start(run)
+
+    def conclude(self, engine: _Engine, run: Run, last_try: bool) -> None:
+        """Write what a run has measured, or why it failed."""
+        try:
+            outcome = engine.collect(run.id)
+        except _WorkerLostError:
+            if last_try:
+                self.fail(run, DIED)
+            else:
+                self.suspects.append(run)
+        except Exception as error:  # noqa: BLE001 (whatever a run raises is the reason why it failed, and is recorded)
+            self.fail(run, reason(error))
+        else:
+            self.store.finish_run(run.id, outcome.records, outcome.metrics, outcome.seconds)
+            self.tally.done += 1
+            self.tally.diverged += outcome.diverged
+            self.tally.busy += outcome.seconds
+
+    def fail(self, run: Run, error: str) -> None:
+        """Write that a run failed."""
+        self.store.fail_run(run.id, error)
+        self.tally.failed += 1
+        self.tally.errors[run.id] = error
+
+    def beat(self) -> None:
+        """Tell the store now and then that the runs under way are alive."""
+        if time.monotonic() - self._beat > BEAT:
+            self._beat = time.monotonic()
+            self.store.beat([*self.begun, *(run.id for run in self.suspects)])
+
+    def interrupt(self) -> None:
+        """Write that what is under way was interrupted."""
+        for run in [*self.begun.values(), *self.suspects]:
+            self.store.fail_run(run.id, INTERRUPTED)
+
+
+def _carry_out(engine: _Engine, books: _Progress, progress: Callable[[Tally], None]) -> None:
+    """Carry out all runs, and those whose worker died once more, one at a time.
+
+    Dask cannot tell which of the runs given to a worker killed it. Alone, a run proves its innocence.
+    """
     try:
-        while waiting or under_way:
-            _fill(engine, waiting, under_way, store, sweep)
-            for run_id in engine.wait(TICK):
-                under_way.discard(run_id)
-                _fill(engine, waiting, under_way, store, sweep)  # before the writing, so that no worker waits for it
-                _conclude(engine, run_id, store, tally)
-            if time.monotonic() - heard > BEAT:
-                heard = time.monotonic()
-                store.beat(under_way)
-            progress(tally)
+        _work_off(engine, books, progress, alone=False)
+        books.waiting.extend(books.suspects)
+        books.suspects.clear()
+        _work_off(engine, books, progress, alone=True)
     except BaseException:
-        for run_id in under_way:
-            store.fail_run(run_id, INTERRUPTED)
+        books.interrupt()
         raise
 
 
-def _fill(engine: _Engine, waiting: deque[Run], under_way: set[str], store: Store, sweep: int) -> None:
-    """Begin runs until every slot has one."""
-    slots = engine.slots()
-    while waiting and len(under_way) < slots:
-        run = waiting.popleft()
-        store.start_run(run.id, sweep, run.config)
-        under_way.add(run.id)
-        engine.start(run)
-
-
-def _conclude(engine: _Engine, run_id: str, store: Store, tally: Tally) -> None:
-    """Write what a run has measured, or why it failed."""
-    try:
-        outcome = engine.collect(run_id)
-    except Exception as error:  # noqa: BLE001 (whatever a run raises is the reason why it failed, and is recorded)
-        tally.failed += 1
-        tally.errors[run_id] = reason(error)
-        store.fail_run(run_id, tally.errors[run_id])
-        return
-    store.finish_run(run_id, outcome.records, outcome.metrics, outcome.seconds)
-    tally.done += 1
-    tally.diverged += outcome.diverged
-    tally.busy += outcome.seconds
+def _work_off(engine: _Engine, books: _Progress, progress: Callable[[Tally], None], alone: bool) -> None:
+    """Keep the slots of the engine busy until nothing waits and nothing is under way."""
+    while books.waiting or books.begun:
+        slots = 1 if alone else engine.slots()
+        books.fill(engine, slots)
+        for run_id in engine.wait(TICK):
+            run = books.begun.pop(run_id)
+            books.fill(engine, slots)  # before the writing, so that no worker waits for it
+            books.conclude(engine, run, last_try=alone)
+        books.beat()
+        progress(books.tally)
 
 
 def reason(error: Exception) -> str:
     """Return in one line why a run failed."""
-    if type(error).__name__ == "KilledWorker":
-        return (
-            "Its worker died twice, e.g. for lack of memory. Use fewer workers, a smaller batch or shorter sequences."
-        )
     text = " ".join(str(error).split())
     return text if isinstance(error, GradscopeError) else f"{type(error).__name__}: {text}"

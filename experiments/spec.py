@@ -29,7 +29,7 @@ import tomllib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, TypeVar
 
 import numpy as np
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, ValidationInfo
@@ -372,6 +372,10 @@ class Sweep(_Specification):
     """
 
     noun: ClassVar[str] = "sweep"
+
+    if TYPE_CHECKING:  # one value or a sequence of values for each key, which no annotation of a field can say
+
+        def __init__(self, **keys: Any) -> None: ...
 
     name: Annotated[str, Field(strict=True, min_length=1)] = "sweep"
     cell: Axis[Cell] = ("LSTM",)

@@ -1,0 +1,194 @@
+"""The command ``gradscope sweep``: runs a study and says how it goes."""
+
+from __future__ import annotations
+
+import collections
+import math
+import os
+import shlex
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+from gradscope.store import Store
+
+from .runner import Tally, run_study
+from .spec import Study, read_study
+from .studies import load_study, study_names
+
+__all__ = ["sweep"]
+
+EVERY = 5.0  # seconds between two lines of progress where there is no terminal
+FAILED, INTERRUPTED = 1, 130
+
+
+@click.command()
+@click.argument("study", metavar="STUDY|FILE.toml")
+@click.option("--store", type=click.Path(path_type=Path), help="File that the results are written to.")
+@click.option("--workers", type=int, help="Processes on this machine, 0 for none.  [default: one a core]")
+@click.option("--scheduler", metavar="ADDRESS", help="Dask scheduler to use instead, e.g. tcp://10.0.0.1:8786.")
+@click.option("--dry-run", is_flag=True, help="Say what would be run, and run nothing.")
+def sweep(study: str, store: Path | None, workers: int | None, scheduler: str | None, dry_run: bool) -> None:
+    """Run a study, and write it to a store.
+
+    STUDY is one that comes with gradscope (activation, forget_bias, quickstart, sequence_length), FILE.toml one of
+    your own. Runs that the store holds already are skipped, so the same command goes on where it was interrupted.
+    """
+    wanted = find_study(study)
+    if dry_run:
+        describe(wanted, store)
+        return
+    if store is None:
+        raise click.UsageError("Missing option '--store'. Give the file to write, e.g. --store results.db.")
+    options = {"--store": store, "--workers": workers, "--scheduler": scheduler}
+    given = [str(part) for name, value in options.items() if value is not None for part in (name, value)]
+    run(wanted, store, workers, scheduler, again=shlex.join(["gradscope", "sweep", study, *given]))
+
+
+def find_study(name: str) -> Study:
+    """Return the study of a file, where the name looks like one, or the one that comes with gradscope."""
+    if name not in study_names() and (name.endswith(".toml") or os.sep in name or Path(name).is_file()):
+        return read_study(name)
+    return load_study(name)
+
+
+def describe(study: Study, path: Path | None) -> None:
+    """Print the grids of a study, how many runs they have and how large they will be."""
+    console = Console(highlight=False, markup=False, soft_wrap=True)
+    for grid in study.sweeps:
+        console.print(f"{grid.name}: {_count(len(grid.runs()), 'run')}", style="bold")
+        for key, values in grid.describe().items():
+            if key != "name":
+                shown = ", ".join(map(str, values)) if isinstance(values, list) else str(values)
+                console.print(f"  {key:14} {shown}")
+    wanted = study.runs()
+    size = sum(entry.size for entry in wanted.values())
+    line = f"{_count(len(wanted), 'run')} in all, about {_bytes(size)}."
+    if path is not None and path.exists():
+        with Store(path) as store:
+            line += f" {len(store.finished(wanted))} of them are in {path} already."
+    console.print(line)
+
+
+def run(study: Study, path: Path, workers: int | None, scheduler: str | None, again: str) -> None:
+    """Run a study with a display of its progress; leave with exit code 1 or 130 where it did not all go well."""
+    last = Tally()
+
+    def show(tally: Tally) -> None:
+        nonlocal last
+        last = tally
+        display(tally)
+
+    console = Console(highlight=False, markup=False, soft_wrap=True)
+    with Store(path, "w") as store:
+        try:
+            with interruptible(), progress_display(console, study.name) as display:
+                run_study(study, store, workers=workers, scheduler=scheduler, progress=show)
+        except KeyboardInterrupt:
+            console.print(f"Interrupted. {summary(last)} What is finished is kept; go on with")
+            console.print(f"  {again}")
+            raise click.exceptions.Exit(INTERRUPTED) from None
+    console.print(summary(last))
+    for error, count in collections.Counter(last.errors.values()).most_common(3):
+        console.print(f"  {_count(count, 'run')} failed: {error}")
+    if last.failed:
+        console.print("Failed runs are tried again by the same command.")
+    console.print(f"Look at it: gradscope dashboard {shlex.quote(str(path))}")
+    if last.failed:
+        raise click.exceptions.Exit(FAILED)
+
+
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """Let ``kill`` end a sweep as Ctrl-C does."""
+
+    def interrupt(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    try:
+        before = signal.signal(signal.SIGTERM, interrupt)
+    except ValueError:  # not in the main thread, where no signal arrives
+        yield
+        return
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+@contextmanager
+def progress_display(console: Console, name: str) -> Iterator[Any]:
+    """Yield a function that shows a tally: a bar in a terminal, a line now and then elsewhere."""
+    if not console.is_terminal:
+        yield Lines(console)
+        return
+    columns = (
+        TextColumn("[bold]{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[pace]}"),
+    )
+    with Progress(*columns, console=console) as progress:
+        bar = progress.add_task(name, total=None, pace="")
+
+        def show(tally: Tally) -> None:
+            progress.update(bar, total=tally.total, completed=tally.total - tally.left, pace=pace(tally))
+
+        yield show
+
+
+class Lines:
+    """Prints a line of progress every few seconds."""
+
+    def __init__(self, console: Console) -> None:
+        self._console, self._printed = console, time.monotonic()
+
+    def __call__(self, tally: Tally) -> None:
+        """Print where the study is, unless that was done a moment ago."""
+        if time.monotonic() - self._printed > EVERY:
+            self._printed = time.monotonic()
+            self._console.print(f"{tally.total - tally.left}/{tally.total} runs, {pace(tally)}")
+
+
+def pace(tally: Tally) -> str:
+    """Return rate, time left and the number of failed runs, in words."""
+    if math.isnan(tally.rate):
+        return "starting"
+    return f"{tally.rate:.1f} runs/s, {_duration(tally.seconds_left)} left, {tally.failed} failed"
+
+
+def summary(tally: Tally) -> str:
+    """Return what became of the runs, in one line."""
+    parts = [f"{tally.done} done" + (f" ({tally.diverged} diverged)" if tally.diverged else "")]
+    parts += [f"{tally.skipped} there before"] if tally.skipped else []
+    parts += [f"{tally.failed} failed"] if tally.failed else []
+    parts += [f"{tally.left} to go"] if tally.left else []
+    return f"{_count(tally.total, 'run')}: {', '.join(parts)}, in {_duration(tally.seconds)}."
+
+
+def _count(number: int, noun: str) -> str:
+    """Return a number and its noun."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def _duration(seconds: float) -> str:
+    """Return seconds in the unit that suits them."""
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
+
+
+def _bytes(size: float) -> str:
+    """Return a size in the unit that suits it."""
+    for unit in ("kB", "MB", "GB"):
+        size /= 1000
+        if size < 1000 or unit == "GB":
+            break
+    return f"{size:.3g} {unit}"
