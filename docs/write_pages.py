@@ -5,11 +5,12 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 
 import click
 
-from gradscope.cli import main
+from gradscope.cli import cli
 from gradscope.probes.catalogue import CATALOGUE, PRESETS, Probe
 
 FOLDER = Path(__file__).parent
@@ -26,12 +27,13 @@ def probes_page() -> str:
         "# Probes",
         "",
         "Written by `make docs` from `gradscope/probes/catalogue.py`; figures and dashboard show the same words.",
-        'Ask for some by name, `gs.probe(..., probes=["transport", "retention"])`, or for a preset: ',
-        "`standard` unless you say otherwise; each preset holds the one before it.",
+        'Ask for some by name, `gs.probe(..., probes=["transport", "retention"])`, or for a preset;',
+        "`standard` is taken unless you say otherwise.",
         "",
     ]
-    for preset, names in PRESETS.items():
-        lines.append(f"- `{preset}`: {len(names)} probes")
+    for (_, below), (preset, names) in itertools.pairwise([("", ()), *PRESETS.items()]):
+        more = "the one before, and " if below else ""
+        lines.append(f"- `{preset}`: {more}{', '.join(name for name in names if name not in below)}")
     for question in dict.fromkeys(probe.question for probe in CATALOGUE.values()):
         lines += ["", f"## {question}"]
         for probe in CATALOGUE.values():
@@ -62,10 +64,10 @@ def _probe_section(probe: Probe) -> list[str]:
 def commands_page() -> str:
     """Return the page of commands: the help text of each."""
     lines = ["# Commands", "", "Written by `make docs` from the commands' own help.", ""]
-    context = click.Context(main, info_name="gradscope", terminal_width=100)
-    lines += ["```text", main.get_help(context), "```"]
-    for name in main.list_commands(context):
-        command = main.get_command(context, name)
+    context = click.Context(cli, info_name="gradscope", terminal_width=100)
+    lines += ["```text", cli.get_help(context), "```"]
+    for name in cli.list_commands(context):
+        command = cli.get_command(context, name)
         inner = click.Context(command, info_name=name, parent=context, terminal_width=100)
         lines += ["", f"## gradscope {name}", "", "```text", command.get_help(inner), "```"]
     return "\n".join(lines) + "\n"

@@ -146,10 +146,10 @@ def test_written_pages_are_up_to_date(name):
 
 
 def test_every_command_is_on_the_page_of_commands():
-    from gradscope.cli import main
+    from gradscope.cli import cli
 
     page = (ROOT / "docs" / "commands.md").read_text(encoding="utf-8")
-    for name in main.list_commands(None):
+    for name in cli.list_commands(None):
         assert f"## gradscope {name}" in page
 
 

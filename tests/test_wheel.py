@@ -132,18 +132,22 @@ def test_a_plain_install_measures_and_draws(plain):
 
 @pytest.mark.parametrize(
     ("arguments", "extra"),
-    [(("sweep", "quickstart", "--store", "s.db"), "sweep"), (("dashboard", "s.db"), "dashboard"), (("demo",), "sweep")],
+    [
+        (("sweep", "quickstart", "--store", "s.db"), "sweep"),
+        (("dashboard", "s.db"), "dashboard"),
+        (("demo",), "dashboard"),
+    ],
 )
 def test_a_command_without_its_extra_says_which_to_install(plain, arguments, extra):
     result = plain.gradscope(*arguments)
     assert result.returncode == 2, result.stdout + result.stderr
-    assert f"gradscope[{extra}]" in result.stderr or "gradscope[all]" in result.stderr
+    assert f"pip install 'gradscope[{extra}]'" in result.stderr
     assert "Traceback" not in result.stderr
 
 
 def test_a_sweep_and_the_dashboard_run_from_another_folder(extras):
     (extras.folder / "tiny.toml").write_text(
-        'name = "tiny"\n[grid]\ncell = ["RNN", "LSTM"]\nhidden_size = [4]\nlength = [8]\nbatch_size = [2]\n'
+        'name = "tiny"\ncell = ["RNN", "LSTM"]\nhidden_size = 4\nlength = 8\nbatch_size = 2\n'
     )
     result = extras.gradscope("sweep", "tiny.toml", "--store", "tiny.db", "--workers", "0")
     assert result.returncode == 0, result.stdout + result.stderr
