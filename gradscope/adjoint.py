@@ -19,13 +19,13 @@ from autograd.builtins import tuple as autograd_tuple
 from autograd.extend import defvjp_argnums, primitive
 from autograd.tracer import isbox
 
-from gradscope.cells import Cell, split
+from gradscope.cells import Cell, as_floats, split
 from gradscope.errors import ShapeError
 from gradscope.linearization import Linearization, linearize
 from gradscope.logscale import Scaled, log10_norm
 from gradscope.partials import Partials
 from gradscope.products import pull_chain, pull_row
-from gradscope.trajectory import batch_last, unroll
+from gradscope.trajectory import Trajectory, batch_last, unroll
 
 __all__ = ["Adjoint", "GradientNorms", "backpropagate", "gradient_norms", "scan", "unroll_on_tape"]
 
@@ -72,11 +72,7 @@ def backpropagate(linearization: Linearization, direct: Array) -> Adjoint:
         When ``direct`` has another shape.
     """
     trajectory = linearization.trajectory
-    if np.shape(direct) != trajectory.states.shape:
-        raise ShapeError(
-            f"`direct` must have shape (T+1, B, S)={trajectory.states.shape}, got {np.shape(direct)}. "
-            "Give dL/ds for the initial state too."
-        )
+    _check_direct(trajectory, direct)
     params, cell = trajectory.params, trajectory.cell
     W_back = np.ascontiguousarray(params["W_h"].T)
     total = np.array(np.swapaxes(direct, 1, 2), trajectory.rows.dtype, order="C")
@@ -100,6 +96,15 @@ def backpropagate(linearization: Linearization, direct: Array) -> Adjoint:
                 gradients["b_h"] += W_xb[:, -1] if delta_x is delta_h else delta_h.sum(axis=(0, 2))
             np.matmul(params["W_x"].T, delta_x, out=inputs[steps])
     return Adjoint(batch_last(total), gradients, batch_last(inputs))
+
+
+def _check_direct(trajectory: Trajectory, direct: Array) -> None:
+    """Refuse a direct gradient that does not have the shape of the states."""
+    if np.shape(direct) != trajectory.states.shape:
+        raise ShapeError(
+            f"`direct` must have shape (T+1, B, S)={trajectory.states.shape}, got {np.shape(direct)}. "
+            "Give dL/ds for the initial state too."
+        )
 
 
 def _walk(partials: Partials, W_back: Array, total: Array) -> tuple[Array, tuple[Array, ...]]:
@@ -190,8 +195,14 @@ def gradient_norms(linearization: Linearization, direct: Array) -> GradientNorms
     -------
     GradientNorms
         -inf where exactly zero. A gradient of 1e-5000 is kept as -5000.
+
+    Raises
+    ------
+    ShapeError
+        When ``direct`` has another shape.
     """
     trajectory = linearization.trajectory
+    _check_direct(trajectory, direct)
     W_h, size, blocks = trajectory.params["W_h"], trajectory.cell.hidden_size, len(trajectory.cell.blocks)
     parts = [slice(j * size, (j + 1) * size) for j in range(blocks)]
     shape = (trajectory.length + 1, trajectory.batch)
@@ -258,6 +269,7 @@ def scan(cell: Cell, params: Mapping[str, Any], inputs: Any, state: Any = None) 
     if not hasattr(params, "keys"):
         cell.check(params)
     names = tuple(params.keys())
+    inputs = inputs if isbox(inputs) else as_floats("inputs", inputs)
     kept: dict[str, Linearization] = {}
     start = np.zeros((np.shape(inputs)[1], cell.state_size)) if state is None and np.ndim(inputs) == 3 else state
     return _scan(inputs, start, *(params[name] for name in names), cell=cell, names=names, kept=kept)
