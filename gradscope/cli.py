@@ -15,11 +15,12 @@ import io
 import itertools
 import math
 import os
-import signal
+import shlex
 import sys
 import time
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -27,6 +28,7 @@ import click
 import numpy as np
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
+from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
@@ -38,13 +40,14 @@ from gradscope.store import Condition, Store
 __all__ = ["cli", "main"]
 
 GROUP = "gradscope.commands"
-# Commands of this project that need an extra: the extra, and the line in the list of commands.
-EXTRAS = {
-    "sweep": ("sweep", "Run a study: a grid of networks, probed and stored."),
-    "dashboard": ("dashboard", "Look at a store in the browser."),
-}
+EXTRAS = {"demo": "all", "sweep": "sweep", "dashboard": "dashboard"}  # what a command needs beyond the package
+LINES = {
+    "sweep": "Run a study: a grid of networks, probed and stored.",
+    "dashboard": "Look at a store in the browser.",
+}  # in the list of commands, which loads none
 ORDER = ("demo", "sweep", "runs", "show", "dashboard")
 INTERRUPTED = 130
+PIPE_CLOSED = 141  # as the shell says it of every program
 SILENT = 60  # seconds without a heartbeat after which a running run is no longer believed
 SHORT = 8  # letters of a run's id in a table, more where it takes more to tell them apart
 COLOURS = {"vanishing": "blue", "stable": "green", "exploding": "red", "undetermined": "yellow", "diverged": "magenta"}
@@ -89,12 +92,12 @@ class Commands(click.Group):
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Return every name in the order in which they are used."""
-        names = {*self.commands, *EXTRAS, *_brought()}
+        names = {*self.commands, *LINES, *_brought()}
         return [name for name in ORDER if name in names] + sorted(names.difference(ORDER))
 
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
         """Return a command, loaded now if another package brings it."""
-        return super().get_command(ctx, name) or (_load(name) if name in {*EXTRAS, *_brought()} else None)
+        return super().get_command(ctx, name) or (_load(name) if name in {*LINES, *_brought()} else None)
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -117,24 +120,33 @@ class Commands(click.Group):
         """Return the line of a command in the list."""
         if name in self.commands:
             return self.commands[name].get_short_help_str(100)
-        return EXTRAS[name][1] if name in EXTRAS else f"From the package {_brought()[name].module.split('.')[0]}."
+        return LINES[name] if name in LINES else f"From the package {_brought()[name].module.split('.')[0]}."
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run a command; mistakes, interrupts and closed pipes end it without a traceback."""
-        with warnings.catch_warnings():
-            warnings.showwarning = _show_warning  # type: ignore[assignment]
+        with _ended_well():
             try:
-                result = super().invoke(ctx)
-                sys.stdout.flush()
-            except GradscopeError as error:
-                raise Refusal(_lines(str(error))) from error
-            except (KeyboardInterrupt, click.Abort):
-                click.echo("Interrupted.", err=True)
-                raise click.exceptions.Exit(INTERRUPTED) from None
-            except BrokenPipeError:  # `| head` has seen enough
-                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-                raise click.exceptions.Exit(128 + signal.SIGPIPE) from None
-        return result
+                return super().invoke(ctx)
+            except ModuleNotFoundError as error:
+                raise _missing(ctx.invoked_subcommand or "", error) or error from error.__cause__
+
+
+@contextmanager
+def _ended_well() -> Iterator[None]:
+    """Turn what ends a command early into a line and an exit code, and warnings into a line."""
+    with warnings.catch_warnings():
+        warnings.showwarning = _show_warning  # type: ignore[assignment]
+        try:
+            yield
+            sys.stdout.flush()
+        except GradscopeError as error:
+            raise Refusal(_lines(str(error))) from error
+        except (KeyboardInterrupt, click.Abort):
+            click.echo("Interrupted.", err=True)
+            raise click.exceptions.Exit(INTERRUPTED) from None
+        except BrokenPipeError:  # `| head` has seen enough
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            raise click.exceptions.Exit(PIPE_CLOSED) from None
 
 
 def _show_warning(message: Warning | str, category: type[Warning], *where: Any) -> None:
@@ -154,7 +166,7 @@ def _load(name: str) -> click.Command:
     Raises
     ------
     ExtraError
-        When what it needs is not installed.
+        When gradscope was not installed, or not with what the command needs.
     """
     entry = _brought().get(name)
     if entry is None:
@@ -162,14 +174,18 @@ def _load(name: str) -> click.Command:
     try:
         return entry.load()
     except ModuleNotFoundError as error:
-        missing = str(error.name).split(".")[0]
-        if name not in EXTRAS or missing == "gradscope":
-            raise
-        extra = EXTRAS[name][0]
-        raise ExtraError(
-            f"`gradscope {name}` needs {missing}, which is not installed. "
-            f"Install it with `pip install 'gradscope[{extra}]'`."
-        ) from error
+        raise _missing(name, error) or error from error.__cause__
+
+
+def _missing(name: str, error: ModuleNotFoundError) -> ExtraError | None:
+    """Return the error for a command that lacks its extra, None for a fault in our own rooms."""
+    package = str(error.name).split(".")[0]
+    if name not in EXTRAS or package == "gradscope":
+        return None
+    return ExtraError(
+        f"`gradscope {name}` needs {package}, which is not installed. "
+        f"Install it with `pip install 'gradscope[{EXTRAS[name]}]'`."
+    )
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -210,7 +226,7 @@ def demo(ctx: click.Context, store: Path, serve: bool, port: int | None, workers
     if code not in (0, 1):
         ctx.exit(code)
     if dashboard is None:
-        click.echo(f"Look at it with `gradscope dashboard {store}`.")
+        click.echo(f"Look at it with `gradscope dashboard {shlex.quote(str(store))}`.")
     else:
         code = (
             _call(ctx, "dashboard", dashboard, [str(store), *([] if port is None else ["--port", str(port)])]) or code
@@ -220,7 +236,13 @@ def demo(ctx: click.Context, store: Path, serve: bool, port: int | None, workers
 
 def _command(name: str) -> click.Command:
     """Return a command that another room brings."""
-    return cli.commands.get(name) or _load(name)
+    try:
+        return _load(name)
+    except ExtraError as error:
+        raise ExtraError(
+            "`gradscope demo` needs all that sweeps and the dashboard need. "
+            "Install it with `pip install 'gradscope[all]'`."
+        ) from error
 
 
 def _call(ctx: click.Context, name: str, command: click.Command, arguments: list[str]) -> int:
@@ -251,7 +273,7 @@ def runs(store: Path, where: tuple[str, ...], sweep: str | None, form: str | Non
     with Store(store) as opened:
         rows = opened.table(_sweep(sweep), where, None if form else "last")
         if form == "json":
-            click.echo(to_json(rows))
+            _write_json(rows, sys.stdout)
         elif form == "csv":
             _write_csv(rows, sys.stdout)
         else:
@@ -261,6 +283,13 @@ def runs(store: Path, where: tuple[str, ...], sweep: str | None, form: str | Non
 def _sweep(sweep: str | None) -> str | int | None:
     """Return the name of a sweep, or its id where a number was given."""
     return int(sweep) if sweep is not None and sweep.isdecimal() else sweep
+
+
+def _write_json(rows: list[dict], file: TextIO) -> None:
+    """Write rows as one strict JSON list, a row a line: NaN as {"float": "nan"}, infinities likewise."""
+    for number, row in enumerate(rows):
+        file.write(f"{',' if number else '['}\n{to_json(row)}")
+    file.write("\n]\n" if rows else "[]\n")
 
 
 def _write_csv(rows: list[dict], file: TextIO) -> None:
@@ -370,13 +399,12 @@ def show(store: Path, run: str) -> None:
     console = _console()
     _print_head(console, entry, metrics)
     if not records:
-        again = "" if entry["status"] == "running" else " Give the command of its sweep again to repeat it."
-        console.print(f"It has no numbers yet: {_state(entry)}.{again}")
+        again = "It has no numbers. Give the command of its sweep again to repeat it."
+        console.print("It has no numbers yet." if _state(entry) == "running" else again)
         return
     titles = ["before training" if not number else f"after {_count(number, 'iteration')}" for number in records]
     console.print(_summary_table(list(records.values()), titles, _paired(metrics, list(records))))
-    console.print()
-    console.print(_probes_table(list(records.values()), titles))
+    _print_probes(console, list(records.values()), titles)
 
 
 def _print_head(console: Console, run: Mapping[str, Any], metrics: Mapping[str, Any]) -> None:
@@ -435,20 +463,32 @@ def _bad_step(bad: Mapping[str, Any] | None) -> str:
     return f"`{_safe(str(bad.get('array')))}`, {bad.get('pass')}, t={bad.get('t')}, sequence {bad.get('sequence')}"
 
 
-def _probes_table(records: Sequence[Record], titles: Sequence[str]) -> Table:
-    """Return what each probe found, with the sentences that say what to conclude, by the reader's question."""
-    table = Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False)
-    table.add_column("", max_width=72, overflow="fold")
-    for title in titles:
-        table.add_column(title, overflow="fold")
+def _print_probes(console: Console, records: Sequence[Record], titles: Sequence[str]) -> None:
+    """Print what each probe found and the sentences that say what to conclude, by the reader's question."""
     probes = [probe for name, probe in CATALOGUE.items() if any(name in record for record in records)]
+    found = {
+        probe.name: [_reading(record.field(probe.name)) if probe.name in record else "-" for record in records]
+        for probe in probes
+    }
+    lines = [line for texts in found.values() for text in texts for line in text.splitlines()]
+    widths = (
+        [max(len(probe.title) for probe in probes), *[max(map(len, [*titles, *lines]))] * len(titles)] if probes else []
+    )
     for question, asked in itertools.groupby(probes, lambda probe: probe.question):
-        table.add_row(Text(f"{question}\n", "bold cyan"))
+        console.print()
+        console.print(_columns(widths, [question, *titles], "bold cyan"))
         for probe in asked:
-            words = Text.assemble((probe.title, "bold"), "\n", (probe.caption, "dim"), "\n")
-            found = [_reading(record.field(probe.name)) if probe.name in record else "-" for record in records]
-            table.add_row(words, *found)
-    return table
+            console.print(_columns(widths, [probe.title, *found[probe.name]], "bold"))
+            console.print(Padding(Text(probe.caption, "dim"), (0, 0, 0, 2), expand=False))
+
+
+def _columns(widths: Sequence[int], texts: Sequence[str], style: str) -> Table:
+    """Return texts side by side, at the same places for every probe."""
+    grid = Table.grid(padding=(0, 2))
+    for width in widths:
+        grid.add_column(width=width, overflow="fold")
+    grid.add_row(Text(texts[0], style), *texts[1:])
+    return grid
 
 
 def _reading(field: Field) -> str:
@@ -458,31 +498,30 @@ def _reading(field: Field) -> str:
     """
     axes, statuses = list(field.axes), field.statuses()
     values = np.where(np.isin(statuses, USABLE), field.values, np.nan)
-    heading = []
-    for axis, words in (("time", "at t=0"), ("rank", "the largest")):
+    end = ""
+    for axis, words in (("time", " at t=0"), ("rank", ", the largest")):
         if axis in axes:
             values = values.take(0, axes.index(axis))
             axes.remove(axis)
-            heading.append(words)
+            end = words
     labelled = [axis for axis in axes if any(isinstance(label, str) for label in field.coords.get(axis, ()))]
     values = np.moveaxis(values, [axes.index(axis) for axis in labelled], range(len(labelled)))
     lines: dict[str, list[str]] = {}
     for place in np.ndindex(values.shape[: len(labelled)]):
         labels = [str(field.coords[axis][number]) for axis, number in zip(labelled, place, strict=True)] or [""]
-        lines.setdefault(labels[0], []).append(" ".join([_median(values[place], field.unit), *labels[1:]]))
+        usable = values[place][~np.isnan(values[place])]
+        if usable.size:
+            text = " ".join([_median(usable, field.unit), *labels[1:]])
+            lines.setdefault(labels[0], []).append(text)
     counts = [(int((statuses == status).sum()), words) for status, words in UNUSUAL.items()]
     notes = [f"{number:,} of {statuses.size:,} {words}" for number, words in counts if number]
-    return "\n".join(
-        [*heading, *(_safe(f"{label} {', '.join(texts)}".strip()) for label, texts in lines.items()), *notes]
-    )
+    found = [_safe(f"{label} {', '.join(texts)}{end}".strip()) for label, texts in lines.items()]
+    return "\n".join([*found, *notes])
 
 
 def _median(values: np.ndarray, unit: str) -> str:
-    """Return the median of what is not NaN, with its unit."""
-    usable = values[~np.isnan(values)]
-    if not usable.size:
-        return "no number"
-    value = float(np.median(usable))
+    """Return the median of some values with its unit."""
+    value = float(np.median(values))
     if unit == "log10":
         return "exactly 0" if value == -math.inf else f"10^{value:.3g}"
     return _in_unit(value, unit)
