@@ -42,3 +42,9 @@ def browser_type_launch_args(browser_type_launch_args: dict) -> dict:
         pytest.skip("no Chromium: `make test` installs it where it may, or install the package chromium")
     arguments = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
     return {**browser_type_launch_args, "executable_path": executable, "args": arguments}
+
+
+@pytest.fixture(scope="session")
+def base_url() -> None:
+    """Stand in for pytest-playwright's own fixture, which pytest 9 warns of; every test gives whole addresses."""
+    return

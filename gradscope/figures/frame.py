@@ -10,11 +10,11 @@ import plotly.graph_objects as go
 
 from gradscope.figures import palette, scales
 from gradscope.figures.series import LIMIT, Lane, Series, runs, thin
-from gradscope.figures.templates import theme
+from gradscope.figures.templates import plain
 from gradscope.probes.catalogue import CATALOGUE
 from gradscope.record import Status
 
-__all__ = ["Canvas", "Teller", "axis_title", "bad_step", "blank", "heading", "outline", "place"]
+__all__ = ["Canvas", "Teller", "axis_title", "bad_step", "blank", "colorbar", "heading", "outline", "place"]
 
 Teller = Callable[[int], str]  # writes what stands under the pointer at a place
 
@@ -51,11 +51,18 @@ def bad_step(first: dict[str, Any]) -> str:
     return f"{words} ({', '.join(details)})." if details else f"{words}."
 
 
+def colorbar(title: str, **options: Any) -> dict[str, Any]:
+    """Return a thin colour bar with its title along it."""
+    bar = {"thickness": 10, "outlinewidth": 0, "ticks": "outside", "ticklen": 3, "tickfont": {"size": 11}}
+    bar |= {"x": 1.01, "xpad": 6, "ypad": 0, "len": 1, "title": {"text": title, "side": "right"}}
+    return bar | options
+
+
 class Canvas:
     """Collects the traces and the layout of one figure, then makes it."""
 
     def __init__(self, name: str | None, template: str, title: bool) -> None:
-        self.template = theme(template)
+        self.template = plain(template)
         self.traces: list[dict[str, Any]] = []
         self.layout: dict[str, Any] = {"shapes": [], "annotations": [], "uirevision": name or "gradscope"}
         self.notes: list[str] = []
@@ -162,14 +169,16 @@ class Canvas:
         )
 
     def lanes(self, rows: Sequence[Lane], unit: str) -> None:
-        """Draw the lanes beneath the plot and make room for them."""
+        """Draw the lanes beneath the plot and make room for them; ``unit`` is what a lane counts."""
         if not rows:
             return
         self.floor = LANE * len(rows) + GAP
         for number, row in enumerate(rows):
             word, colour = palette.STATUSES[row.status]
+            word = row.word or word
+            name = f"{row.label} {word}".strip()
             if row.decimated:
-                self.leave_out(f"{row.label} {word}".strip(), *row.decimated, "largest count of each bucket")
+                self.leave_out(name, *row.decimated, "largest count of each bucket")
             self.add(
                 type="heatmap",
                 x=row.edges,
@@ -181,16 +190,16 @@ class Canvas:
                 showscale=False,
                 hoverongaps=False,
                 yaxis="y2",
-                name=f"{row.label} {word}".strip(),
+                name=name,
                 hoverinfo="skip",
             )
-            self._lane_reading(row, number, unit)
+            self._lane_reading(row, number, unit, name, colour)
             self.key(word, colour)
         self.layout["yaxis2"] = {
             "domain": [0, LANE * len(rows)],
             "range": [len(rows) - 0.5, -0.5],
             "tickvals": list(range(len(rows))),
-            "ticktext": [f"{row.label} {_short(row.status)}".strip() for row in rows],
+            "ticktext": [f"{row.label} {row.word or _short(row.status)}".strip() for row in rows],
             "tickfont": {"size": 10},
             "ticklen": 0,
             "showgrid": False,
@@ -198,9 +207,8 @@ class Canvas:
             "anchor": "x",
         }
 
-    def _lane_reading(self, row: Lane, number: int, unit: str) -> None:
+    def _lane_reading(self, row: Lane, number: int, unit: str, name: str, colour: str) -> None:
         """Add the invisible dots that say under the pointer what a lane holds; a heat map says nothing from afar."""
-        word, colour = palette.STATUSES[row.status]
         held = row.counts > 0
         total = scales.count(row.size, unit)
         self.add(
@@ -210,9 +218,9 @@ class Canvas:
             yaxis="y2",
             mode="markers",
             marker={"color": colour, "size": 8, "symbol": "square", "opacity": 0},
-            text=[f"{held} of {total}" for held in row.counts[held].tolist()],
-            hovertemplate="%{text}" + f"<extra>{f'{row.label} {word}'.strip()}</extra>",
-            name=f"{row.label} {word}".strip(),
+            text=[f"{number} of {total}" for number in row.counts[held].tolist()],
+            hovertemplate="%{text}" + f"<extra>{name}</extra>",
+            name=name,
             showlegend=False,
         )
 

@@ -11,7 +11,7 @@ import plotly.graph_objects as go
 from gradscope.errors import unknown
 from gradscope.figures import palette, scales
 from gradscope.figures.curves import timeline
-from gradscope.figures.frame import Canvas, axis_title, blank, outline
+from gradscope.figures.frame import Canvas, axis_title, blank, colorbar, outline
 from gradscope.figures.series import Series, absence, along, lanes, statuses
 from gradscope.probes.catalogue import CATALOGUE
 from gradscope.record import Field, Record, Status
@@ -416,7 +416,7 @@ def draw_picture(data: Picture, template: str = "light", title: bool = False) ->
     canvas = Canvas("gate_activation", template, title)
     labels = [str(unit) for unit in data.units]
     name = f"size of {data.gate}" if data.log else data.gate
-    bar = {"title": {"text": f"{name} [{CATALOGUE['gate_activation'].unit}]"}, "nticks": 5}
+    bar = colorbar(f"{name} [{CATALOGUE['gate_activation'].unit}]", nticks=5)
     scale: dict[str, Any] = {"autocolorscale": True}
     shown = "%{z:.9g}"
     if data.log:

@@ -17,7 +17,7 @@ def power(log10: float, digits: int = 9) -> str:
     if not np.isfinite(log10):
         return "NaN" if np.isnan(log10) else "inf" if log10 > 0 else "exactly 0"
     if -3 <= log10 < 6:
-        return f"{10**log10:.{digits}g}"
+        return _plain(10**log10, digits)
     exponent = int(np.floor(log10))
     mantissa = f"{10 ** (log10 - exponent):.{digits}g}"
     if float(mantissa) >= 10:
@@ -30,8 +30,13 @@ def value(number: float, digits: int = 9) -> str:
     if not np.isfinite(number):
         return "NaN" if np.isnan(number) else "inf" if number > 0 else f"{MINUS}inf"
     if number == 0 or 1e-4 <= abs(number) < 1e6:
-        return f"{number:.{digits}g}".replace("-", MINUS)
+        return _plain(number, digits).replace("-", MINUS)
     return ("" if number > 0 else MINUS) + power(float(np.log10(abs(number))), digits)
+
+
+def _plain(number: float, digits: int) -> str:
+    """Return a number in so many digits, all of those before the point at least."""
+    return f"{number:.0f}" if abs(number) >= 10**digits else f"{number:.{digits}g}"
 
 
 def count(number: int, noun: str) -> str:

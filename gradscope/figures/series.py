@@ -66,7 +66,10 @@ class Series:
 
 @dataclass(frozen=True)
 class Lane:
-    """One row beneath a plot: how many elements of one status stand at each place of the axis."""
+    """One row beneath a plot: how many elements of one status stand at each place of the axis.
+
+    ``word`` says what they are where the status's own word does not fit.
+    """
 
     status: Status
     label: str
@@ -74,6 +77,7 @@ class Lane:
     counts: np.ndarray  # (N,)
     size: int
     decimated: tuple[int, int] | None = None
+    word: str | None = None
 
 
 def absence(record: Record, name: str) -> str | None:

@@ -12,7 +12,7 @@ import plotly.graph_objects as go
 
 from gradscope.errors import unknown
 from gradscope.figures import palette, scales
-from gradscope.figures.frame import Canvas
+from gradscope.figures.frame import Canvas, colorbar
 from gradscope.probes.catalogue import CATALOGUE, EVERY
 from gradscope.record import Status
 
@@ -237,7 +237,7 @@ def draw_map(data: PhaseMap, template: str = "light", title: bool = False) -> go
         y=y,
         z=shown.astype(np.float32),
         **_colours(shown[finite], data.value, log),
-        colorbar=_bar(shown[finite], log) | {"title": {"text": f"{name}{suffix}"}},
+        colorbar=colorbar(f"{name}{suffix}", **_ticks(shown[finite], log)),
         customdata=_tell(data),
         hovertemplate="%{customdata}<extra></extra>",
         hoverongaps=False,
@@ -273,7 +273,7 @@ def _colours(finite: np.ndarray, name: str, log: bool) -> dict[str, Any]:
     return {"zmin": low, "zmax": high, "colorscale": palette.scale(palette.SEQUENTIAL)}
 
 
-def _bar(finite: np.ndarray, log: bool) -> dict[str, Any]:
+def _ticks(finite: np.ndarray, log: bool) -> dict[str, Any]:
     """Return the ticks of the colour bar, powers of ten where the colours are log10."""
     if not log:
         return {"nticks": 6}

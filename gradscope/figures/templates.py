@@ -14,7 +14,7 @@ import plotly.graph_objects as go
 from gradscope.errors import unknown
 from gradscope.figures import palette
 
-__all__ = ["theme"]
+__all__ = ["plain", "theme"]
 
 FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', 'Noto Sans', Arial, sans-serif"
 CLEAR = "rgba(0,0,0,0)"
@@ -43,14 +43,14 @@ def theme(name: str = "light") -> go.layout.Template:
     ArgumentError
         For any other name.
     """
-    if name not in INKS:
-        raise unknown("template", name, INKS, "Or give none for the light one.")
-    return go.layout.Template(_plain(name))
+    return go.layout.Template(plain(name))
 
 
 @cache
-def _plain(name: str) -> dict[str, Any]:
-    """Return the template as plain data."""
+def plain(name: str) -> dict[str, Any]:
+    """Return a template as plain data, not yet checked by plotly, which takes its time."""
+    if name not in INKS:
+        raise unknown("template", name, INKS, "Or give none for the light one.")
     inks = INKS[name]
     axis = _axis(inks)
     layout = {
@@ -87,9 +87,8 @@ def _plain(name: str) -> dict[str, Any]:
         "title": {"x": 0, "xref": "paper", "xanchor": "left", "font": {"size": 15, "weight": 600}},
         "annotationdefaults": {"showarrow": False, "font": {"size": 11, "color": inks["quiet"]}},
         "modebar": {"bgcolor": CLEAR, "color": inks["quiet"], "activecolor": inks["ink"]},
-        "coloraxis": {"colorbar": _colorbar(inks)},
     }
-    return {"layout": layout, "data": {"heatmap": [{"colorbar": _colorbar(inks)}]}}
+    return {"layout": layout}
 
 
 def _axis(inks: dict[str, str]) -> dict[str, Any]:
@@ -107,21 +106,4 @@ def _axis(inks: dict[str, str]) -> dict[str, Any]:
         "automargin": True,
         "exponentformat": "power",
         "minexponent": 4,
-    }
-
-
-def _colorbar(inks: dict[str, str]) -> dict[str, Any]:
-    """Return a thin colour bar with its title along it."""
-    return {
-        "thickness": 10,
-        "outlinewidth": 0,
-        "ticks": "outside",
-        "ticklen": 3,
-        "tickcolor": inks["line"],
-        "tickfont": {"size": 11, "color": inks["quiet"]},
-        "title": {"side": "right", "font": {"size": 12, "color": inks["ink"]}},
-        "x": 1.01,
-        "xpad": 6,
-        "ypad": 0,
-        "len": 1,
     }

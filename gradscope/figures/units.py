@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import plotly.graph_objects as go
@@ -189,7 +189,9 @@ def draw_spectrum(data: Ranked, template: str = "light", title: bool = False) ->
         canvas.layout["annotations"].append(zero)
     else:
         canvas.say_nothing()
-    canvas.lanes(lanes([data.lane_series(True)]), "exponent")
+    rows = lanes([data.lane_series(True)])
+    lost = f"{scales.MINUS}inf"
+    canvas.lanes([replace(row, word=lost) if row.status == Status.ZERO else row for row in rows], "exponent")
     canvas.mark(data.first_bad_step, on_axis=False)
     return canvas.figure(xaxis=_ranks(len(y), "exponent, largest first [rank]"), hovermode="closest")
 
