@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import inspect
 import itertools
 from pathlib import Path
 
@@ -62,15 +63,35 @@ def _probe_section(probe: Probe) -> list[str]:
 
 
 def commands_page() -> str:
-    """Return the page of commands: the help text of each."""
-    lines = ["# Commands", "", "Written by `make docs` from the commands' own help.", ""]
-    context = click.Context(cli, info_name="gradscope", terminal_width=100)
-    lines += ["```text", cli.get_help(context), "```"]
+    """Return the page of commands: what each does, takes and lets one choose."""
+    context = click.Context(cli, info_name="gradscope")
+    lines = [
+        "# Commands",
+        "",
+        "Written by `make docs` from the commands' own help.",
+        "",
+        inspect.cleandoc(cli.help or ""),
+    ]
     for name in cli.list_commands(context):
-        command = cli.get_command(context, name)
-        inner = click.Context(command, info_name=name, parent=context, terminal_width=100)
-        lines += ["", f"## gradscope {name}", "", "```text", command.get_help(inner), "```"]
+        lines += _command_section(click.Context(cli.get_command(context, name), info_name=name, parent=context))
     return "\n".join(lines) + "\n"
+
+
+def _command_section(context: click.Context) -> list[str]:
+    """Return the lines on one command."""
+    command = context.command
+    usage = f"{context.command_path} {' '.join(command.collect_usage_pieces(context))}"
+    lines = ["", f"## {context.command_path}", "", f"    {usage}", "", inspect.cleandoc(command.help or "")]
+    options = [_option(option) for option in command.params if isinstance(option, click.Option)]
+    return [*lines, "", *options] if options else lines
+
+
+def _option(option: click.Option) -> str:
+    """Return the line on one option."""
+    names = ", ".join(f"`{name}`" for name in (*option.opts, *option.secondary_opts))
+    takes = "" if option.is_flag else f" {option.metavar or option.type.name.split()[0].upper()}"
+    default = f"Default: {option.default}." if option.show_default and not option.is_flag else ""
+    return f"- {names}{takes}: {' '.join(filter(None, (option.help, default)))}"
 
 
 PAGES = {"probes.md": probes_page, "commands.md": commands_page}

@@ -135,7 +135,7 @@ def test_a_plain_install_measures_and_draws(plain):
     [
         (("sweep", "quickstart", "--store", "s.db"), "sweep"),
         (("dashboard", "s.db"), "dashboard"),
-        (("demo",), "dashboard"),
+        (("demo",), "all"),
     ],
 )
 def test_a_command_without_its_extra_says_which_to_install(plain, arguments, extra):
