@@ -75,13 +75,19 @@ def lyapunov_spectrum(
     Raises
     ------
     ArgumentError
-        When the trajectory is no longer than both burn-ins, or ``count`` is not in 1..S.
+        When the trajectory is no longer than both burn-ins, a burn-in is no count of steps, or ``count`` is not
+        in 1..S.
 
     Notes
     -----
     Benettin, Galgani, Giorgilli & Strelcyn 1980; Engelken, Wolf & Abbott 2023 for recurrent
     networks. Over a finite time a complex pair converges like 1/T.
     """
+    for name, steps in (("burn_in", burn_in), ("tangent_burn_in", tangent_burn_in)):
+        if not isinstance(steps, (int, np.integer)) or steps < 0:
+            raise ArgumentError(
+                f"`{name}` must be a whole number of at least 0, got {steps!r}. Count the steps to leave out."
+            )
     skipped = burn_in + tangent_burn_in
     if maps.length <= skipped:
         raise ArgumentError(
@@ -90,8 +96,8 @@ def lyapunov_spectrum(
         )
     size, batch = maps.state_size, maps.batch
     count = size if count is None else count
-    if not 1 <= count <= size:
-        raise ArgumentError(f"`count` must be between 1 and S={size}, got {count}. Leave it out for all.")
+    if not isinstance(count, (int, np.integer)) or not 1 <= count <= size:
+        raise ArgumentError(f"`count` must be between 1 and S={size}, got {count!r}. Leave it out for all.")
     start = np.linalg.qr(np.random.default_rng(0).standard_normal((size, count)))[0]
     bundle = np.ascontiguousarray(np.broadcast_to(start[:, None, :], (size, batch, count)), maps.dtype)
     logs = np.empty((maps.length - skipped, batch, count))
