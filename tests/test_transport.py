@@ -1,0 +1,144 @@
+"""Transport: against products of the plain Jacobians, closed forms, and whole numbers of any size."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from plain_routes import cases, chunks_of, make_case
+
+import gradscope as gs
+from gradscope.transport import HEARD, transport
+
+EVERY = pytest.mark.parametrize("name", ["RNN", "LSTM", "GRU"])
+
+
+def products(matrices):
+    """Return ds_T/ds_t for every t (T+1, B, S, S) by plain multiplication."""
+    rows = [np.broadcast_to(np.eye(matrices.shape[2]), matrices.shape[1:])]
+    for matrix in matrices[::-1]:
+        rows.append(rows[-1] @ matrix)
+    return np.stack(rows[::-1])
+
+
+def log10_rms(matrices):
+    """Return log10 of the Frobenius norm over the square root of the number of columns."""
+    with np.errstate(divide="ignore"):
+        return np.log10(np.linalg.norm(matrices, axis=(-2, -1)) / np.sqrt(matrices.shape[-1]))
+
+
+@settings(max_examples=60)
+@given(cases(activations=("tanh", "softsign", "sigmoid", "identity")))
+def test_transport_is_the_product_of_the_plain_jacobians(case):
+    with chunks_of(case.chunk):
+        lin = gs.linearize(gs.unroll(case.cell, case.params, case.inputs, case.state))
+        found = transport(lin)
+        own = transport(gs.Jacobians(lin.jacobians(), blocks=len(case.cell.blocks)))
+    whole = products(case.plain_jacobians())
+    np.testing.assert_allclose(found.rms, log10_rms(whole), atol=1e-9)
+    size, count = case.cell.hidden_size, len(case.cell.blocks)
+    assert found.blocks.shape == (count, count, len(case.inputs) + 1, len(case.state))
+    for i in range(count):
+        for j in range(count):
+            block = whole[..., i * size : (i + 1) * size, j * size : (j + 1) * size]
+            np.testing.assert_allclose(found.blocks[i, j], log10_rms(block), atol=1e-7)
+            np.testing.assert_allclose(own.blocks[i, j], found.blocks[i, j], atol=1e-9)
+    largest = np.linalg.svd(whole, compute_uv=False)[..., 0]
+    clear = np.abs(np.log(largest / HEARD)) > 1e-6
+    np.testing.assert_array_equal(found.heard[clear], (largest >= HEARD)[clear])
+    np.testing.assert_allclose(own.rms, found.rms, atol=1e-9)
+
+
+@EVERY
+def test_float32_agrees_with_float64(name):
+    case = make_case(name, length=50, hidden_size=6)
+    wide = transport(gs.linearize(gs.unroll(case.cell, case.params, case.inputs, case.state)))
+    params = {key: array.astype(np.float32) for key, array in case.params.items()}
+    narrow = transport(gs.linearize(gs.unroll(case.cell, params, case.inputs, case.state)))
+    np.testing.assert_allclose(narrow.rms, wide.rms, atol=2e-3)
+
+
+def test_blocks_are_named_to_from():
+    """An LSTM whose h is never read: a change of h goes nowhere, one of c reaches c and h."""
+    cell = gs.LSTM(1, 3)
+    params = {name: np.zeros_like(array) for name, array in cell.init(np.random.default_rng(0)).items()}
+    blocks = transport(gs.linearize(gs.unroll(cell, params, np.zeros((5, 1, 1))))).blocks[:, :, 0, 0]
+    assert np.isneginf(blocks[:, 0]).all()  # from h
+    assert blocks[1, 1] == pytest.approx(5 * np.log10(0.5))  # to c from c
+    assert blocks[0, 1] == pytest.approx(5 * np.log10(0.5) + np.log10(0.5))  # to h from c: o = 1/2
+
+
+def test_at_the_last_state_a_change_is_itself():
+    case = make_case("LSTM")
+    found = transport(gs.linearize(gs.unroll(case.cell, case.params, case.inputs)))
+    np.testing.assert_allclose(found.rms[-1], 0.0, atol=1e-15)
+    np.testing.assert_allclose(found.blocks[[0, 1], [0, 1], -1], 0.0, atol=1e-15)
+    assert np.isneginf(found.blocks[[0, 1], [1, 0], -1]).all()
+    assert found.heard[-1].all()
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize("factor", [0.5, 0.3, 2.0, 7.0])
+def test_a_scalar_product_is_right_past_the_float_range(dtype, factor):
+    """factor^3000: a plain product is 0 or inf."""
+    maps = gs.Jacobians(np.full((3000, 1, 1, 1), factor, dtype))
+    found = transport(maps)
+    exact = np.log10(np.float64(dtype(factor)))
+    np.testing.assert_allclose(
+        found.rms[:, 0], exact * np.arange(3000, -1, -1), rtol=1e-13 if dtype == np.float64 else 1e-7
+    )
+    assert abs(found.rms[0, 0]) > 900
+
+
+def test_directions_may_lie_further_apart_than_any_float():
+    """One unit keeps, one loses 10^-1 a step: rms and largest singular value see the first alone."""
+    maps = gs.Jacobians(np.tile(np.diag([1.0, 0.1]), (2000, 1, 1, 1)))
+    found = transport(maps)
+    np.testing.assert_allclose(found.rms[0], -0.5 * np.log10(2), rtol=1e-14)
+    assert found.heard.all()
+
+
+def test_exact_zero_is_minus_infinity_and_stays_so():
+    matrices = np.tile(np.eye(2), (6, 2, 1, 1))
+    matrices[3, 1] = 0.0
+    found = transport(gs.Jacobians(matrices))
+    assert np.isneginf(found.rms[:, 1]).tolist() == [True] * 4 + [False] * 3
+    np.testing.assert_allclose(found.rms[:, 0], 0.0, atol=1e-15)
+    assert found.heard[:, 1].tolist() == [False] * 4 + [True] * 3
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_a_bad_jacobian_spoils_what_lies_before_it_in_its_own_sequence(bad):
+    matrices = np.tile(0.9 * np.eye(3), (6, 2, 1, 1))
+    matrices[2, 0, 1, 1] = bad
+    found = transport(gs.Jacobians(matrices))
+    assert np.isfinite(found.rms[3:, 0]).all()
+    assert not np.isfinite(found.rms[:3, 0]).any()
+    assert np.isnan(found.rms[:2, 0]).all() or np.isinf(bad)
+    np.testing.assert_allclose(found.rms[:, 1], np.log10(0.9) * np.arange(6, -1, -1), atol=1e-14)
+    assert not found.heard[:2, 0].any() or np.isinf(bad)
+
+
+def test_heard_is_decided_by_the_largest_singular_value():
+    """A change in one direction of 100 is heard long after the rms has fallen below 1 %."""
+    kept = np.zeros(100)
+    kept[0] = 1.0
+    maps = gs.Jacobians(np.tile(np.diag(np.where(kept, 0.5, 1e-9)), (8, 1, 1, 1)))
+    found = transport(maps)
+    lags = np.arange(8, -1, -1)
+    assert found.heard[:, 0].tolist() == (0.5**lags >= HEARD).tolist()
+    assert (10 ** found.rms[:, 0] >= HEARD).tolist() == [False] * 5 + [True] * 4
+
+
+def test_whole_numbers_do_not_overflow_or_round():
+    """Powers of [[1, 1], [1, 0]] are Fibonacci numbers."""
+    found = transport(gs.Jacobians(np.tile([[1, 1], [1, 0]], (300, 1, 1, 1))))
+    a, b = 0, 1
+    for _ in range(300):
+        a, b = b, a + b
+    before = b - a  # F(299), F(300), F(301)
+    square = before**2 + 2 * a**2 + b**2
+    exact = 0.5 * (math.log10(square) - math.log10(2))
+    assert found.rms[0, 0] == pytest.approx(exact, rel=1e-13)
