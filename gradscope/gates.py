@@ -107,7 +107,7 @@ def _note_gate(result: GateStatistics, n: int, steps: slice, gate: Gate, kind: A
     result.quantiles[:, n, steps] = _quantiles(gate.value)
     if kind.bounded:
         share = (gate.value - kind.low) / (kind.high - kind.low)
-        result.histogram[n] += np.histogram(share, BINS, (0.0, 1.0))[0]
+        result.histogram[n] += np.nan if np.isnan(share).any() else np.histogram(share, BINS, (0.0, 1.0))[0]
     else:
         result.histogram[n] = np.nan
     slope = kind.slope(gate.drive, gate.value)
@@ -135,9 +135,9 @@ def _quantiles(values: Array) -> Array:
     last = ordered.shape[-1] - 1
     result = []
     for share in QUANTILES:
-        low = int(share * last)
-        high = min(low + 1, last)
-        result.append(ordered[..., low] + (share * last - low) * (ordered[..., high] - ordered[..., low]))
+        at = int(share * last)
+        low, high = ordered[..., at], ordered[..., min(at + 1, last)]
+        result.append(np.where(low == high, low, low + (share * last - at) * (high - low)))  # inf - inf is NaN
     return np.where(np.isnan(ordered[..., -1]), np.nan, np.stack(result))
 
 
@@ -181,4 +181,4 @@ def retention(trajectory: Trajectory) -> Retention:
             log_keep = trajectory.cell.log_keep(trajectory.gates_at(steps))
             parts.append(np.exp(log_keep).mean(axis=1))
             total += log_keep.sum(axis=(0, 2), dtype=np.float64)
-        return Retention(np.concatenate(parts), -(trajectory.length * trajectory.batch) / total)
+        return Retention(np.concatenate(parts), trajectory.length * trajectory.batch / np.abs(total))  # -0 has a sign
