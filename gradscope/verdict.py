@@ -189,4 +189,4 @@ def _name(low: float, high: float) -> str:
 
 def _efolds(growth: float) -> str:
     """Return a growth with a sign and no more digits than it deserves."""
-    return f"{growth:+.0f}" if abs(growth) >= 10 else f"{growth:+.1f}"
+    return f"{growth:+.0f}" if abs(growth) >= 10 else f"{round(growth, 1) + 0.0:+.1f}"  # no -0.0
