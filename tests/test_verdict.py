@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -62,7 +63,7 @@ def test_fewer_distinct_rates_give_it_over_eight_blocks_of_lags():
     found = decay(rms)
     by_lag = rms[::-1].mean(axis=1) * LN10
     edges = [20, 30, 40, 50, 60, 70, 80, 90, 100]
-    blocks = [(by_lag[a] - by_lag[b]) / (b - a) for a, b in zip(edges, edges[1:], strict=False)]
+    blocks = [(by_lag[a] - by_lag[b]) / (b - a) for a, b in pairwise(edges)]
     assert found.interval == pytest.approx(student(blocks), abs=1e-12)
 
 
