@@ -13,6 +13,7 @@ import queue
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
+from concurrent.futures import CancelledError
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -207,6 +208,10 @@ class _WorkerLostError(Exception):
     """A worker process died; a run that it had been given may be why."""
 
 
+class _SchedulerLostError(GradscopeError):
+    """The scheduler does not answer any more: no run can be carried out."""
+
+
 class _Engine(Protocol):
     """Who carries out the runs."""
 
@@ -246,8 +251,8 @@ class _Here:
 class _OnDask:
     """Carries out runs on the workers of a Dask scheduler."""
 
-    def __init__(self, client: Client) -> None:
-        self._client = client
+    def __init__(self, client: Client, address: str) -> None:
+        self._client, self._address = client, address
         self._futures: dict[str, Future] = {}
         self._ended: queue.SimpleQueue[str] = queue.SimpleQueue()
         self._looked, self._threads = -np.inf, 0
@@ -280,6 +285,11 @@ class _OnDask:
             return self._futures.pop(run_id).result()
         except KilledWorker:
             raise _WorkerLostError from None
+        except CancelledError:  # nobody here cancels
+            raise _SchedulerLostError(
+                f"The scheduler at {self._address} is gone. "
+                "What is finished is kept: start the scheduler again, then give the same command."
+            ) from None
 
 
 @contextlib.contextmanager
@@ -303,7 +313,7 @@ def _local(workers: int) -> Iterator[_OnDask]:
         ) as cluster,
         Client(cluster) as client,
     ):
-        yield _OnDask(client)
+        yield _OnDask(client, cluster.scheduler_address)
 
 
 @contextlib.contextmanager
@@ -316,16 +326,34 @@ def _remote(address: str) -> Iterator[_OnDask]:
         When nobody answers there.
     """
     from distributed import Client
+    from distributed.comm.registry import backends
 
+    remedy = "Start one with `dask scheduler` and give the address that it prints, e.g. tcp://127.0.0.1:8786."
+    scheme, _, place = address.partition("://")
+    if scheme not in backends or not place.rpartition(":")[2].isdecimal():
+        raise ArgumentError(f"`scheduler` must be an address like tcp://host:port, got {address!r}. {remedy}")
     try:
         client = Client(address, timeout=CONNECT, set_as_default=False)
-    except (OSError, ValueError) as error:
+    except OSError as error:
         raise ArgumentError(
-            f"`scheduler` must be the address of a running Dask scheduler, got {address!r} ({error}). "
-            "Start one with `dask scheduler` and give the address that it prints, e.g. tcp://127.0.0.1:8786."
+            f"`scheduler` must be the address of one that runs, got {address!r}: {error}. {remedy}"
         ) from None
-    with client:
-        yield _OnDask(client)
+    with _quiet(), client:
+        yield _OnDask(client, address)
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep Dask's log from the user: what matters of it comes as an error."""
+    loggers = [logging.getLogger(name) for name in ("distributed", "distributed.client")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
 
 
 def run_study(
@@ -417,6 +445,9 @@ class _Progress:
                 self.fail(run, DIED)
             else:
                 self.suspects.append(run)
+        except _SchedulerLostError:
+            self.begun[run.id] = run
+            raise
         except Exception as error:  # noqa: BLE001 (whatever a run raises is the reason why it failed, and is recorded)
             self.fail(run, reason(error))
         else:

@@ -93,6 +93,7 @@ def sequence_loss(weights: Weights, targets: np.ndarray) -> Callable[[Array], Ar
     """Return the loss as a probe takes it: from the hidden states (T, B, H) to one number for each sequence (B,)."""
 
     def loss(hidden: Array) -> Array:
+        """Cross-entropy of the digit that is read out after the last step."""
         return cross_entropy(read_out(weights, hidden[-1]), targets)
 
     return loss

@@ -1,0 +1,329 @@
+"""The runner: real Dask workers, a real store, workers that really die."""
+
+from __future__ import annotations
+
+import dataclasses
+import multiprocessing
+import os
+import signal
+from collections.abc import Callable
+from types import FunctionType
+
+import numpy as np
+import psutil
+import pytest
+from distributed import LocalCluster
+
+from gradscope.errors import ArgumentError
+from gradscope.experiments import runner
+from gradscope.experiments.runner import INTERRUPTED, Tally, measure, run_study
+from gradscope.experiments.spec import Run, Study, Sweep
+from gradscope.experiments.tasks import Task, load_task
+from gradscope.record import to_json
+from gradscope.store import Store
+
+SMALL = {"hidden_size": 6, "batch_size": 4, "length": 16}
+
+
+def study(**keys) -> Study:
+    return Study("test", (Sweep(**SMALL, **keys),))
+
+
+def opened(tmp_path, name="results.db") -> Store:
+    return Store(tmp_path / name, "w")
+
+
+def everything(store: Store) -> dict:
+    """All that a store holds of its runs but times."""
+    return {
+        run["id"]: (
+            run["config"],
+            run["status"],
+            store.metrics(run["id"]),
+            {n: arrays(store.record(run["id"], n)) for n in store.iterations(run["id"])},
+        )
+        for run in store.runs()
+    }
+
+
+def arrays(record) -> tuple:
+    fields = [(f.name, f.axes, f.unit, f.values.tobytes(), f.statuses().tobytes()) for f in record.fields.values()]
+    return to_json(record.summary), fields
+
+
+# A worker loads a task's functions by value, so that a task can carry mischief into a real worker.
+
+
+def slow(images, length):
+    import time
+
+    from gradscope.experiments.tasks import delayed
+
+    time.sleep(0.4)
+    return delayed(images, length)
+
+
+def deadly(images, length):
+    import os
+    import signal
+
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def broken(images, length):
+    raise ValueError("the film\ntore")
+
+
+def threads(images, length):
+    import numpy as np
+    from threadpoolctl import threadpool_info
+
+    np.ones((9, 9)) @ np.ones((9, 9))
+    raise ValueError(f"threads {[pool['num_threads'] for pool in threadpool_info()]}")
+
+
+def by_value(function: FunctionType) -> FunctionType:
+    """Return a copy of a function that travels to a worker as code: the worker need not find this file."""
+    copy = FunctionType(function.__code__, {"__builtins__": __builtins__}, function.__name__)
+    copy.__module__ = "__main__"
+    return copy
+
+
+def replaced(arrange: FunctionType, victim: str) -> Callable[[str], Task]:
+    """Return a way to load tasks in which the runs of task ``victim`` read their images by another function."""
+
+    def load(name: str) -> Task:
+        task = load_task(name)
+        if name == victim:
+            task = dataclasses.replace(task, layout=dataclasses.replace(task.layout, arrange=by_value(arrange)))
+        return task
+
+    return load
+
+
+def test_measure_gives_a_record_before_training_and_one_after():
+    outcome = measure(Run(cell="GRU", iterations=3, clip=1e-3, **SMALL), load_task("digits_delayed"))
+    assert list(outcome.records) == [0, 3]
+    before, after = outcome.records.values()
+    assert before.summary["verdict"] in {"vanishing", "stable", "exploding", "undetermined"}
+    assert before.config["length"] == 16
+    assert before.config["loss"] == "Cross-entropy of the digit that is read out after the last step."
+    for name in ("training_loss", "training_gradient_norm", "training_gradient_norm.clipped"):
+        assert name not in before
+        assert after.axes[name] == ("iteration",)
+        assert after[name].shape == (3,)
+    np.testing.assert_allclose(after["training_gradient_norm.clipped"], 1e-3, rtol=1e-9)
+    assert outcome.metrics["clipped_share"] == 1
+    assert outcome.metrics["updates"] == 3
+    assert outcome.metrics["accuracy_chance"] == 0.1
+    assert set(outcome.metrics) >= {"accuracy_before", "accuracy_after", "loss_before", "loss_after"}
+    assert not outcome.diverged
+
+
+def probed_inputs(monkeypatch) -> list[np.ndarray]:
+    """Return a list to which the inputs of every probe from now on are added."""
+    seen, probe = [], runner.probe
+
+    def look(cell, params, inputs, **options):
+        seen.append(inputs)
+        return probe(cell, params, inputs, **options)
+
+    monkeypatch.setattr(runner, "probe", look)
+    return seen
+
+
+def test_runs_that_differ_in_the_bias_see_the_same_sequences(monkeypatch):
+    seen = probed_inputs(monkeypatch)
+    for options in ({"forget_bias": 0.0}, {"forget_bias": 3.0}, {"cell": "RNN"}, {"seed": 1}):
+        measure(Run(**SMALL, **options), load_task("digits_delayed"))
+    np.testing.assert_array_equal(seen[0], seen[1])
+    np.testing.assert_array_equal(seen[0], seen[2])
+    assert not np.array_equal(seen[0], seen[3])
+
+
+def test_probed_sequences_are_held_out(monkeypatch):
+    seen = probed_inputs(monkeypatch)
+    task = load_task("digits_row")
+    measure(Run(task="digits_row", batch_size=50, hidden_size=4), task)
+    test = {image.tobytes() for image in task.digits.images[task.digits.split["test"]] / 16.0}
+    assert {np.ascontiguousarray(sequence).tobytes() for sequence in seen[0].swapaxes(0, 1)} <= test
+
+
+def test_a_training_that_diverges_is_an_outcome_with_its_first_bad_step():
+    run = Run(cell="RNN", activation="identity", gain=1e20, iterations=5, hidden_size=4, batch_size=3, length=40)
+    outcome = measure(run, load_task("digits_delayed"))
+    assert outcome.diverged
+    assert list(outcome.records) == [0]
+    bad = outcome.records[0].summary["first_bad_step"]
+    assert bad["pass"] == "forward"
+    assert bad["iteration"] == 0
+    assert bad["array"] == "states"
+    assert outcome.metrics["updates"] == 0
+    assert outcome.metrics["accuracy_after"] == outcome.metrics["accuracy_before"]
+    assert np.isnan(outcome.metrics["loss_after"])
+
+
+def test_workers_and_no_workers_measure_the_same_to_the_last_bit(tmp_path):
+    wanted = study(cell=["RNN", "LSTM", "GRU"], activation=["tanh", "relu"], iterations=[0, 2], gain=[1, 1e30])
+    stores = []
+    for workers in (0, 2):
+        with opened(tmp_path, f"{workers}.db") as store:
+            tally = run_study(wanted, store, workers=workers)
+            assert (tally.done, tally.failed, tally.skipped) == (24, 0, 0)
+            assert tally.diverged > 0
+            assert tally.busy > 0
+            stores.append(everything(store))
+    assert stores[0] == stores[1]
+    assert len(stores[0]) == 24
+
+
+def test_asking_again_does_nothing_and_asking_for_more_does_the_rest(tmp_path):
+    with opened(tmp_path) as store:
+        run_study(study(seed=[0, 1]), store, workers=0)
+        before = store.runs()
+        again = run_study(study(seed=[0, 1]), store, workers=2)
+        assert (again.skipped, again.done, again.left) == (2, 0, 0)
+        assert store.runs() == before
+        assert len(store.sweeps()) == 1
+        more = run_study(study(seed=[0, 1, 2]), store, workers=0)
+        assert (more.skipped, more.done) == (2, 1)
+        assert [sweep["done"] for sweep in store.sweeps()] == [2, 3]
+        assert [run["attempts"] for run in store.runs()] == [1, 1, 1]
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_run_that_raises_fails_alone_and_is_tried_again_next_time(tmp_path, monkeypatch, workers):
+    wanted = Study("test", (Sweep(hidden_size=4, batch_size=2, task=["digits_row", "digits_pixel"]),))
+    with opened(tmp_path) as store:
+        with monkeypatch.context() as patch:
+            patch.setattr(runner, "load_task", replaced(broken, "digits_pixel"))
+            tally = run_study(wanted, store, workers=workers)
+        assert (tally.done, tally.failed) == (1, 1)
+        failed = store.runs(where=["task=digits_pixel"])[0]
+        assert (failed["status"], failed["error"]) == ("failed", "ValueError: the film tore")
+        assert tally.errors == {failed["id"]: "ValueError: the film tore"}
+        tally = run_study(wanted, store, workers=0)
+        assert (tally.skipped, tally.done, tally.failed) == (1, 1, 0)
+        mended = store.runs(where=["task=digits_pixel"])[0]
+        assert (mended["status"], mended["error"], mended["attempts"]) == ("done", None, 2)
+
+
+def test_a_run_that_kills_its_worker_is_tried_twice_and_costs_nothing_but_itself(tmp_path, monkeypatch):
+    monkeypatch.setattr(runner, "load_task", replaced(deadly, "digits_pixel"))
+    sweeps = (
+        Sweep(hidden_size=4, batch_size=2, task="digits_row", seed=range(6)),
+        Sweep(hidden_size=4, batch_size=2, task="digits_pixel"),
+        Sweep(hidden_size=4, batch_size=2, task="digits_row", seed=range(6, 12)),
+    )
+    with opened(tmp_path) as store:
+        tally = run_study(Study("test", sweeps), store, workers=2)
+        assert (tally.done, tally.failed) == (12, 1)
+        failed = store.runs(where=["task=digits_pixel"])[0]
+        assert failed["status"] == "failed"
+        assert failed["attempts"] == 2
+        assert failed["error"].startswith("Its worker died, twice")
+        assert "Use fewer workers" in failed["error"]
+        assert len(store.runs(where=["task=digits_row", "decay_rate>-99"])) == 12
+
+
+def test_killing_a_worker_from_outside_costs_no_run(tmp_path, monkeypatch):
+    monkeypatch.setattr(runner, "load_task", replaced(slow, "digits_delayed"))
+    killed = []
+
+    def kill_one(tally: Tally) -> None:
+        if tally.done == 2 and not killed:
+            killed.append(multiprocessing.active_children()[0].pid)
+            os.kill(killed[0], signal.SIGKILL)
+
+    with opened(tmp_path) as store:
+        tally = run_study(study(seed=range(8)), store, workers=2, progress=kill_one)
+        assert killed
+        assert (tally.done, tally.failed) == (8, 0)
+        attempts = [run["attempts"] for run in store.runs()]
+        assert max(attempts) == 2
+        assert sum(attempts) <= 8 + 3  # at most what one worker held and a run that it had just given back
+
+
+def test_workers_have_one_thread_and_listen_on_this_machine_only(tmp_path, monkeypatch):
+    monkeypatch.setattr(runner, "load_task", replaced(threads, "digits_delayed"))
+    places = set()
+
+    def look(tally: Tally) -> None:
+        processes = [psutil.Process(), *psutil.Process().children(recursive=True)]
+        for process in processes:
+            places.update(c.laddr.ip for c in process.net_connections("inet") if c.status == psutil.CONN_LISTEN)
+
+    with opened(tmp_path) as store:
+        tally = run_study(study(), store, workers=1, progress=look)
+    assert places == {"127.0.0.1"}
+    (error,) = tally.errors.values()
+    assert set(error.removeprefix("ValueError: threads [").rstrip("]").split(", ")) == {"1"}
+
+
+def test_a_running_cluster_is_used_by_its_address(tmp_path):
+    cluster = LocalCluster(n_workers=1, threads_per_worker=1, host="127.0.0.1", dashboard_address=None)
+    with cluster, opened(tmp_path) as store:
+        tally = run_study(study(seed=[0, 1, 2]), store, scheduler=cluster.scheduler_address)
+        assert (tally.done, tally.failed) == (3, 0)
+        assert cluster.workers  # still there
+
+
+def test_progress_is_told_and_adds_up(tmp_path):
+    seen = []
+    with opened(tmp_path) as store:
+        run_study(
+            study(seed=range(3)), store, workers=0, progress=lambda tally: seen.append(dataclasses.replace(tally))
+        )
+    assert [tally.done for tally in seen] == [0, 1, 2, 3]
+    assert [tally.left for tally in seen] == [3, 2, 1, 0]
+    assert np.isnan(seen[0].rate)
+    assert seen[1].seconds_left > 0
+    assert seen[3].seconds_left == 0
+
+
+def test_heartbeats_come_while_runs_are_under_way(tmp_path, monkeypatch):
+    monkeypatch.setattr(runner, "load_task", replaced(slow, "digits_delayed"))
+    monkeypatch.setattr(runner, "BEAT", 0.05)
+    monkeypatch.setattr(runner, "TICK", 0.05)
+    beats = []
+
+    def look(tally: Tally) -> None:
+        beats.extend(run["heartbeat"] - run["started"] for run in store.runs() if run["status"] == "running")
+
+    with opened(tmp_path) as store:
+        run_study(study(seed=[0, 1]), store, workers=1, progress=look)
+    assert max(beats) > 0.1
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_an_interrupt_keeps_what_is_finished_and_marks_the_rest(tmp_path, workers):
+    def interrupt(tally: Tally) -> None:
+        if tally.done == 2:
+            raise KeyboardInterrupt
+
+    with opened(tmp_path) as store:
+        with pytest.raises(KeyboardInterrupt):
+            run_study(study(seed=range(12)), store, workers=workers, progress=interrupt)
+        states = [(run["status"], run["error"]) for run in store.runs()]
+        assert ("running", None) not in states
+        assert states.count(("done", None)) >= 2
+        assert set(states) <= {("done", None), ("failed", INTERRUPTED)}
+        tally = run_study(study(seed=range(12)), store, workers=0)
+        assert tally.done + tally.skipped == 12
+        assert tally.skipped == states.count(("done", None))
+
+
+@pytest.mark.parametrize(
+    ("options", "remedy"),
+    [
+        ({"workers": -1}, r"`workers` must be at least 0, got -1\. 0 works in this process"),
+        ({"workers": 2, "scheduler": "tcp://127.0.0.1:1"}, r"`workers` must be left out.*Give one of the two"),
+        ({"scheduler": "127.0.0.1"}, r"must be an address like tcp://host:port, got '127\.0\.0\.1'\. Start one with"),
+        ({"scheduler": "http://127.0.0.1:1"}, "Start one with `dask scheduler`"),
+        ({"scheduler": "tcp://127.0.0.1:1"}, r"must be the address of one that runs.*Start one with `dask scheduler`"),
+    ],
+)
+def test_bad_workers_and_schedulers_are_refused(tmp_path, monkeypatch, options, remedy):
+    monkeypatch.setattr(runner, "CONNECT", 0.3)
+    with opened(tmp_path) as store, pytest.raises(ArgumentError, match=remedy):
+        run_study(study(), store, **options)
