@@ -10,7 +10,7 @@ import numpy as np
 from autograd import make_vjp
 
 from gradscope.cells import Cell
-from gradscope.errors import ShapeError
+from gradscope.errors import ArgumentError, ShapeError
 from gradscope.probes.catalogue import CATALOGUE, PRESETS, Probe, choose
 from gradscope.probes.measures import MEASURES, Measurement, applies, require, summarize
 from gradscope.record import Field, Record
@@ -62,7 +62,7 @@ def probe(
     Raises
     ------
     ArgumentError
-        For an unknown probe, one that the cell cannot have, or a missing parameter.
+        For an unknown probe, one that the cell cannot have, a missing parameter, or a loss that is no function.
     ShapeError
         For arrays of the wrong shape, also that of the loss.
 
@@ -75,6 +75,11 @@ def probe(
     >>> record.summary["verdict"]
     'vanishing'
     """
+    if loss is not None and not callable(loss):
+        raise ArgumentError(
+            f"`loss` must be a function from hidden states (T, B, H) to one number for each sequence, got {loss!r}. "
+            "Leave it out for the sum of the last hidden state."
+        )
     names = choose(probes)  # type: ignore[arg-type]
     trajectory = unroll(cell, params, inputs, state)
     if isinstance(probes, str):

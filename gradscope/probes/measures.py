@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from gradscope.adjoint import GradientNorms, gradient_norms
+from gradscope.cells import Cell
 from gradscope.errors import ArgumentError
 from gradscope.flow import Flow, flow
 from gradscope.gates import GateStatistics, Retention, gate_statistics, retention
@@ -29,6 +30,7 @@ __all__ = ["MEASURES", "Measurement", "applies"]
 
 Array = np.ndarray
 SIDES = ["left", "right"]
+FLOWS = ("flow_retained", "flow_written", "flow_exposed")
 
 
 @dataclass(frozen=True)
@@ -90,16 +92,27 @@ class Measurement:
 
 def applies(name: str, trajectory: Trajectory) -> bool:
     """Return whether the cell has what a probe needs."""
-    need = CATALOGUE[name].needs
-    return {"": True, "gates": trajectory.cell.keeps, "cell_state": "c" in trajectory.cell.blocks}[need]
+    cell = trajectory.cell
+    has = {"": True, "gates": cell.keeps, "cell_state": "c" in cell.blocks}[CATALOGUE[name].needs]
+    return has and (name not in FLOWS or type(cell).flow is not Cell.flow)
 
 
 def _field(name: str, values: Array, part: str = "", coords: dict[str, list] | None = None) -> Field:
-    """Return a field with axes and unit from the catalogue and a status from its values."""
-    entry = CATALOGUE[name]
-    axes = dict(entry.parts)[part] if part else entry.axes
-    unit = "fraction" if part == "histogram" else entry.unit
-    status = log10_status(values, values.dtype) if unit == "log10" else _plain_status(values, unit)
+    """Return a field of plain numbers with axes and unit from the catalogue and a status from its values."""
+    unit = "fraction" if part == "histogram" else CATALOGUE[name].unit
+    return _with_status(name, values, part, coords, unit, _plain_status(values, unit))
+
+
+def _logs(m: Measurement, name: str, values: Array, part: str = "", coords: dict[str, list] | None = None) -> Field:
+    """Return a field of log10 magnitudes; what underflows is a question of the program's dtype."""
+    status = log10_status(values, m.trajectory.rows.dtype)
+    return _with_status(name, values, part, coords, CATALOGUE[name].unit, status)
+
+
+def _with_status(
+    name: str, values: Array, part: str, coords: dict[str, list] | None, unit: str, status: Array
+) -> Field:
+    axes = dict(CATALOGUE[name].parts)[part] if part else CATALOGUE[name].axes
     full = f"{name}.{part}" if part else name
     return Field(full, values, axes, unit, coords or {}, status if status.any() else None)
 
@@ -182,25 +195,25 @@ def _flow(stream: str) -> Callable[[Measurement], Iterator[Field]]:
 
 def _gradient(name: str, kind: str) -> Callable[[Measurement], Iterator[Field]]:
     def measure(m: Measurement) -> Iterator[Field]:
-        yield _field(name, getattr(m.gradients, kind))
+        yield _logs(m, name, getattr(m.gradients, kind))
         blocks = {"block": list(m.trajectory.cell.blocks)}
-        yield _field(name, getattr(m.gradients, f"{kind}_blocks"), "blocks", blocks)
+        yield _logs(m, name, getattr(m.gradients, f"{kind}_blocks"), "blocks", blocks)
 
     return measure
 
 
 def _cell_gradient(m: Measurement) -> Iterator[Field]:
-    yield _field("cell_gradient", m.gradients.heard[m.trajectory.cell.blocks.index("c")])
+    yield _logs(m, "cell_gradient", m.gradients.heard[m.trajectory.cell.blocks.index("c")])
 
 
 def _transport(m: Measurement) -> Iterator[Field]:
-    yield _field("transport", m.transport.rms)
+    yield _logs(m, "transport", m.transport.rms)
 
 
 def _transport_blocks(m: Measurement) -> Iterator[Field]:
     names = m.trajectory.cell.blocks
     values = m.transport.blocks.reshape(-1, *m.transport.blocks.shape[2:])
-    yield _field("transport_blocks", values, coords={"block": [f"{to}-{of}" for to in names for of in names]})
+    yield _logs(m, "transport_blocks", values, coords={"block": [f"{to}-{of}" for to in names for of in names]})
 
 
 def _lyapunov_spectrum(m: Measurement) -> Iterator[Field]:
@@ -246,6 +259,8 @@ def require(name: str, trajectory: Trajectory) -> None:
     if applies(name, trajectory):
         return
     cell = type(trajectory.cell).__name__
+    if name in FLOWS and trajectory.cell.keeps:
+        raise ArgumentError(f"`{name}` needs a cell with a `flow`, got {cell}. Define it, or use `retention`.")
     needs = {"gates": "a cell with a keep gate", "cell_state": "a cell with a cell state"}[CATALOGUE[name].needs]
     instead = {"cell_state": "state_gradient", "gates": "slope_rms"}[CATALOGUE[name].needs]
     raise ArgumentError(f"`{name}` needs {needs}, got {cell}. Use `{instead}` for this cell.")
@@ -275,7 +290,7 @@ def summarize(m: Measurement, fields: dict[str, Field]) -> dict[str, Any]:
     elif bad is not None and bad["pass"] == "forward":
         judged = verdict(Decay(float("nan"), None, float(m.trajectory.length), 0.0, 0.0), bad)
         summary |= {"verdict": judged.name, "verdict_text": judged.text}
-    for name in ("jacobian_norm", "jacobian_rms", "retention", "timescale", *_FLOWS):
+    for name in ("jacobian_norm", "jacobian_rms", "retention", "timescale", *FLOWS):
         if name in fields:
             summary[name] = _median(fields[name].values)
     for name, suffix in (("slope_saturation", "slope_saturation"), ("slope_rms", "slope_rms")):
@@ -295,9 +310,6 @@ def summarize(m: Measurement, fields: dict[str, Field]) -> dict[str, Any]:
         summary["entropy"] = m.lyapunov.entropy
     summary["first_bad_step"] = bad
     return summary
-
-
-_FLOWS = ("flow_retained", "flow_written", "flow_exposed")
 
 
 def _median(values: Array) -> float:
