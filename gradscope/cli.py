@@ -15,7 +15,6 @@ import io
 import itertools
 import math
 import os
-import shlex
 import sys
 import time
 import warnings
@@ -225,12 +224,9 @@ def demo(ctx: click.Context, store: Path, serve: bool, port: int | None, workers
     code = _call(ctx, "sweep", _command("sweep"), ["quickstart", "--store", str(store), *options])
     if code not in (0, 1):
         ctx.exit(code)
-    if dashboard is None:
-        click.echo(f"Look at it with `gradscope dashboard {shlex.quote(str(store))}`.")
-    else:
-        code = (
-            _call(ctx, "dashboard", dashboard, [str(store), *([] if port is None else ["--port", str(port)])]) or code
-        )
+    if dashboard is not None:
+        options = [] if port is None else ["--port", str(port)]
+        code = _call(ctx, "dashboard", dashboard, [str(store), *options]) or code
     ctx.exit(code)
 
 

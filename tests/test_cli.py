@@ -501,9 +501,8 @@ def test_demo_sweeps_then_serves(rooms):
 
 
 def test_demo_passes_its_options_on(rooms):
-    output = call("demo", "--store", "a b.db", "--workers", 0, "--no-serve").output
+    call("demo", "--store", "a b.db", "--workers", 0, "--no-serve")
     assert rooms["calls"] == [("sweep", {"study": "quickstart", "store": "a b.db", "workers": 0})]
-    assert "`gradscope dashboard 'a b.db'`" in output
     call("demo", "--port", 9000)
     assert rooms["calls"][-1] == ("dashboard", {"store": "gradscope-demo.db", "port": 9000})
 
