@@ -10,11 +10,13 @@ from __future__ import annotations
 import contextlib
 import logging
 import queue
+import signal
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError
 from dataclasses import dataclass, field
+from multiprocessing import resource_tracker
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -261,7 +263,10 @@ class _OnDask:
         # One run under way and one waiting for each thread, so that no worker waits for this process. A few more
         # tell a cluster that grows with its work that there is some.
         if time.monotonic() - self._looked > BEAT:
-            self._looked, self._threads = time.monotonic(), sum(self._client.nthreads().values())
+            try:
+                self._looked, self._threads = time.monotonic(), sum(self._client.nthreads().values())
+            except OSError:
+                raise self._gone() from None
         return max(2 * self._threads, 4)
 
     def start(self, run: Run) -> None:
@@ -286,10 +291,14 @@ class _OnDask:
         except KilledWorker:
             raise _WorkerLostError from None
         except CancelledError:  # nobody here cancels
-            raise _SchedulerLostError(
-                f"The scheduler at {self._address} is gone. "
-                "What is finished is kept: start the scheduler again, then give the same command."
-            ) from None
+            raise self._gone() from None
+
+    def _gone(self) -> _SchedulerLostError:
+        """Return the error that ends the sweep when the scheduler does not answer any more."""
+        return _SchedulerLostError(
+            f"The scheduler at {self._address} is gone. "
+            "What is finished is kept: start the scheduler again, then give the same command."
+        )
 
 
 @contextlib.contextmanager
@@ -301,19 +310,32 @@ def _local(workers: int) -> Iterator[_OnDask]:
     # Without Dask's own MALLOC_TRIM_THRESHOLD_, which makes glibc map and unmap every large array anew.
     settings: dict[str, Any] = {"distributed.nanny.pre-spawn-environ": dict.fromkeys(THREADS, 1)}
     settings["distributed.scheduler.allowed-failures"] = 0  # the runner tries again itself, one run at a time
-    with (
-        dask.config.set(settings),
-        LocalCluster(
-            n_workers=workers,
-            threads_per_worker=1,
-            processes=True,
-            host="127.0.0.1",
-            dashboard_address=None,
-            silence_logs=logging.CRITICAL,
-        ) as cluster,
-        Client(cluster) as client,
-    ):
-        yield _OnDask(client, cluster.scheduler_address)
+    with dask.config.set(settings):
+        with _deaf_to_ctrl_c():
+            cluster = LocalCluster(
+                n_workers=workers,
+                threads_per_worker=1,
+                processes=True,
+                host="127.0.0.1",
+                dashboard_address=None,
+                silence_logs=logging.CRITICAL,
+            )
+        with cluster, Client(cluster, set_as_default=False) as client:
+            yield _OnDask(client, cluster.scheduler_address)
+
+
+@contextlib.contextmanager
+def _deaf_to_ctrl_c() -> Iterator[None]:
+    """Start threads and processes that do not hear Ctrl-C, which a terminal sends to all of them: only we shall."""
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        yield
+        return
+    resource_tracker.ensure_running()  # it would start with the first process, and unblock the signal
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 @contextlib.contextmanager
@@ -424,6 +446,7 @@ class _Progress:
 
     def __init__(self, runs: list[Run], store: Store, sweep: int, tally: Tally) -> None:
         self.waiting, self.store, self.sweep, self.tally = deque(runs), store, sweep, tally
+        self.ids = {run.id for run in runs}
         self.begun: dict[str, Run] = {}
         self.suspects: list[Run] = []
         self._beat = time.monotonic()
@@ -446,7 +469,6 @@ class _Progress:
             else:
                 self.suspects.append(run)
         except _SchedulerLostError:
-            self.begun[run.id] = run
             raise
         except Exception as error:  # noqa: BLE001 (whatever a run raises is the reason why it failed, and is recorded)
             self.fail(run, reason(error))
@@ -469,9 +491,10 @@ class _Progress:
             self.store.beat([*self.begun, *(run.id for run in self.suspects)])
 
     def interrupt(self) -> None:
-        """Write that what is under way was interrupted."""
-        for run in [*self.begun.values(), *self.suspects]:
-            self.store.fail_run(run.id, INTERRUPTED)
+        """Write that what is under way was interrupted; the store knows best, wherever the interrupt struck."""
+        for run in self.store.runs(self.sweep):
+            if run["status"] == "running" and run["id"] in self.ids:
+                self.store.fail_run(run["id"], INTERRUPTED)
 
 
 def _carry_out(engine: _Engine, books: _Progress, progress: Callable[[Tally], None]) -> None:

@@ -14,7 +14,7 @@ import psutil
 import pytest
 from distributed import LocalCluster
 
-from gradscope.errors import ArgumentError
+from gradscope.errors import ArgumentError, GradscopeError
 from gradscope.experiments import runner
 from gradscope.experiments.runner import INTERRUPTED, Tally, measure, run_study
 from gradscope.experiments.spec import Run, Study, Sweep
@@ -327,3 +327,18 @@ def test_bad_workers_and_schedulers_are_refused(tmp_path, monkeypatch, options, 
     monkeypatch.setattr(runner, "CONNECT", 0.3)
     with opened(tmp_path) as store, pytest.raises(ArgumentError, match=remedy):
         run_study(study(), store, **options)
+
+
+def test_a_scheduler_that_goes_away_ends_the_sweep_and_keeps_what_is_finished(tmp_path):
+    cluster = LocalCluster(n_workers=1, threads_per_worker=1, host="127.0.0.1", dashboard_address=None)
+
+    def close(tally: Tally) -> None:
+        if tally.done == 1:
+            cluster.close()
+
+    with cluster, opened(tmp_path) as store:
+        with pytest.raises(GradscopeError, match=r"scheduler at tcp://127.* is gone.*then give the same command"):
+            run_study(study(seed=range(30)), store, scheduler=cluster.scheduler_address, progress=close)
+        states = [(run["status"], run["error"]) for run in store.runs()]
+        assert states.count(("done", None)) >= 1
+        assert set(states) == {("done", None), ("failed", INTERRUPTED)}
