@@ -33,6 +33,13 @@ MARKUP = "[red]<b>digits</b>[/red] :warning: \x1b[31m"
 SAME = {"hidden_size": 32, "task": "digits_pixel"}
 
 
+@pytest.fixture(autouse=True)
+def _plain_surroundings(monkeypatch):
+    """Forget the terminal that the tests themselves run in."""
+    for name in ("COLUMNS", "LINES", "FORCE_COLOR", "NO_COLOR", "CLICOLOR_FORCE", "TTY_COMPATIBLE"):
+        monkeypatch.delenv(name, raising=False)
+
+
 @pytest.fixture(scope="module")
 def store(tmp_path_factory) -> Path:
     """Return a store of one trained run, cases of every kind, a failed and a silent run."""
