@@ -151,10 +151,12 @@ def _softsign_slope(x: Array, y: Array) -> Array:
 
 def _sigmoid(x: Array) -> Array:
     """Return 1 / (1 + exp(-x)), right down to the smallest normal number."""
+    y = np.asarray(np.multiply(x, -1.0))
     with np.errstate(over="ignore"):
-        y = np.asarray(np.exp(-x))
+        np.exp(y, out=y)
     y += 1.0
-    return np.reciprocal(y, out=y)[()]
+    np.reciprocal(y, out=y)
+    return y if y.ndim else y[()]
 
 
 def _named(name: str, value: Callable[[Array], Array], doc: str) -> Callable[[Array], Array]:

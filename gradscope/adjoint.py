@@ -18,6 +18,7 @@ from autograd import make_vjp
 from autograd.builtins import tuple as autograd_tuple
 from autograd.extend import defvjp_argnums, primitive
 from autograd.tracer import isbox
+from scipy.linalg import get_blas_funcs
 
 from gradscope.cells import Cell, as_floats, split
 from gradscope.errors import ShapeError
@@ -30,6 +31,9 @@ from gradscope.trajectory import Trajectory, batch_last, unroll
 __all__ = ["Adjoint", "GradientNorms", "backpropagate", "gradient_norms", "scan", "unroll_on_tape"]
 
 Array = np.ndarray
+
+NARROW = 8
+"""Sequences below which a step's outer product is too thin for a product of its own."""
 
 
 @dataclass(frozen=True)
@@ -155,9 +159,15 @@ def _input_deltas(partials: Partials, delta_h: Array, heard: tuple[Array, ...]) 
 
 def _outer(delta: Array, vectors: Array) -> Array:
     """Return the sum over steps and sequences of delta times vector', (K*H, width)."""
-    left = np.swapaxes(delta, 0, 1).reshape(delta.shape[1], -1)
-    right = np.swapaxes(vectors, 0, 1).reshape(vectors.shape[1], -1)
-    return left @ right.T
+    if delta.shape[2] < NARROW:  # one long product of the steps side by side
+        left = np.swapaxes(delta, 0, 1).reshape(delta.shape[1], -1)
+        right = np.swapaxes(vectors, 0, 1).reshape(vectors.shape[1], -1)
+        return left @ right.T
+    (gemm,) = get_blas_funcs(("gemm",), (delta,))  # adds in place, and needs no copy of delta
+    total = np.zeros((delta.shape[1], vectors.shape[1]), delta.dtype, order="F")
+    for left, right in zip(delta, vectors, strict=True):
+        total = gemm(1.0, left.T, right.T, beta=1.0, c=total, trans_a=True, overwrite_c=True)
+    return total
 
 
 @dataclass(frozen=True)

@@ -8,17 +8,19 @@ few products. ``jacobians()`` writes the matrices out for whoever wants them.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
-from gradscope.cells import as_floats, split
+from gradscope.cells import Cell, as_floats, split
 from gradscope.errors import ArgumentError, ShapeError, unknown
 from gradscope.norms import frobenius, spectral
-from gradscope.partials import Partials, differentiate
+from gradscope.partials import Partials, differentiator
 from gradscope.products import dense, pull, pull_chain, pull_row, push, push_blocks, resolve
+from gradscope.program import per_cell
 from gradscope.trajectory import KEPT, Trajectory, batch_last
 
 __all__ = ["Jacobians", "Linearization", "linearize"]
@@ -226,13 +228,20 @@ def linearize(trajectory: Trajectory) -> Linearization:
 
 def partials_at(trajectory: Trajectory, steps: slice) -> Partials:
     """Return the partials of some steps by autograd, arrays (n, H, B)."""
-    cell, params = trajectory.cell, trajectory.params
+    derive = _differentiator(trajectory.cell, trajectory.params, trajectory.rows.dtype)
     with np.errstate(all="ignore"):
-        return differentiate(
-            lambda x, h, state: cell.update(params, x, h, state),
-            *trajectory.drives_at(steps),
-            trajectory.blocks_at(steps),
-        )
+        return derive(*trajectory.drives_at(steps), trajectory.blocks_at(steps))
+
+
+@per_cell
+def _differentiator(cell: Cell, params: Mapping[str, Array], dtype: np.dtype) -> Callable[..., Partials]:
+    """Return what differentiates the update of a cell."""
+
+    def update(drive_x: Sequence[Any], drive_h: Sequence[Any], state: Sequence[Any]) -> Sequence[Any]:
+        return cell.update(params, drive_x, drive_h, state)
+
+    with np.errstate(all="ignore"):
+        return differentiator(update, len(cell.gate_names), len(cell.blocks), cell.hidden_size, dtype)
 
 
 def _pieces(bundle: Array, count: int) -> list[Array]:

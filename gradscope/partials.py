@@ -18,10 +18,12 @@ from typing import Any
 
 import numpy as np
 from autograd.core import VJPNode, add_outgrads
-from autograd.tracer import getval, isbox, new_box, trace_stack
+from autograd.tracer import isbox, new_box, trace_stack
 from autograd.util import toposort
 
-__all__ = ["Partials", "differentiate"]
+from gradscope.program import replayed
+
+__all__ = ["Partials", "differentiate", "differentiator"]
 
 Array = np.ndarray
 Row = tuple[Array | None, ...]
@@ -55,19 +57,29 @@ class Partials:
 
     def pick(self, chosen: Any) -> Partials:
         """Return the partials with every array indexed by ``chosen``."""
+        return self.map(lambda array: array[chosen])
+
+    def map(self, function: Callable[[Any], Any]) -> Partials:
+        """Return the partials with every array replaced; one that stands in two places is asked for once."""
+        seen: dict[int, Any] = {}
+
+        def once(array: Any) -> Any:
+            if id(array) not in seen:
+                seen[id(array)] = function(array)
+            return seen[id(array)]
 
         def rows(table: tuple[Row, ...]) -> tuple[Row, ...]:
-            return tuple(tuple(None if array is None else array[chosen] for array in row) for row in table)
+            return tuple(tuple(None if array is None else once(array) for array in row) for row in table)
 
-        value = tuple(array[chosen] for array in self.value)
+        value = tuple(once(array) for array in self.value)
         return Partials(value, rows(self.drive_x), rows(self.drive_h), rows(self.state), rows(self.new), self.order)
 
 
+Update = Callable[[Sequence[Any], Sequence[Any], Sequence[Any]], Sequence[Any]]
+
+
 def differentiate(
-    update: Callable[[Sequence[Array], Sequence[Array], Sequence[Array]], Sequence[Array]],
-    drive_x: Sequence[Array],
-    drive_h: Sequence[Array],
-    state: Sequence[Array],
+    update: Update, drive_x: Sequence[Array], drive_h: Sequence[Array], state: Sequence[Array]
 ) -> Partials:
     """Return the partials of ``update(drive_x, drive_h, state)``, elementwise.
 
@@ -84,6 +96,14 @@ def differentiate(
     Partials
         Arrays of that shape. NaN and inf of the update go through.
     """
+    ones = np.broadcast_to(state[0].dtype.type(1), state[0].shape)
+    return _derive(update, ones, drive_x, drive_h, state).map(lambda array: _full(array, ones.shape))
+
+
+def _derive(
+    update: Update, ones: Any, drive_x: Sequence[Any], drive_h: Sequence[Any], state: Sequence[Any]
+) -> Partials:
+    """Return the partials, of arrays or of another trace's boxes."""
     with trace_stack.new_trace() as trace:
         roots: list[list[VJPNode]] = []
         boxed = []
@@ -92,10 +112,11 @@ def differentiate(
             roots.append(nodes)
             boxed.append([new_box(value, trace, node) for value, node in zip(group, nodes, strict=True)])
         new: tuple[Any, ...] = tuple(update(*boxed))
-    ends = [box._node if isbox(box) and box._trace == trace else None for box in new]
-    value = tuple(np.asarray(getval(box)) for box in new)
+    mine = [isbox(box) and box._trace == trace for box in new]
+    ends = [box._node if own else None for box, own in zip(new, mine, strict=True)]
+    value = tuple(box._value if own else box for box, own in zip(new, mine, strict=True))
     cuts = [end if end is not None and end.parents else None for end in ends]  # a block passed through is no link
-    pulls = [_pull(end, cuts, array) for end, array in zip(ends, value, strict=True)]
+    pulls = [_pull(end, cuts, ones) for end in ends]
 
     def gather(targets: Sequence[VJPNode | None]) -> tuple[Row, ...]:
         return tuple(tuple(None if node is None else pull.get(node) for node in targets) for pull in pulls)
@@ -108,12 +129,12 @@ def differentiate(
     return Partials(value, gather(roots[0]), gather(roots[1]), gather(roots[2]), chain, _order(chain))
 
 
-def _pull(end: VJPNode | None, ends: Sequence[VJPNode | None], value: Array) -> dict[VJPNode, Array]:
+def _pull(end: VJPNode | None, ends: Sequence[VJPNode | None], ones: Any) -> dict[VJPNode, Any]:
     """Pull ones back from ``end`` to the roots, stopping at the other ``ends``."""
-    reached: dict[VJPNode, Array] = {}
+    reached: dict[VJPNode, Any] = {}
     if end is None:
         return reached
-    pending: dict[VJPNode, Any] = {end: (np.broadcast_to(value.dtype.type(1), value.shape), False)}
+    pending: dict[VJPNode, Any] = {end: (ones, False)}
     for node in toposort(end):
         if node not in pending:
             continue  # reached only through a block of the chain
@@ -137,3 +158,53 @@ def _order(chain: tuple[Row, ...]) -> tuple[int, ...]:
         for i in free:
             del made_from[i]
     return tuple(order)
+
+
+def differentiator(update: Update, gates: int, blocks: int, size: int, dtype: np.dtype) -> Callable[..., Partials]:
+    """Return :func:`differentiate` for one update, recorded once and replayed from then on.
+
+    An update that cannot be recorded (:func:`gradscope.program.replayed`) is traced anew each time.
+
+    Parameters
+    ----------
+    update : callable
+    gates, blocks, size : int
+        K, the number of blocks of the state, and H.
+    dtype : dtype
+
+    Returns
+    -------
+    callable
+        From drive_x, drive_h and state, arrays (n, H, B), to :class:`Partials`.
+    """
+    layout: list[Partials] = []
+
+    def flat(ones: Any, *arrays: Any) -> list[Any]:
+        """Derive, in a row: each array once, its places kept in ``layout``."""
+        found: list[Any] = []
+
+        def place(array: Any) -> int:
+            found.append(array)
+            return len(found) - 1
+
+        groups = arrays[:gates], arrays[gates : 2 * gates], arrays[2 * gates :]
+        layout[:] = [_derive(update, ones, *groups).map(place)]
+        return found
+
+    def samples(steps: int, batch: int) -> list[Array]:
+        shape = (2 * gates + blocks, steps, size, batch)
+        return [np.ones(shape[1:], dtype), *np.random.default_rng(0).standard_normal(shape).astype(dtype)]
+
+    derive = replayed(flat, samples(2, 2), samples(3, 5), ones=0)
+
+    def differentiated(drive_x: Sequence[Array], drive_h: Sequence[Array], state: Sequence[Array]) -> Partials:
+        ones = np.broadcast_to(dtype.type(1), state[0].shape)
+        found = derive(ones, *drive_x, *drive_h, *state)
+        return layout[0].map(lambda place: _full(found[place], ones.shape))
+
+    return differentiated
+
+
+def _full(array: Any, shape: tuple[int, ...]) -> Array:
+    """Return the array in its full shape."""
+    return array if np.shape(array) == shape else np.broadcast_to(array, shape)

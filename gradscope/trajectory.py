@@ -7,7 +7,7 @@ sequences as columns, and the arrays that users see are transposed views of thes
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -16,11 +16,12 @@ import numpy as np
 
 from gradscope.cells import Cell, Gate, as_floats, split
 from gradscope.errors import ArgumentError, ShapeError, unknown
+from gradscope.program import per_cell, replayed
 
 __all__ = ["Trajectory", "unroll"]
 
-CHUNK = 2**18
-"""Elements of one array of gates that are worked on at a time: 2 MB of float64 stay near the cache."""
+CHUNK = 2**17
+"""Elements of one array of gates that are worked on at a time: 1 MB of float64 stays in the cache."""
 
 KEPT = 2**24
 """Elements of an array of gates up to which drives and partials are kept; beyond, they are made again."""
@@ -201,6 +202,7 @@ def unroll(cell: Cell, params: Mapping[str, Any], inputs: Any, state: Any = None
     drives = np.empty((length if keep else 1, count * size, batch), dtype)
     trajectory = Trajectory(cell, arrays, columns, rows, drives if keep else None)
     hidden, states, recurrent = rows[:, :size], split(rows, blocks), split(drives, count)
+    update = _stepper(cell, arrays, dtype)
     with np.errstate(all="ignore"):
         for steps in trajectory.chunks():
             drive_x = split(input_drive(arrays, columns[steps]), count)
@@ -209,12 +211,25 @@ def unroll(cell: Cell, params: Mapping[str, Any], inputs: Any, state: Any = None
                 np.dot(arrays["W_h"], hidden[t], out=drives[at])
                 if "b_h" in arrays:
                     drives[at] += arrays["b_h"][:, None]
-                new = cell.update(
-                    arrays, [x[n] for x in drive_x], [h[at] for h in recurrent], [block[t] for block in states]
-                )
+                new = update(*[x[n] for x in drive_x], *[h[at] for h in recurrent], *[block[t] for block in states])
                 for block, value in zip(states, new, strict=True):
                     block[t + 1] = value
     return trajectory
+
+
+@per_cell
+def _stepper(cell: Cell, params: Mapping[str, np.ndarray], dtype: np.dtype) -> Callable[..., Sequence[np.ndarray]]:
+    """Return the update of a cell on its drives and blocks in a row, recorded where that gives the same digits."""
+    count, blocks = len(cell.gate_names), len(cell.blocks)
+
+    def update(*arrays: Any) -> Sequence[Any]:
+        return cell.update(params, arrays[:count], arrays[count : 2 * count], arrays[2 * count :])
+
+    def samples(batch: int) -> list[np.ndarray]:
+        shape = (2 * count + blocks, cell.hidden_size, batch)
+        return list(np.random.default_rng(0).standard_normal(shape).astype(dtype))
+
+    return replayed(update, samples(2), samples(3))
 
 
 def _check_inputs(cell: Cell, inputs: Any, dtype: np.dtype) -> np.ndarray:
