@@ -113,4 +113,6 @@ def register(app: Dash) -> None:
         Input(part("figure", MATCH), "data"),
         Input("colours", "data"),
         State("templates", "data"),
+        State(part("graph", MATCH), "figure"),
+        State(part("graph", MATCH), "id"),
     )

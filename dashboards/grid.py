@@ -21,6 +21,9 @@ __all__ = ["MAIN", "canonical", "columns", "conditions", "filter_model", "grid",
 #: The measured columns that stand in the table unasked, where the store has them.
 MAIN = ("decay_rate", "horizon", "accuracy_before", "accuracy_after")
 
+#: Parameters that say how a run was made rather than what it is; they stand behind the measured numbers.
+LATER = ("task", "batch_size", "seed", "iterations", "learning_rate", "clip", "probes", "dtype")
+
 NUMBER_FILTERS = {
     ">=": "greaterThanOrEqual",
     "<=": "lessThanOrEqual",
@@ -43,7 +46,8 @@ def grid(definitions: list[dict[str, Any]], data: list[dict[str, Any]], model: d
         rowData=data,
         filterModel=model,
         getRowId="params.data.run",
-        defaultColDef={"resizable": True, "sortable": True, "flex": 1, "wrapHeaderText": True},
+        eventListeners={"rowClicked": ["openRun(params)"], "cellKeyDown": ["openRunByKey(params)"]},
+        defaultColDef={"resizable": True, "flex": 1, "wrapHeaderText": True, "cellDataType": False},
         dashGridOptions={
             "theme": GRID_THEME,
             "animateRows": False,
@@ -52,8 +56,6 @@ def grid(definitions: list[dict[str, Any]], data: list[dict[str, Any]], model: d
             "suppressDragLeaveHidesColumns": True,
             "tooltipShowDelay": 300,
             "rowClass": "run-row",
-            "onRowClicked": {"function": "openRun(params)"},
-            "onCellKeyDown": {"function": "openRunByKey(params)"},
             "overlayNoRowsTemplate": "",
         },
         className="runs-grid",
@@ -64,17 +66,19 @@ def grid(definitions: list[dict[str, Any]], data: list[dict[str, Any]], model: d
 def shown(table: Table, extra: Iterable[str] = (), filtered: Iterable[str] = ()) -> list[str]:
     """Return the columns beside run and verdict: what varies, the usual numbers, what was asked for or filtered by."""
     metrics = set(table.metrics)
-    usual = [*table.varying(), *(name for name in MAIN if name in metrics)]
+    varying = sorted(table.varying(), key=lambda name: name in LATER)
+    first = sum(name not in LATER for name in varying)
+    usual = [*varying[:first], *(name for name in MAIN if name in metrics), *varying[first:]]
     known = {*table.parameters, *metrics}
     return list(dict.fromkeys([*usual, *(name for name in (*filtered, *extra) if name in known)]))
 
 
 def columns(table: Table, names: Sequence[str], sort: str = "") -> list[dict[str, Any]]:
     """Return the definition of each column."""
-    run = {"cellRenderer": "RunLink", "pinned": "left", "width": 108, "flex": None, "filter": False}
+    run = {"cellRenderer": "RunLink", "pinned": "left", "width": 100, "flex": None, "filter": False}
     hues = {name: palette.colour(str(name)) for name in [*table.values("verdict"), "running", "failed"]}
     verdict: dict[str, Any] = {"cellRenderer": "Verdict", "cellRendererParams": {"hues": hues}}
-    verdict |= {"tooltipField": "verdict_text", "flex": 2.6, "minWidth": 232}
+    verdict |= {"tooltipField": "verdict_text", "flex": 2.6, "minWidth": 212}
     return [
         _column("run", "Run", sort) | run,
         _column("verdict", "Verdict", sort) | verdict | _text_filter(),
@@ -86,7 +90,7 @@ def _column(name: str, heading: str, sort: str) -> dict[str, Any]:
     """Return what every column has; ``sort`` is named in each, so that a link's order replaces the last one."""
     order = {name: "asc", f"-{name}": "desc"}.get(sort)
     column = {"field": name, "colId": name, "headerName": heading, "headerTooltip": name, "sort": order}
-    return column | {"minWidth": 36 + 8 * max(map(len, heading.split()))}
+    return column | {"minWidth": 34 + 8 * max(map(len, heading.split()))}
 
 
 def _data_column(table: Table, name: str, sort: str) -> dict[str, Any]:
@@ -95,7 +99,7 @@ def _data_column(table: Table, name: str, sort: str) -> dict[str, Any]:
     if table.textual(name):
         longest = max(len(str(value)) for value in table.values(name))
         return column | {"minWidth": max(column["minWidth"], min(24 + 8 * longest, 150))} | _text_filter()
-    wide = {"flex": 1.8, "minWidth": 158} if name == "decay_rate" else {}
+    wide = {"flex": 1.8, "minWidth": 154} if name == "decay_rate" else {}
     return column | wide | {"type": "rightAligned", "cellRenderer": "Measured"} | _number_filter()
 
 
@@ -159,7 +163,7 @@ def filter_model(where: Iterable[str], table: Table, names: Iterable[str]) -> di
     --------
     >>> table = Table([{"run": "a", "status": "done", "length": 10}], ("length",))
     >>> filter_model(["length>=5"], table, ["length"])
-    {'length': {'filterType': 'number', 'type': 'greaterThanOrEqual', 'filter': 5.0}}
+    {'length': {'filterType': 'number', 'type': 'greaterThanOrEqual', 'filter': 5}}
     """
     found: dict[str, list[dict[str, Any] | None]] = {}
     for text in where:
@@ -178,9 +182,11 @@ def _entry(condition: str, textual: bool) -> dict[str, Any] | None:
     if textual:
         return {"filterType": "text", "type": TEXT_FILTERS[sign], "filter": value} if sign in TEXT_FILTERS else None
     try:
-        return {"filterType": "number", "type": NUMBER_FILTERS[sign], "filter": float(value)}
+        number = float(value)
     except ValueError:
         return None
+    limit = int(number) if number.is_integer() else number  # as the browser writes it
+    return {"filterType": "number", "type": NUMBER_FILTERS[sign], "filter": limit}
 
 
 def _joined(entries: list[Any]) -> dict[str, Any]:

@@ -498,7 +498,10 @@ def register(app: Dash, reader: Reader) -> None:
         prevent_initial_call=True,
     )
     def update(search, version, controls, model, state, clear, pathname, before):
-        begins = len(callback_context.triggered) > len(CONTROLS)  # the page has just been put in, and is right
+        # A page that has just been put in is right already; it shows by buttons that nobody has pressed.
+        begins = any(
+            entry["prop_id"] == "clear.n_clicks" and not entry["value"] for entry in callback_context.triggered
+        )
         if pathname != "/" or not version or begins:
             raise PreventUpdate
         identity, _, name = callback_context.triggered[0]["prop_id"].partition(".")
@@ -519,6 +522,6 @@ def answer(
 
 def _seen(before: dict[str, str], search: str | None, controls: dict[str, Any], model: Any) -> dict[str, str]:
     """Return the fingerprints of what the browser has, where the reader's hand has changed it since."""
-    now = {"search": search or "", "model": model or {}}
+    now = {"search": query(parse(search)), "model": model or {}}
     now |= {name: _plain(_whole(name, value)) for name, value in controls.items()}
     return before | marks(now)

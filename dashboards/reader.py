@@ -108,6 +108,10 @@ class Reader:
         """Return the iterations at which a run was probed, in order."""
         return self._ask(lambda store: store.iterations(run), "iterations", run)
 
+    def metrics(self, run: str) -> dict[str, Any]:
+        """Return the numbers of a run as a whole, e.g. its accuracy before and after training."""
+        return self._ask(lambda store: store.metrics(run), "metrics", run)
+
     def record(self, run: str, iteration: int) -> Record:
         """Return what was measured of a run at an iteration."""
         return self._ask(lambda store: store.record(run, iteration), "record", run, iteration)

@@ -145,7 +145,7 @@ def page(reader: Reader, entry: dict[str, Any], search: str | None) -> Shown:
     side = [
         html.Div(ways(reader, entry["id"], search), id="ways", className="ways"),
         *([_moment(iterations, now)] if now is not None else []),
-        *([_numbers(records)] if records else []),
+        *([_numbers(records, reader.metrics(entry["id"]))] if records else []),
         _settings(entry),
     ]
     links = [dcc.Store(id="run-link"), dcc.Store(id="run-link-set")]
@@ -274,13 +274,21 @@ def _moment(iterations: list[int], now: int | None) -> Any:
     )
 
 
-def _numbers(records: dict[int, Record]) -> html.Section:
+def _numbers(records: dict[int, Record], metrics: dict[str, Any]) -> html.Section:
     """Return the numbers that stand for a run, before and after training side by side."""
     names = [name for name in NUMBERS if any(name in record.summary for record in records.values())]
-    moments = ["before" if n == 0 else f"after {n:,}" for n in records] if len(records) > 1 else []
-    head = [html.Thead(html.Tr([html.Th("Numbers"), *map(html.Th, moments or [""])]))]
-    body = [html.Tr([_name_cell(name), *(_cell(record, name) for record in records.values())]) for name in names]
-    return html.Section(html.Table([*head, html.Tbody(body)], className="numbers"))
+    moments = ["before" if n == 0 else f"after {n:,}" for n in records] if len(records) > 1 else [""]
+    rows = [html.Tr([_name_cell(name), *(_cell(record, name) for record in records.values())]) for name in names]
+    for name, values in paired(metrics, list(records)).items():
+        rows.append(html.Tr([_name_cell(name), *(html.Td(words.number(value)) for value in values)]))
+    head = html.Thead(html.Tr([html.Th("Numbers"), *map(html.Th, moments)]))
+    return html.Section(html.Table([head, html.Tbody(rows)], className="numbers"))
+
+
+def paired(metrics: dict[str, Any], iterations: list[int]) -> dict[str, list[Any]]:
+    """Return the numbers that were taken before and after training by the name they share, one for each iteration."""
+    names = dict.fromkeys(name.rsplit("_", 1)[0] for name in metrics if name.endswith(("_before", "_after")))
+    return {name: [metrics.get(f"{name}_{'after' if n else 'before'}") for n in iterations] for name in names}
 
 
 def _name_cell(name: str) -> html.Th:

@@ -12,7 +12,7 @@ from gradscope.figures import sweeps
 __all__ = ["ago", "aria", "count", "interval", "label", "number", "setting", "task", "title", "unit", "verdict"]
 
 MISSING = "–"
-RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+RAISED = str.maketrans("+-.0123456789", "⁺⁻·⁰¹²³⁴⁵⁶⁷⁸⁹")
 TASKS = {
     "digits_pixel": "Handwritten digits, read pixel by pixel",
     "digits_row": "Handwritten digits, read row by row",
@@ -87,7 +87,7 @@ def verdict(text: str) -> str:
     >>> verdict("vanishing: e^-39 over 200 steps")
     'vanishing: e⁻³⁹ over 200 steps'
     """
-    return re.sub(r"\^(-?\d+)", lambda power: power[1].translate(RAISED), text)
+    return re.sub(r"\^([+-]?\d+(?:\.\d+)?)", lambda power: power[1].translate(RAISED), text)
 
 
 def interval(low: Any, high: Any) -> str:

@@ -26,13 +26,33 @@
     }
   }).observe(root, { attributeFilter: ["data-mantine-color-scheme"] });
 
+  // The ranges that each figure asked for when it was last drawn. Where the reader has zoomed since, and the axis is
+  // still the same, the next figure keeps the reader's range. (Plotly's own uirevision does not survive dcc.Graph, which
+  // hands the zoomed layout back to Plotly as if it were the figure's own.)
+  const asked = {};
+  function keepZoom(name, layout, current) {
+    const before = asked[name] || {};
+    asked[name] = {};
+    Object.keys(layout).filter((key) => /^[xy]axis\d*$/.test(key)).forEach(function (key) {
+      const axis = layout[key];
+      const title = JSON.stringify(axis.title || null);
+      asked[name][key] = { range: JSON.stringify(axis.range || null), title: title };
+      const now = current && current[key];
+      const zoomed = now && now.range && !now.autorange && before[key] && JSON.stringify(now.range) !== before[key].range;
+      if (zoomed && before[key].title === title) {
+        axis.range = now.range.slice();
+        axis.autorange = false;
+      }
+    });
+  }
+
   dash.gradscope = {
     colours: function () {
       return colours();
     },
 
     // A figure arrives without colours of its own: the template of the scheme in use gives them.
-    draw: function (data, scheme, templates) {
+    draw: function (data, scheme, templates, current, id) {
       const keep = dash.no_update;
       if (!data || !scheme) {
         return [keep, keep, keep, keep, keep];
@@ -40,10 +60,12 @@
       if (data.notice) {
         return [keep, "plot " + (data.failed ? "is-failed" : "is-noticed"), data.notice, "", ""];
       }
-      const layout = Object.assign({}, data.figure.layout, { template: templates[scheme], autosize: true });
-      const meta = layout.meta || {};
+      const figure = structuredClone(data.figure);
+      Object.assign(figure.layout, { template: templates[scheme], autosize: true });
+      keepZoom(id.name, figure.layout, current && current.layout);
+      const meta = figure.layout.meta || {};
       const unit = meta.unit && meta.unit !== "1" ? meta.unit : "";
-      return [{ data: data.figure.data, layout: layout }, "plot is-drawn", "", meta.caption || "", unit];
+      return [figure, "plot is-drawn", "", meta.caption || "", unit];
     },
 
     name: function (title) {
@@ -58,7 +80,7 @@
 
     // A page writes the link of what it shows; the address bar follows without a turn through the server.
     follow: function (search) {
-      if (typeof search === "string" && search !== window.location.search) {
+      if (typeof search === "string" && decodeURIComponent(search) !== decodeURIComponent(window.location.search)) {
         dash.set_props("url", { search: search });
       }
       return dash.no_update;
@@ -103,19 +125,20 @@
     return element(
       "a",
       { href: to.pathname + to.search, onClick: click, className: "run-link", title: props.value },
-      String(props.value).slice(0, 10)
+      String(props.value).slice(0, 8)
     );
   };
 
   cell.Verdict = function (props) {
     const row = props.data;
     const text = row.status === "done" || row.verdict ? row.verdict_text : row.status;
+    const [head, ...tail] = text.split(/(?= over )/); // the length has a column of its own: it goes first when narrow
     const hue = { "--hue": (props.hues || {})[row.verdict || row.status] };
     return element(
       "span",
       { className: "verdict", style: hue },
       element("i", { className: "dot", "aria-hidden": "true" }),
-      element("span", null, text)
+      element("span", null, head, element("span", { className: "tail" }, tail.join("")))
     );
   };
 

@@ -1,0 +1,170 @@
+"""The page of one run in a real browser."""
+
+from __future__ import annotations
+
+import re
+from urllib.parse import unquote
+
+import pytest
+from playwright.sync_api import expect
+
+from gradscope import figures
+
+QUESTIONS = [
+    "Does the gradient survive?",
+    "Where is it lost?",
+    "What does the memory keep?",
+    "Is the dynamics chaotic?",
+]
+OF_AN_LSTM = {
+    "Transport to the last state",
+    "Transport by block",
+    "State gradient",
+    "Jacobian norm per step",
+    "Jacobian rms per step",
+    "Slope saturation",
+    "Slope of the activations",
+    "Gate saturation",
+    "Gate activation",
+    "Retention",
+    "Timescale of each unit",
+    "Cell-state flow",
+    "Lyapunov spectrum",
+}
+
+
+def choose(visit, card: str, words: str) -> None:
+    """Choose what a card shows, and wait until it is drawn."""
+    page = visit.page
+    page.get_by_role("textbox", name=f"What the card {card} shows").click()
+    page.get_by_role("option", name=words, exact=True).click()
+    expect(page.get_by_role("textbox", name=f"What the card {card} shows")).to_have_value(words)
+
+
+def test_every_figure_has_data_a_caption_and_a_place_under_its_question(visit):
+    page = visit.open("/run/lstm-40-0.0")
+    found = visit.figures()
+    assert set(found) == OF_AN_LSTM
+    for title, figure in found.items():
+        assert figure["numbers"] > 1, title
+    assert page.locator("h2.question").all_inner_texts() == QUESTIONS
+    captions = page.locator(".cards .caption").all_inner_texts()
+    assert len(captions) == len(OF_AN_LSTM)
+    assert all(len(caption) > 40 for caption in captions)
+    assert figures.caption("jacobian_norm") in captions
+
+
+def test_the_head_says_in_words_what_the_run_is(visit):
+    page = visit.open("/run/lstm-40-0.0")
+    expect(page.get_by_role("heading", level=1)).to_have_text("LSTM, 8 units, tanh, forget bias 0, 40 steps")
+    expect(page.locator("#summary .verdict")).to_have_text("vanishing: e⁻⁸ over 40 steps")
+    expect(page).to_have_title("LSTM, 8 units, tanh, forget bias 0, 40 steps · gradscope")
+    decay = page.locator("tr", has=page.get_by_role("rowheader", name="Decay rate"))
+    assert decay.locator("td").all_inner_texts() == ["0.2\n[0.19, 0.21]", "0.025\n[0.0238, 0.0263]"]
+    accuracy = page.locator("tr", has=page.get_by_role("rowheader", name="Accuracy"))
+    assert accuracy.locator("td").all_inner_texts() == ["0.1", "0.9"]
+
+
+def test_training_is_switched_in_place_and_the_zoom_stays(visit):
+    page = visit.open("/run/lstm-40-0.0?iteration=0")
+    card = "Transport to the last state"
+    before, seen = visit.figures()[card], visit.zoom("Transport to the last state")
+    assert seen != before["range"]
+    page.locator("#iteration").get_by_text("After 60").click()
+    page.wait_for_url(re.compile(r"iteration=60"), wait_until="commit")
+    expect(page.locator("#summary .verdict")).to_have_text("stable: e⁻¹ over 40 steps")
+    visit.ready()
+    page.wait_for_timeout(500)
+    assert visit.figures()[card]["y"] != before["y"]
+    assert visit.figures()[card]["range"] == seen
+    page.go_back()
+    expect(page.locator("#summary .verdict")).to_have_text("vanishing: e⁻⁸ over 40 steps")
+
+
+def test_the_overview_hands_on_which_moment_it_showed(visit):
+    page = visit.open("/run/lstm-40-0.0?when=last")
+    expect(page.locator("#iteration input:checked")).to_have_value("60")
+
+
+def test_a_gate_is_chosen_for_the_heat_map(visit):
+    page = visit.open("/run/lstm-40-0.0")
+    css = "#content .card[aria-label='Gate activation'] .js-plotly-plot"
+    z = "(css) => Array.from(document.querySelector(css)._fullData[0].z[0])"
+    first = page.evaluate(z, css)
+    choose(visit, "Gate activation", "output")
+    expect(page.locator(css)).to_contain_text("output")
+    assert page.evaluate(z, css) != first
+    choose(visit, "Gate activation", "distribution")
+    expect(page.locator(css)).to_contain_text("candidate")
+
+
+def test_gradients_are_told_apart_on_one_card(visit):
+    page = visit.open("/run/lstm-40-0.0")
+    caption = page.locator("#content .card[aria-label='State gradient'] .caption")
+    expect(caption).to_contain_text("along every path")
+    choose(visit, "State gradient", "direct")
+    expect(caption).to_contain_text("immediate part")
+
+
+@pytest.mark.parametrize(
+    ("run", "card", "word"),
+    [
+        ("diverged", "Transport to the last state", "NaN"),
+        ("underflow", "Transport to the last state", "below the float range"),
+        ("zero", "Transport to the last state", "exactly zero"),
+        ("infinite", "Jacobian norm per step", "inf"),
+    ],
+)
+def test_what_is_no_ordinary_number_is_seen_as_such(visit, run, card, word):
+    page = visit.open(f"/run/{run}")
+    assert any(word in entry for entry in visit.figures()[card]["legend"]), visit.figures()[card]["legend"]
+    alert = page.get_by_role("alert").filter(has_text="First bad step")
+    if run in ("diverged", "infinite"):
+        t, sequence = {"diverged": (41, 7), "infinite": (95, 0)}[run]
+        expect(alert).to_contain_text(f"t = {t}, sequence {sequence}, forward pass")
+        expect(page.locator("#summary .verdict")).to_contain_text("diverged")
+    else:
+        expect(alert).to_have_count(0)
+        expect(page.locator("#summary .verdict")).to_contain_text("vanishing")
+
+
+def test_a_plain_rnn_has_no_card_for_what_it_lacks(visit):
+    visit.open("/run/rnn-20-None")
+    assert not {"Retention", "Timescale of each unit", "Cell-state flow", "Transport by block"} & set(visit.figures())
+
+
+def test_one_figure_that_fails_leaves_the_others_alone(visit, monkeypatch):
+    good = figures.figure
+
+    def broken(name, record, **options):
+        if name == "jacobian_norm":
+            raise ZeroDivisionError("no norm today")
+        return good(name, record, **options)
+
+    monkeypatch.setattr(figures, "figure", broken)
+    page = visit.open("/run/gru-20-0.0")
+    failed = page.locator("#content .card[aria-label='Jacobian norm per step']")
+    expect(failed.locator(".plot-notice")).to_contain_text("ZeroDivisionError: no norm today")
+    others = visit.figures()
+    assert "Jacobian norm per step" not in others
+    assert "Jacobian rms per step" in others
+
+
+def test_the_arrow_keys_turn_to_the_runs_before_and_after_in_the_order_of_the_overview(visit):
+    page = visit.open("/run/gru-20-2.0?cell=GRU&sort=-length")
+    expect(page.locator(".place")).to_have_text("4 of 4")
+    page.keyboard.press("ArrowLeft")
+    page.wait_for_url(lambda url: "/run/gru-20-0.0?cell=GRU&sort=-length" in unquote(url), wait_until="commit")
+    expect(page.locator(".place")).to_have_text("3 of 4")
+    visit.ready()
+    page.get_by_role("link", name="Next run").click()
+    expect(page.locator(".place")).to_have_text("4 of 4")
+    visit.ready()
+
+
+def test_a_failed_run_tells_how_it_ended_and_a_running_one_that_it_runs(visit):
+    page = visit.open("/run/failed")
+    expect(page.get_by_role("heading", name="This run failed")).to_be_visible()
+    expect(page.locator("pre.error")).to_have_text(f"MemoryError: {visit.markup}")
+    page = visit.open("/run/running")
+    expect(page.get_by_role("heading", name="This run is in work")).to_be_visible()
