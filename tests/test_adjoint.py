@@ -278,6 +278,15 @@ def test_scan_passes_autograds_own_check_up_to_order_2():
     )
 
 
+def test_the_way_back_is_itself_differentiable():
+    """With respect to the cotangent alone, as autograd's forward mode by two reverse ones needs it."""
+    case = make_case("LSTM", length=4, batch=1, hidden_size=2)
+    pull, _ = autograd.make_vjp(lambda s: gs.scan(case.cell, case.params, case.inputs, s)[-1, 0])(case.state)
+    found = autograd.jacobian(lambda cotangent: pull(cotangent)[0])(np.ones(4))
+    wanted = autograd.jacobian(lambda s: gs.scan(case.cell, case.params, case.inputs, s)[-1, 0])(case.state)[:, 0]
+    assert scaled_error(found, wanted.T) < 1e-12
+
+
 @EVERY
 def test_a_jacobian_through_scan_uses_the_way_back_many_times(name):
     case = make_case(name, length=4, batch=1, hidden_size=2)

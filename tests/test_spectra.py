@@ -41,6 +41,14 @@ def test_the_sum_is_the_mean_log_determinant_on_any_trajectory(name, size, batch
     assert (np.diff(found.exponents) <= 0).all()
 
 
+def test_tangents_are_carried_forward():
+    """Matrices of rank one, u v': forward in time each v meets the u before it, whatever the start."""
+    u, v = np.random.default_rng(0).standard_normal((2, 7, 5))
+    found = lyapunov_spectrum(gs.Jacobians(np.einsum("ti,tj->tij", u, v)[:, None]), 1, burn_in=0, tangent_burn_in=1)
+    met = np.einsum("ti,ti->t", v[1:], u[:-1]) * np.linalg.norm(u[1:], axis=1) / np.linalg.norm(u[:-1], axis=1)
+    assert found.exponents[0] == pytest.approx(np.log(np.abs(met)).mean(), rel=1e-10)
+
+
 def test_factored_and_plain_matrices_agree():
     case = make_case("LSTM", hidden_size=4, length=80, batch=2)
     lin = gs.linearize(gs.unroll(case.cell, case.params, case.inputs, case.state))

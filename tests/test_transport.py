@@ -100,6 +100,13 @@ def test_directions_may_lie_further_apart_than_any_float():
     assert found.heard.all()
 
 
+def test_a_block_may_lie_far_below_another():
+    """Its squares leave the float range and its numbers do not: 10^-200 beside 1."""
+    found = transport(gs.Jacobians(np.tile(np.diag([1.0, 1.0, 1e-10, 1e-10]), (20, 1, 1, 1)), blocks=2))
+    np.testing.assert_allclose(found.blocks[1, 1, :, 0], np.arange(-200, 1, 10), rtol=1e-12, atol=1e-12)
+    np.testing.assert_allclose(found.blocks[0, 0], 0.0, atol=1e-15)
+
+
 def test_exact_zero_is_minus_infinity_and_stays_so():
     matrices = np.tile(np.eye(2), (6, 2, 1, 1))
     matrices[3, 1] = 0.0
