@@ -32,7 +32,7 @@ from rich.table import Table
 from rich.text import Text
 
 from gradscope.errors import ExtraError, GradscopeError
-from gradscope.probes.catalogue import CATALOGUE
+from gradscope.probes.catalogue import CATALOGUE, unit, words
 from gradscope.record import Field, Record, Status, to_json
 from gradscope.store import Condition, Store
 
@@ -344,8 +344,8 @@ def _runs_table(rows: list[dict], length: int, shown: Sequence[str]) -> Table:
         table.add_column("status", overflow="fold")
     for name in shown:
         numeric = all(row[name] is None or isinstance(row[name], (int, float)) for row in rows)
-        unit = {"fraction": "%", "1": ""}.get(_unit(name), _unit(name))
-        header = _words(name) + (f" [{unit}]" if unit else "")
+        sign = {"fraction": "%", "1": ""}.get(unit(name), unit(name))
+        header = _words(name) + (f" [{sign}]" if sign else "")
         table.add_column(header, justify="right" if numeric else "left", overflow="fold")
     for row in rows:
         state = [] if finished else [Text(_state(row), STATES.get(row["status"], ""))]
@@ -358,7 +358,7 @@ def _runs_table(rows: list[dict], length: int, shown: Sequence[str]) -> Table:
 
 def _cell(name: str, value: Any) -> str:
     """Return a number in the unit of its column."""
-    share = _unit(name) == "fraction" and isinstance(value, (int, float))
+    share = unit(name) == "fraction" and isinstance(value, (int, float))
     return _number(100 * value if share else value)
 
 
@@ -433,9 +433,9 @@ def _summary_table(records: Sequence[Record], titles: Sequence[str], paired: Map
         for summary in summaries
     ]
     table.add_row("verdict", *verdicts)
-    for name, words in SUMMARY.items():
+    for name, heading in SUMMARY.items():
         if any(name in summary for summary in summaries):
-            table.add_row(words, *(_with_interval(summary, name) for summary in summaries))
+            table.add_row(heading, *(_with_interval(summary, name) for summary in summaries))
     if any(summary.get("first_bad_step") for summary in summaries):
         table.add_row("first bad step", *(_bad_step(summary.get("first_bad_step")) for summary in summaries))
     for name, values in paired.items():
@@ -495,11 +495,11 @@ def _reading(field: Field) -> str:
     axes, statuses = list(field.axes), field.statuses()
     values = np.where(np.isin(statuses, USABLE), field.values, np.nan)
     end = ""
-    for axis, words in (("time", " at t=0"), ("rank", ", the largest")):
+    for axis, place in (("time", " at t=0"), ("rank", ", the largest")):
         if axis in axes:
             values = values.take(0, axes.index(axis))
             axes.remove(axis)
-            end = words
+            end = place
     labelled = [axis for axis in axes if any(isinstance(label, str) for label in field.coords.get(axis, ()))]
     values = np.moveaxis(values, [axes.index(axis) for axis in labelled], range(len(labelled)))
     lines: dict[str, list[str]] = {}
@@ -570,21 +570,12 @@ def _in_unit(value: Any, unit: str) -> str:
 
 def _with_unit(name: str, value: Any) -> str:
     """Return a parameter or metric with its unit."""
-    return _in_unit(value, _unit(name))
+    return _in_unit(value, unit(name))
 
 
 def _words(name: str) -> str:
     """Return what a parameter or metric is called."""
-    from gradscope.figures import sweeps  # brings plotly, which --help does without
-
-    return _safe(sweeps.words(name))
-
-
-def _unit(name: str) -> str:
-    """Return the unit of a metric, empty where it has none."""
-    from gradscope.figures import sweeps
-
-    return sweeps.unit(name)
+    return _safe(words(name))
 
 
 def _count(number: int, noun: str) -> str:

@@ -13,7 +13,7 @@ import plotly.graph_objects as go
 from gradscope.errors import unknown
 from gradscope.figures import palette, scales
 from gradscope.figures.frame import Canvas, colorbar
-from gradscope.probes.catalogue import CATALOGUE, EVERY
+from gradscope.probes.catalogue import EVERY, unit, words
 from gradscope.record import Status
 
 __all__ = [
@@ -31,20 +31,6 @@ Rows = Sequence[Mapping[str, Any]]
 
 STATES = ("failed", "running")  # of a run that has no verdict
 VERDICTS = ("vanishing", "stable", "exploding", "undetermined", "diverged", *STATES)
-UNITS = {
-    "decay_rate": "nat/step",
-    "growth": "nat",
-    "half_life": "step",
-    "horizon": "step",
-    "horizon_best": "step",
-    "horizon_censored": "fraction",
-    "zero_share": "fraction",
-    "bad_share": "fraction",
-    "lyapunov_1": "nat/step",
-    "entropy": "nat/step",
-    "kaplan_yorke_dimension": "1",
-    "seconds": "s",
-}
 GROWING = ("growth", "lyapunov_1")  # positive means that gradients grow, unlike a decay rate
 IN_WORDS = 60  # cells up to which each one is written out
 NONE = "none"
@@ -195,22 +181,6 @@ def _label(entry: Any) -> str:
     if entry is None:
         return NONE
     return scales.value(float(entry), 6) if _is_number(entry) else str(entry)
-
-
-def words(name: str) -> str:
-    """Return a parameter's or metric's name as words."""
-    return CATALOGUE[name].title if name in CATALOGUE else name.replace("_", " ")
-
-
-def unit(name: str) -> str:
-    """Return the unit of a metric, empty when it has none that is known."""
-    if name in CATALOGUE:
-        return CATALOGUE[name].unit
-    if name in UNITS:
-        return UNITS[name]
-    if "_saturation_" in name or name.startswith(("accuracy", "slope_saturation")):
-        return "fraction"
-    return "nat" if name.startswith("loss") else ""
 
 
 def draw_map(data: PhaseMap, template: str = "light", title: bool = False) -> go.Figure:

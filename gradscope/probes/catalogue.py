@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from gradscope.errors import unknown
 
-__all__ = ["CATALOGUE", "PRESETS", "Probe", "choose"]
+__all__ = ["CATALOGUE", "PRESETS", "Probe", "choose", "unit", "words"]
 
 EVERY = ("RNN", "LSTM", "GRU")
 GATED = ("LSTM", "GRU")
@@ -330,6 +330,52 @@ _ORDER = ("cheap", "standard", "full")
 PRESETS: dict[str, tuple[str, ...]] = {
     preset: tuple(e.name for e in _ENTRIES if _ORDER.index(e.preset) <= level) for level, preset in enumerate(_ORDER)
 }
+
+
+METRIC_UNITS = {
+    "decay_rate": "nat/step",
+    "growth": "nat",
+    "half_life": "step",
+    "horizon": "step",
+    "horizon_best": "step",
+    "horizon_censored": "fraction",
+    "zero_share": "fraction",
+    "bad_share": "fraction",
+    "clipped_share": "fraction",
+    "lyapunov_1": "nat/step",
+    "entropy": "nat/step",
+    "kaplan_yorke_dimension": "1",
+    "seconds": "s",
+}
+"""Units of the numbers of a summary that are no probe's name."""
+
+
+def words(name: str) -> str:
+    """Return the name of a probe, parameter or metric as words.
+
+    Examples
+    --------
+    >>> words("jacobian_norm"), words("decay_rate")
+    ('Jacobian norm per step', 'decay rate')
+    """
+    return CATALOGUE[name].title if name in CATALOGUE else name.replace("_", " ")
+
+
+def unit(name: str) -> str:
+    """Return the unit of a probe or metric, empty when it has none that is known.
+
+    Examples
+    --------
+    >>> unit("decay_rate"), unit("forget_saturation_left"), unit("cell")
+    ('nat/step', 'fraction', '')
+    """
+    if name in CATALOGUE:
+        return CATALOGUE[name].unit
+    if name in METRIC_UNITS:
+        return METRIC_UNITS[name]
+    if "_saturation" in name or name.startswith("accuracy"):
+        return "fraction"
+    return "nat" if name.startswith("loss") else ""
 
 
 def choose(probes: str | list[str] | tuple[str, ...]) -> tuple[str, ...]:
