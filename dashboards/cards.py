@@ -7,10 +7,10 @@ import logging
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import plotly.graph_objects as go
 from dash import MATCH, ClientsideFunction, Dash, Input, Output, State, dcc, html
 
 from gradscope.errors import GradscopeError
+from gradscope.figures import Figure
 
 from . import words
 
@@ -82,7 +82,7 @@ def figure_card(
     )
 
 
-def drawn(make: Callable[[], go.Figure]) -> dict[str, Any]:
+def drawn(make: Callable[[], Figure]) -> dict[str, Any]:
     """Return a figure as the browser takes it, or the reason why there is none.
 
     One figure that fails leaves the others alone: the reason stands in its place, and the whole trace in the log.

@@ -495,11 +495,11 @@ def _reading(field: Field) -> str:
     axes, statuses = list(field.axes), field.statuses()
     values = np.where(np.isin(statuses, USABLE), field.values, np.nan)
     end = ""
-    for axis, place in (("time", " at t=0"), ("rank", ", the largest")):
+    for axis, first in (("time", " at t=0"), ("rank", ", the largest")):
         if axis in axes:
             values = values.take(0, axes.index(axis))
             axes.remove(axis)
-            end = place
+            end = first
     labelled = [axis for axis in axes if any(isinstance(label, str) for label in field.coords.get(axis, ()))]
     values = np.moveaxis(values, [axes.index(axis) for axis in labelled], range(len(labelled)))
     lines: dict[str, list[str]] = {}

@@ -9,6 +9,8 @@ and source, and what was decimated. Zeros of a log axis, values below the float 
 each have a mark of their own.
 """
 
+from plotly.graph_objects import Figure
+
 from gradscope.figures.curves import (
     cell_gradient,
     direct_gradient,
@@ -32,6 +34,7 @@ from gradscope.figures.templates import theme
 from gradscope.figures.units import lyapunov_spectrum, timescale
 
 __all__ = [
+    "Figure",
     "caption",
     "cell_gradient",
     "direct_gradient",
