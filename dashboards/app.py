@@ -70,7 +70,7 @@ def _secure(app: Dash, hosts: tuple[str, ...] | None) -> None:
 
     @app.server.before_request
     def refuse_strangers() -> None:
-        if hosts is not None and urlsplit(f"//{request.headers.get('Host', '')}").hostname not in hosts:
+        if hosts is not None and _name(request.headers.get("Host", "")) not in hosts:
             abort(403, f"This dashboard answers to {', '.join(hosts)} only. Start it with --host to open it to others.")
 
     @app.server.after_request
@@ -82,3 +82,11 @@ def _secure(app: Dash, hosts: tuple[str, ...] | None) -> None:
         response.headers["Cross-Origin-Resource-Policy"] = "same-origin"
         response.headers["Cross-Origin-Opener-Policy"] = "same-origin"
         return response
+
+
+def _name(host: str) -> str | None:
+    """Return the name in a Host header, without its port."""
+    try:
+        return urlsplit(f"//{host}").hostname
+    except ValueError:
+        return None

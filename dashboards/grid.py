@@ -136,7 +136,7 @@ def _row(row: dict[str, Any], names: Sequence[str]) -> dict[str, Any]:
             if interval:
                 cells[f"{name}:interval"] = interval
         else:
-            cells[name] = value
+            cells[name] = None if value is None else words.setting(value)
     return cells
 
 

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import dash_mantine_components as dmc
-import plotly.graph_objects as go
 from dash import MATCH, ClientsideFunction, Dash, Input, Output, State, ctx, dcc, html
 from dash.exceptions import PreventUpdate
 
@@ -18,13 +17,14 @@ from gradscope.figures import palette
 from gradscope.probes.catalogue import CATALOGUE
 from gradscope.record import Record
 
-from . import cards, overview, states, words
+from . import cards, states, words
 from .address import LAST, View, asked_iteration, iteration_of, parse, query, run_link, run_of
 from .reader import Reader
+from .sheet import sheet
 
 __all__ = ["Shown", "draw", "page", "register", "summary", "views", "ways"]
 
-Draw = Callable[[Record], go.Figure]
+Draw = Callable[[Record], figures.Figure]
 
 #: Probes that are drawn together, under the first one's heading.
 TOGETHER = {
@@ -233,7 +233,7 @@ def ways(reader: Reader, run: str, search: str | None) -> list[Any]:
     """Return the ways on: back to the overview as it was, and to the runs before and after this one in its order."""
     view, iteration = parse(search), asked_iteration(search)
     try:
-        order = [row["run"] for row in overview.sheet(reader, view).rows]
+        order = [row["run"] for row in sheet(reader, view).rows]
     except GradscopeError:
         order = []
     place = order.index(run) if run in order else None
@@ -320,7 +320,7 @@ def _settings(entry: dict[str, Any]) -> html.Section:
 def draw(reader: Reader, run: str, iteration: int, name: str, choice: str | None) -> dict[str, Any]:
     """Return the figure of a card, or the reason why there is none."""
 
-    def make() -> go.Figure:
+    def make() -> figures.Figure:
         record = reader.record(run, iteration)
         found = views(name, record) if name in record else {}
         if not found:

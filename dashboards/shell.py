@@ -14,6 +14,7 @@ from gradscope.errors import GradscopeError
 from . import overview, run, states, theme, words
 from .address import parse, run_of
 from .reader import Reader
+from .sheet import parts
 
 __all__ = ["Page", "layout", "page", "register", "report"]
 
@@ -68,7 +69,7 @@ def _page(reader: Reader, pathname: str, search: str | None) -> Page:
     names = [sweep["name"] for sweep in sweeps]
     if not reader.runs():
         return Page("empty sweep", names[0], states.empty_sweep(names))
-    shown = overview.parts(reader, view)
+    shown = parts(reader, view)
     return Page("overview", ", ".join(names), overview.content(shown), overview.aside(shown, sweeps))
 
 

@@ -49,7 +49,7 @@ class Table:
 
     def values(self, name: str) -> list[Any]:
         """Return the different values of a column: numbers in order, then text, without missing ones."""
-        found = {row[name] for row in self.rows if row.get(name) is not None}
+        found = {_hashable(row[name]) for row in self.rows if row.get(name) is not None}
         return sorted(found, key=lambda value: (isinstance(value, str), ORDER.get(value, len(ORDER)), value))
 
     def varying(self) -> tuple[str, ...]:
@@ -68,7 +68,7 @@ class Table:
 
     def textual(self, name: str) -> bool:
         """Say whether a column holds text."""
-        return any(isinstance(row.get(name), str) for row in self.rows)
+        return any(row.get(name) is not None and not _is_number(row[name]) for row in self.rows)
 
     def chosen(self, view: View, skip: str = "") -> list[dict[str, Any]]:
         """Return the rows that the chips of a view let through, those of ``skip`` left aside."""
@@ -88,8 +88,8 @@ def _is_number(value: Any) -> bool:
 
 
 def _hashable(value: Any) -> Any:
-    """Return what stands for a value among others."""
-    return repr(value) if isinstance(value, (list, dict)) else value
+    """Return what stands for a value among others: a list by its words."""
+    return str(value) if isinstance(value, (list, dict, bool)) else value
 
 
 def _sort_key(value: Any) -> tuple[int, Any]:

@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from gradscope.figures import sweeps
+from gradscope.probes import catalogue
 
 __all__ = ["ago", "aria", "count", "interval", "label", "number", "setting", "task", "title", "unit", "verdict"]
 
@@ -50,13 +50,13 @@ def number(value: Any, digits: int = 3) -> str:
 
 def label(name: str) -> str:
     """Return a parameter's or metric's name as a heading: a probe's title where it has one."""
-    words = sweeps.words(name)
+    words = catalogue.words(name)
     return words[:1].upper() + words[1:]
 
 
 def unit(name: str) -> str:
     """Return the unit of a metric, empty where it has none."""
-    return sweeps.unit(name).replace("1", "")
+    return catalogue.unit(name).replace("1", "")
 
 
 def title(config: Mapping[str, Any]) -> str:

@@ -185,7 +185,7 @@ class Visit:
                     y: Array.from(gd._fullData.reduce(
                         (best, trace) => (trace.y || []).length > best.length ? trace.y : best, [])),
                     numbers: gd._fullData.flatMap((trace) => [trace.z, trace.y, trace.x].flatMap(
-                        (values) => values ? Array.from(values).flatMap((one) => one && one.length ? Array.from(one) : [one]) : []
+                        (values) => values ? [...values].flatMap((one) => one && one.length ? [...one] : [one]) : []
                     )).filter((value) => typeof value === "number" && isFinite(value)).length,
                     ink: gd._fullLayout.font.color,
                     legend: [...gd.querySelectorAll(".legendtext")].map((entry) => entry.textContent),

@@ -18,8 +18,9 @@ CONTRAST = """() => {
         .map((v) => v <= 0.03928 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4)
         .reduce((sum, v, i) => sum + v * [0.2126, 0.7152, 0.0722][i], 0);
     const behind = (element) => { for (let e = element; e; e = e.parentElement) {
-        const rgb = parts(getComputedStyle(e).backgroundColor); if (rgb[3] === 255) return rgb; } return [255, 255, 255]; };
-    const css = "h1, h2, h3, p, td, th, legend, .unit, .badge, .count, .caption, .note, .interval, .chip-count, .ag-cell, a";
+        const rgb = parts(getComputedStyle(e).backgroundColor);
+        if (rgb[3] === 255) return rgb; } return [255, 255, 255]; };
+    const css = "h1,h2,h3,p,td,th,legend,a,.unit,.badge,.count,.caption,.note,.interval,.chip-count,.ag-cell";
     return [...document.querySelectorAll(css)].filter((e) => e.offsetParent && e.textContent.trim()).map((e) => {
         const [a, b] = [luminance(parts(getComputedStyle(e).color)), luminance(behind(e))];
         return [(Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05), e.textContent.slice(0, 40)];
