@@ -100,10 +100,12 @@ def replayed(
 
     Parameters
     ----------
-    function, samples, ones
+    function, samples
         As for :func:`record`.
     trial : sequence of ndarray
         Arguments of another shape.
+    ones : int or None
+        As for :func:`record`.
     """
     try:
         program = record(function, samples, ones)
