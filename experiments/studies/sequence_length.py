@@ -3,16 +3,17 @@
 Question: does a gradient die with the length of the sequence, and does learning die with it?
 
 Prediction: the decay rate in nat/step does not depend on the length, so that what survives falls exponentially with
-it; RNN and GRU without a bias are past the float range of a plain product within 2,000 steps and the log scale is
-not. Trained networks follow: chance from the length on at which the first gradient is lost, later for cells that
-keep more.
+it. Trained networks follow: chance from the length on at which the first gradient is lost, later for cells that keep
+more.
 
 Command: gradscope sweep sequence_length --store sequence_length.db
 
-Runtime: RUNTIME on two cores.
+Runtime: about three minutes on two cores.
 
-Reads as: transport curves of one cell lie on one line whatever the length. Accuracy after training over length has a
-cliff for each cell; the bias moves it.
+Reads as: decay rate over length is flat from 50 steps on, and every cell has its own height. Accuracy after training
+over length has a cliff for each cell, which the bias moves: LSTM between 16 and 24 steps at bias 0, and between 32
+and 48 at bias 3; GRU between 24 and 32 at bias 0, and beyond 64 at bias 3. The LSTM of bias 3 falls off although its
+gradient arrives: a first gradient that vanishes predicts failure, one that does not promises nothing.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ SWEEPS = (
         length=[10, 20, 50, 100, 200, 500, 1000],
         seed=[0, 1, 2],
         batch_size=16,
-        probes=["cheap", "transport", "state_gradient"],
+        probes=["transport", "transport_blocks", "state_gradient", "jacobian_rms", "gate_saturation", "retention"],
     ),
     Sweep(
         name="learning",
@@ -37,6 +38,5 @@ SWEEPS = (
         seed=[0, 1, 2],
         iterations=300,
         learning_rate=0.01,
-        probes=["cheap", "transport", "state_gradient"],
     ),
 )
