@@ -136,7 +136,7 @@ def training_rows(repeats: int) -> Iterator[Row]:
 def main() -> None:
     """Print the table."""
     repeats = int(sys.argv[1]) if len(sys.argv) > 1 else 10
-    console = Console()
+    console = Console(width=110)
     table = Table("work", "size", "against", "ours, ms", "theirs, ms", "ratio", "reach", title="theirs / ours")
     for column in table.columns[3:]:
         column.justify = "right"
