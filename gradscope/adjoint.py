@@ -21,11 +21,12 @@ from autograd.tracer import isbox
 from scipy.linalg import get_blas_funcs
 
 from gradscope.cells import Cell, as_floats, split
-from gradscope.errors import ShapeError
+from gradscope.errors import ArgumentError, ShapeError
 from gradscope.linearization import Linearization, linearize
 from gradscope.logscale import Scaled, log10_norm
 from gradscope.partials import Partials
 from gradscope.products import pull_chain, pull_row
+from gradscope.program import reads_parameters
 from gradscope.trajectory import Trajectory, batch_last, unroll
 
 __all__ = ["Adjoint", "GradientNorms", "backpropagate", "gradient_norms", "scan", "unroll_on_tape"]
@@ -74,9 +75,16 @@ def backpropagate(linearization: Linearization, direct: Array) -> Adjoint:
     ------
     ShapeError
         When ``direct`` has another shape.
+    ArgumentError
+        When the cell's update reads parameters: their way to the loss past the drives would be missed.
     """
     trajectory = linearization.trajectory
     _check_direct(trajectory, direct)
+    if reads_parameters(trajectory.cell):
+        raise ArgumentError(
+            f"`backpropagate` needs a cell whose update reads no parameter, got {type(trajectory.cell).__name__}. "
+            "Use `scan`, which takes autograd's tape for it."
+        )
     params, cell = trajectory.params, trajectory.cell
     W_back = np.ascontiguousarray(params["W_h"].T)
     total = np.array(np.swapaxes(direct, 1, 2), trajectory.rows.dtype, order="C")
@@ -248,8 +256,8 @@ def scan(cell: Cell, params: Mapping[str, Any], inputs: Any, state: Any = None) 
     """Unroll ``cell`` as one primitive of autograd.
 
     Use it inside your own loss: ``autograd.grad`` flows through it to ``params``, ``inputs`` and
-    ``state`` by :func:`backpropagate` instead of an unrolled tape. Derivatives of higher order go over the
-    tape, right and slowly.
+    ``state`` by :func:`backpropagate` instead of an unrolled tape. Derivatives of higher order, and those of a
+    cell whose update reads parameters, go over the tape, right and slowly.
 
     Parameters
     ----------
@@ -334,7 +342,8 @@ def _pull_scan(argnums: tuple[int, ...], states: Array, args: tuple, kwargs: dic
         return tuple(gradients[n] for n in range(len(argnums)))
 
     def pull(direct: Any) -> tuple[Any, ...]:
-        return slow(direct) if isbox(direct) or any(isbox(value) for value in args) else fast(direct)
+        boxed = isbox(direct) or any(isbox(value) for value in args)
+        return slow(direct) if boxed or reads_parameters(kwargs["cell"]) else fast(direct)
 
     return pull
 

@@ -214,7 +214,7 @@ class Cell:
         for name, array in arrays.items():
             if array.shape != shapes[name]:
                 raise ShapeError(
-                    f"`{name}` must have shape {letters[name]}, got {array.shape}. "
+                    f"`{name}` must have shape {letters.get(name, shapes[name])}, got {array.shape}. "
                     f"Rows come gate by gate: {', '.join(self.gate_names)}."
                 )
         dtype = np.result_type(*arrays.values())

@@ -222,7 +222,10 @@ class Linearization:
 
 
 def linearize(trajectory: Trajectory) -> Linearization:
-    """Return the linearization of a trajectory; partials are made when first asked for."""
+    """Return the linearization of a trajectory; partials are made when first asked for.
+
+    Whatever needs them first raises ArgumentError when the cell's update is not elementwise.
+    """
     return Linearization(trajectory)
 
 
@@ -241,7 +244,25 @@ def _differentiator(cell: Cell, params: Mapping[str, Array], dtype: np.dtype) ->
         return cell.update(params, drive_x, drive_h, state)
 
     with np.errstate(all="ignore"):
+        _check_elementwise(cell, update, dtype)
         return differentiator(update, len(cell.gate_names), len(cell.blocks), cell.hidden_size, dtype)
+
+
+def _check_elementwise(cell: Cell, update: Callable[..., Sequence[Any]], dtype: np.dtype) -> None:
+    """Refuse an update in which one unit or sequence hears another: its partials would be no diagonals."""
+    count, shape = len(cell.gate_names), (cell.hidden_size, 2)
+    arrays = np.random.default_rng(0).standard_normal((2 * count + len(cell.blocks), *shape)).astype(dtype)
+    nudged = arrays.copy()
+    nudged[:, 0, 0] += 0.5
+    before, after = (update(a[:count], a[count : 2 * count], a[2 * count :]) for a in (arrays, nudged))
+    for old, new in zip(before, after, strict=True):
+        moved = ~np.isclose(np.broadcast_to(old, shape), np.broadcast_to(new, shape), 0.0, 0.0, equal_nan=True)
+        moved[0, 0] = False
+        if moved.any():
+            raise ArgumentError(
+                f"`update` of {type(cell).__name__} must be elementwise, got one in which a unit or a sequence moves "
+                "another. Let units meet in W_h alone."
+            )
 
 
 def _pieces(bundle: Array, count: int) -> list[Array]:

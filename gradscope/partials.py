@@ -121,11 +121,7 @@ def _derive(
     def gather(targets: Sequence[VJPNode | None]) -> tuple[Row, ...]:
         return tuple(tuple(None if node is None else pull.get(node) for node in targets) for pull in pulls)
 
-    own = [[None if other is end else other for other in cuts] for end in ends]
-    chain = tuple(
-        tuple(None if node is None else pull.get(node) for node in others)
-        for pull, others in zip(pulls, own, strict=True)
-    )
+    chain = gather(cuts)  # no block reaches itself
     return Partials(value, gather(roots[0]), gather(roots[1]), gather(roots[2]), chain, _order(chain))
 
 

@@ -18,7 +18,7 @@ import numpy as np
 from autograd.core import Node
 from autograd.tracer import isbox, new_box, trace_stack
 
-__all__ = ["Program", "ReadError", "per_cell", "record", "replayed"]
+__all__ = ["Program", "ReadError", "per_cell", "reads_parameters", "record", "replayed"]
 
 Array = np.ndarray
 
@@ -200,6 +200,18 @@ class _Unread(Mapping):
 
     def __len__(self) -> int:
         raise ReadError
+
+
+def reads_parameters(cell: Any) -> bool:
+    """Return whether a cell's update reads parameters, which then reach the loss past the drives, too."""
+    count = len(cell.gate_names)
+    arrays = [np.zeros((cell.hidden_size, 1))] * (2 * count + len(cell.blocks))
+    try:
+        with np.errstate(all="ignore"):
+            cell.update(_Unread(), arrays[:count], arrays[count : 2 * count], arrays[2 * count :])
+    except ReadError:
+        return True
+    return False
 
 
 def per_cell(build: Callable[[Any, Mapping[str, Array], np.dtype], Callable]) -> Callable[..., Callable]:
