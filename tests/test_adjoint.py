@@ -11,7 +11,7 @@ from autograd.test_util import check_grads
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from plain_routes import ACTIVATIONS, cases, central_differences, chunks_of, make_case, scaled_error
-from written_cells import WRITTEN
+from written_cells import WRITTEN, SelfLoop
 
 import gradscope as gs
 from gradscope.adjoint import gradient_norms, unroll_on_tape
@@ -105,6 +105,14 @@ def test_a_cell_that_a_user_wrote_is_differentiated_like_any(cell_class, chunk):
     with chunks_of(chunk):
         found = autograd.grad(lambda everything: loss(gs.scan(cell, *everything)))((params, inputs, state))
     assert_same(found, autograd.grad(plain)((params, inputs, state)), 1e-11)
+
+
+def test_a_cell_that_reads_parameters_goes_over_the_tape():
+    """Their way past the drives is not in the partials: scan knows it, backpropagate says so."""
+    cell = SelfLoop(1, 2)
+    lin = gs.linearize(gs.unroll(cell, cell.init(np.random.default_rng(0)), np.zeros((3, 1, 1))))
+    with pytest.raises(ArgumentError, match=r"`backpropagate` needs a cell .* got SelfLoop\. Use `scan`, which takes"):
+        gs.backpropagate(lin, np.zeros((4, 1, 2)))
 
 
 def nudged(case, nudges, before_h=False):

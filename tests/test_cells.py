@@ -229,6 +229,15 @@ def test_wrong_parameters_are_told_what_to_do(params, error, message):
     assert isinstance(caught.value, (GradscopeError, ValueError))
 
 
+def test_a_parameter_of_ones_own_is_checked_like_any():
+    class Peephole(LSTM):
+        def shapes(self):
+            return {**super().shapes(), "p": (3 * self.hidden_size,)}
+
+    with pytest.raises(ShapeError, match=r"`p` must have shape \(9,\), got \(3,\)\. Rows come gate by gate"):
+        Peephole(2, 3).check({**PARAMS, "p": np.zeros(3)})
+
+
 def test_a_cell_without_equations_says_which_are_missing():
     @dataclass(frozen=True)
     class Empty(Cell):

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from plain_routes import cases, central_differences, chunks_of, make_case, scaled_error, step
-from written_cells import WRITTEN
+from written_cells import WRITTEN, Centred
 
 import gradscope as gs
 from gradscope.errors import ArgumentError, ShapeError
@@ -112,6 +112,14 @@ def test_a_cell_that_a_user_wrote_goes_the_same_road(cell_class, chunk):
     assert scaled_error(norms["frobenius"], np.linalg.norm(wanted, axis=(2, 3))) < 1e-12
     assert scaled_error(jvp, np.einsum("tbij,tbj->tbi", wanted, v)) < 1e-12
     assert scaled_error(vjp, np.einsum("tbij,tbi->tbj", wanted, w)) < 1e-12
+
+
+def test_an_update_that_is_not_elementwise_is_refused():
+    """Its partials would not be diagonals, and every number made of them wrong."""
+    cell = Centred(1, 3)
+    lin = gs.linearize(gs.unroll(cell, cell.init(np.random.default_rng(0)), np.zeros((4, 2, 1))))
+    with pytest.raises(ArgumentError, match=r"`update` of Centred must be elementwise, .* Let units meet in W_h alone"):
+        lin.jacobians()
 
 
 @pytest.mark.parametrize("name", ["RNN", "LSTM", "GRU"])

@@ -114,4 +114,33 @@ class Tower(Cell):
         return anp.concatenate([anp.sin(m + c) * state[:size], m, c])
 
 
-WRITTEN = (Coupled, Memory, Trace, Tower)
+@dataclass(frozen=True)
+class SelfLoop(Cell):
+    """An update that reads a parameter, which so reaches the new state past the drives."""
+
+    gate_names: ClassVar[tuple[str, ...]] = ("hidden",)
+
+    def gates(self, params, drive_x, drive_h, state):
+        n = drive_x[0] + drive_h[0] + params["b"][:, None] * state[0]
+        return {"hidden": Gate(n, tanh(n))}
+
+    def update(self, params, drive_x, drive_h, state):
+        return (self.gates(params, drive_x, drive_h, state)["hidden"].value,)
+
+    @staticmethod
+    def plain(params, x, state):
+        a, u = plain_drives(params, x, state)
+        return anp.tanh(a[0] + u[0] + params["b"] * state)
+
+
+@dataclass(frozen=True)
+class Centred(Cell):
+    """Not elementwise: each unit hears the mean over all of them."""
+
+    gate_names: ClassVar[tuple[str, ...]] = ("hidden",)
+
+    def update(self, params, drive_x, drive_h, state):
+        return (tanh(drive_x[0] + drive_h[0] - anp.mean(drive_h[0], axis=-2, keepdims=True)),)
+
+
+WRITTEN = (Coupled, Memory, Trace, Tower, SelfLoop)
