@@ -37,7 +37,7 @@ NARROW = 8
 """Sequences below which a step's outer product is too thin for a product of its own."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Adjoint:
     """Gradients of one loss along a trajectory; made by :func:`backpropagate`.
 
@@ -178,7 +178,7 @@ def _outer(delta: Array, vectors: Array) -> Array:
     return total
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class GradientNorms:
     """log10 of gradient norms along a trajectory, right past the float range.
 

@@ -109,14 +109,26 @@ class Cell:
         raise NotImplementedError(f"{type(self).__name__} must define `update`. See `gradscope.LSTM.update`.")
 
     def flow(self, gates: Mapping[str, Gate], state: Sequence[Array], new: Sequence[Array]) -> dict[str, Array]:
-        """Return what is retained of the old state, written to it, and exposed; retained + written = new."""
+        """Return what is retained of the old state, written to it, and exposed; retained + written = new.
+
+        Raises
+        ------
+        ArgumentError
+            When the cell has no flow.
+        """
         raise ArgumentError(
             f"`flow` needs a cell with a keep gate, got {type(self).__name__}. Use an LSTM or a GRU, or "
             "`gate_activation` and `slope_rms` for this cell."
         )
 
     def log_keep(self, gates: Mapping[str, Gate]) -> Array:
-        """Return ln of the share of the old state that each unit keeps."""
+        """Return ln of the share of the old state that each unit keeps.
+
+        Raises
+        ------
+        ArgumentError
+            When the cell has no keep gate.
+        """
         if self.keep_gate is None:
             raise ArgumentError(
                 f"`retention` needs a cell with a keep gate, got {type(self).__name__}. Use an LSTM or a GRU."
@@ -179,7 +191,7 @@ class Cell:
         return bias.ravel()
 
     def check(self, params: Params) -> dict[str, np.ndarray]:
-        """Return the parameters as float arrays of one dtype, or say what is wrong with them.
+        """Return the parameters as float arrays of one dtype, copied, or say what is wrong with them.
 
         Raises
         ------
@@ -218,7 +230,7 @@ class Cell:
                     f"Rows come gate by gate: {', '.join(self.gate_names)}."
                 )
         dtype = np.result_type(*arrays.values())
-        return {name: np.ascontiguousarray(array, dtype) for name, array in arrays.items()}
+        return {name: np.array(array, dtype, order="C") for name, array in arrays.items()}
 
     def describe(self) -> dict[str, Any]:
         """Return the cell as plain data: its name and its fields."""

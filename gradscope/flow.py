@@ -13,7 +13,7 @@ __all__ = ["Flow", "flow"]
 Array = np.ndarray
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Flow:
     """Root mean square over units of each stream.
 

@@ -26,7 +26,7 @@ BINS = 40
 QUANTILES = (0.05, 0.5, 0.95)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class GateStatistics:
     """What the gates did.
 
@@ -141,7 +141,7 @@ def _quantiles(values: Array) -> Array:
     return np.where(np.isnan(ordered[..., -1]), np.nan, np.stack(result))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Retention:
     """What the keep gate keeps.
 

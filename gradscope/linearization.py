@@ -29,7 +29,7 @@ Array = np.ndarray
 NORMS = {"spectral": spectral, "frobenius": frobenius}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Linearization:
     """The Jacobians of a trajectory; made by :func:`linearize`.
 
@@ -270,7 +270,7 @@ def _pieces(bundle: Array, count: int) -> list[Array]:
     return np.split(bundle, count)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Jacobians:
     """Plain matrices with the interface of a linearization, so that any map can be measured.
 

@@ -17,7 +17,7 @@ Array = np.ndarray
 LOG10_2 = float(np.log10(2.0))
 
 
-@dataclass
+@dataclass(eq=False)
 class Scaled:
     """Columns that share an exponent for each sequence: the value is ``mantissa * 2**exponent``.
 

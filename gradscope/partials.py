@@ -29,7 +29,7 @@ Array = np.ndarray
 Row = tuple[Array | None, ...]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Partials:
     """Diagonals of the derivative of an update; None where nothing depends.
 

@@ -22,7 +22,7 @@ TANGENT_BURN_IN = 100
 BLOCKS = 8
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class LyapunovSpectrum:
     """Growth rates of small changes, largest first.
 

@@ -50,7 +50,7 @@ def batch_last(array: np.ndarray) -> np.ndarray:
     return np.swapaxes(array, -1, -2)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Trajectory:
     """The states that a cell went through; made by :func:`unroll`.
 
@@ -196,7 +196,8 @@ def unroll(cell: Cell, params: Mapping[str, Any], inputs: Any, state: Any = None
     length, _, batch = columns.shape
     size, blocks = cell.hidden_size, len(cell.blocks)
     rows = np.empty((length + 1, cell.state_size, batch), dtype)
-    rows[0] = _check_state(cell, state, batch).T
+    with np.errstate(over="ignore"):
+        rows[0] = _check_state(cell, state, batch).T
     count = len(cell.gate_names)
     keep = length * count * size * batch <= KEPT
     drives = np.empty((length if keep else 1, count * size, batch), dtype)
@@ -243,7 +244,8 @@ def _check_inputs(cell: Cell, inputs: Any, dtype: np.dtype) -> np.ndarray:
     if 0 in array.shape:
         raise ShapeError(f"{wanted}; give at least one step and one sequence.")
     columns = np.ones((array.shape[0], array.shape[2] + 1, array.shape[1]), dtype)
-    columns[:, :-1] = batch_last(array)
+    with np.errstate(over="ignore"):
+        columns[:, :-1] = batch_last(array)
     return columns
 
 

@@ -24,7 +24,7 @@ HEARD = 0.01
 _TINY = 1e-280  # a sum of squares below this may have lost entries: taken again, scaled
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Transport:
     """How much of a change of the state at time t reaches the last state.
 

@@ -33,7 +33,7 @@ SIDES = ["left", "right"]
 FLOWS = ("flow_retained", "flow_written", "flow_exposed")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Measurement:
     """One trajectory with all that probes want to know of it.
 
