@@ -124,6 +124,32 @@ def test_what_went_in_is_left_alone():
         np.testing.assert_array_equal(case.params[name], array)
 
 
+def test_a_trajectory_is_what_happened_whatever_is_done_to_the_weights_later():
+    """Partials are made when first asked for; a training step in place must not reach them."""
+    case = make_case("LSTM", length=5)
+    inputs = case.inputs.copy()
+    wanted = gs.linearize(run(case)).jacobians()
+    trajectory = unroll(case.cell, case.params, inputs, case.state)
+    for array in (*case.params.values(), inputs):
+        array *= -3.0
+    np.testing.assert_array_equal(gs.linearize(trajectory).jacobians(), wanted)
+
+
+def test_inputs_beyond_float32_are_infinite_there_without_a_warning():
+    cell = gs.RNN(1, 1)
+    params = cell.init(np.random.default_rng(0), dtype=np.float32)
+    trajectory = unroll(cell, params, np.full((2, 1, 1), 1e300), np.full((1, 1), -1e300))
+    assert np.isposinf(trajectory.inputs).all()
+    assert np.isneginf(trajectory.states[0]).all()
+
+
+def test_values_are_compared_by_identity_and_may_be_kept_in_a_set():
+    trajectory, other = run(make_case("RNN")), run(make_case("RNN"))
+    assert trajectory == trajectory
+    assert trajectory != other
+    assert len({trajectory, other, gs.linearize(trajectory)}) == 3
+
+
 def test_whole_numbers_and_lists_will_do():
     cell = gs.RNN(1, 1)
     params = {"W_x": [[1]], "W_h": [[0]], "b": [0]}
