@@ -15,7 +15,9 @@ from written_cells import WRITTEN, SelfLoop
 
 import gradscope as gs
 from gradscope.adjoint import gradient_norms, unroll_on_tape
+from gradscope.cells import CELLS
 from gradscope.errors import ArgumentError, ShapeError
+from gradscope.program import reads_parameters
 
 EVERY = pytest.mark.parametrize("name", ["RNN", "LSTM", "GRU"])
 KINKED = ("relu", "hard_sigmoid", "hard_tanh")
@@ -113,6 +115,11 @@ def test_a_cell_that_reads_parameters_goes_over_the_tape():
     lin = gs.linearize(gs.unroll(cell, cell.init(np.random.default_rng(0)), np.zeros((3, 1, 1))))
     with pytest.raises(ArgumentError, match=r"`backpropagate` needs a cell .* got SelfLoop\. Use `scan`, which takes"):
         gs.backpropagate(lin, np.zeros((4, 1, 2)))
+
+
+def test_parameters_are_found_where_they_are_read():
+    found = {cell_class.__name__: reads_parameters(cell_class(1, 2)) for cell_class in (*CELLS.values(), *WRITTEN)}
+    assert [name for name, reads in found.items() if reads] == ["SelfLoop"]
 
 
 def nudged(case, nudges, before_h=False):

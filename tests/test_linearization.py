@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from plain_routes import cases, central_differences, chunks_of, make_case, scaled_error, step
-from written_cells import WRITTEN, Centred
+from written_cells import WRITTEN, Centred, SelfLoop
 
 import gradscope as gs
 from gradscope.errors import ArgumentError, ShapeError
@@ -112,6 +112,19 @@ def test_a_cell_that_a_user_wrote_goes_the_same_road(cell_class, chunk):
     assert scaled_error(norms["frobenius"], np.linalg.norm(wanted, axis=(2, 3))) < 1e-12
     assert scaled_error(jvp, np.einsum("tbij,tbj->tbi", wanted, v)) < 1e-12
     assert scaled_error(vjp, np.einsum("tbij,tbi->tbj", wanted, w)) < 1e-12
+
+
+def test_a_cell_that_reads_parameters_goes_by_its_own_each_time():
+    """Were what is recorded with the first ones kept, the second run would go on with them."""
+    cell, rng = SelfLoop(2, 3), np.random.default_rng(0)
+    inputs, state = rng.standard_normal((5, 2, 2)), rng.standard_normal((2, 3))
+    for _ in range(3):
+        params = {name: rng.standard_normal(shape) for name, shape in cell.shapes().items()}
+        trajectory = gs.unroll(cell, params, inputs, state)
+        first = np.stack([cell.plain(params, inputs[0, b], state[b]) for b in range(2)])
+        np.testing.assert_allclose(trajectory.states[1], first, rtol=1e-12, atol=1e-12)
+        matrix = autograd.jacobian(lambda s, p=params: cell.plain(p, inputs[0, 0], s))(state[0])
+        np.testing.assert_allclose(gs.linearize(trajectory).jacobians()[0, 0], matrix, rtol=1e-10, atol=1e-12)
 
 
 def test_an_update_that_is_not_elementwise_is_refused():

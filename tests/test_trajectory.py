@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from plain_routes import ACTIVATIONS, Case, cases, chunks_of, make_case, scaled_error
+from written_cells import Hinge
 
 import gradscope as gs
 from gradscope.errors import ArgumentError, ShapeError
@@ -148,6 +149,13 @@ def test_values_are_compared_by_identity_and_may_be_kept_in_a_set():
     assert trajectory == trajectory
     assert trajectory != other
     assert len({trajectory, other, gs.linearize(trajectory)}) == 3
+
+
+def test_an_update_that_looks_at_values_takes_the_right_branch_at_every_step():
+    cell = Hinge(1, 2)
+    params = {"W_x": np.ones((2, 1)), "W_h": np.zeros((2, 2)), "b": np.zeros(2)}
+    states = unroll(cell, params, np.array([0.5, 6.0, 1.0])[:, None, None]).states[1:, 0]
+    np.testing.assert_allclose(states, [[np.tanh(0.5), 2 * np.tanh(0.5)], [3.0, 3.0], [np.tanh(1), 2 * np.tanh(1)]])
 
 
 def test_whole_numbers_and_lists_will_do():

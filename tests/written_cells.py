@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import autograd.numpy as anp
+import numpy as np
 
 from gradscope.activations import sigmoid, tanh
 from gradscope.cells import Cell, Gate
@@ -141,6 +142,19 @@ class Centred(Cell):
 
     def update(self, params, drive_x, drive_h, state):
         return (tanh(drive_x[0] + drive_h[0] - anp.mean(drive_h[0], axis=-2, keepdims=True)),)
+
+
+@dataclass(frozen=True)
+class Hinge(Cell):
+    """A branch that looks at values, and a constant for each of two units."""
+
+    gate_names: ClassVar[tuple[str, ...]] = ("hidden",)
+
+    def update(self, params, drive_x, drive_h, state):
+        n = drive_x[0] + drive_h[0]
+        if np.all(n > 2.0):
+            return (0.5 * n,)
+        return (anp.tanh(n) * np.array([[1.0], [2.0]]),)
 
 
 WRITTEN = (Coupled, Memory, Trace, Tower, SelfLoop)
