@@ -19,6 +19,7 @@ import gradscope as gs
 from gradscope import figures
 from gradscope.errors import ArgumentError
 from gradscope.figures import gates, palette, scales, series, sweeps, templates, units
+from gradscope.figures.frame import FOOTNOTE
 from gradscope.probes.catalogue import CATALOGUE
 from gradscope.record import Field, Record, Status
 
@@ -38,11 +39,15 @@ def names(figure: go.Figure) -> list[str]:
 
 
 def notes(figure: go.Figure) -> list[str]:
-    return [entry.text for entry in figure.layout.annotations if entry.name == "note"]
+    lines = [entry.text for entry in figure.layout.annotations if entry.name == "note"]
+    said = list(figure.layout.meta["notes"])
+    assert " ".join(lines) == " ".join(said)  # nothing is lost where a note is broken into lines
+    assert all(len(line) <= FOOTNOTE for line in lines)
+    return said
 
 
 def texts(figure: go.Figure) -> str:
-    return " ".join(entry.text for entry in figure.layout.annotations)
+    return " ".join(entry.text for entry in figure.layout.annotations).replace("<br>", " ")
 
 
 def trace(figure: go.Figure, name: str, kind: str = "scatter"):

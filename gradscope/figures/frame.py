@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -24,7 +25,8 @@ GAP = 0.045
 GAPPED = np.full(1, np.nan)  # parts two outlines of one trace
 BAND = 480  # places of a band; its outline passes each twice
 FOOT = 46  # pixels below the plot for ticks and the axis title
-NOTE = 17  # pixels for each footnote
+NOTE = 17  # pixels for each line of a footnote
+FOOTNOTE, SENTENCE = 64, 44  # letters that fit a line of a card
 
 
 def heading(name: str) -> str:
@@ -263,7 +265,8 @@ class Canvas:
 
     def say(self, sentence: str) -> None:
         """Write a sentence in the middle of the plot."""
-        centre = {"xref": "x domain", "yref": "y domain", "x": 0.5, "y": 0.5, "text": sentence, "font": {"size": 13}}
+        text = "<br>".join(textwrap.wrap(sentence, SENTENCE))
+        centre = {"xref": "x domain", "yref": "y domain", "x": 0.5, "y": 0.5, "text": text, "font": {"size": 13}}
         self.layout["annotations"].append(centre)
 
     def say_nothing(self) -> None:
@@ -274,7 +277,8 @@ class Canvas:
     def figure(self, **layout: Any) -> go.Figure:
         """Return the figure, with its footnotes and what it says of itself."""
         self.notes = list(dict.fromkeys(self.notes))
-        for number, note in enumerate(self.notes):
+        lines = [line for note in self.notes for line in textwrap.wrap(note, FOOTNOTE)]
+        for number, line in enumerate(lines):
             self.layout["annotations"].append(
                 {
                     "xref": "paper",
@@ -285,7 +289,7 @@ class Canvas:
                     "yanchor": "top",
                     "yshift": -(FOOT + NOTE * number),
                     "align": "left",
-                    "text": note,
+                    "text": line,
                     "name": "note",
                 }
             )
@@ -295,7 +299,7 @@ class Canvas:
         top = (36 + 40 * bool(keyed)) if self.titled else 10
         self.layout |= {
             "template": self.template,
-            "margin": {"l": 10, "r": 16, "t": top, "b": FOOT + NOTE * len(self.notes) + 4 * bool(self.notes)},
+            "margin": {"l": 10, "r": 16, "t": top, "b": FOOT + NOTE * len(lines) + 4 * bool(lines)},
             "meta": self.meta | {"decimated": self.decimated, "notes": self.notes},
         }
         if self.titled:
