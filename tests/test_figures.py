@@ -136,7 +136,7 @@ def test_what_was_not_computed_says_why(records):
 def test_the_package_lists_a_function_for_every_probe():
     assert set(CATALOGUE) <= set(figures.__all__)
     assert {"figure", "caption", "theme", "flow", "phase_map", "verdict_counts"} <= set(figures.__all__)
-    assert all(getattr(figures, name).__doc__ for name in figures.__all__)
+    assert all(getattr(figures, name).__doc__ for name in figures.__all__ if name != "Figure")  # plotly's own
 
 
 def test_figure_dispatches_by_name_and_passes_options(records):
