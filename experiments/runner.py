@@ -173,6 +173,8 @@ class Tally:
         Seconds of work: the sum over the runs.
     errors : dict
         Reasons by the id of the run that failed.
+    started, ready : float
+        When the study was begun and when its workers were up, on the monotonic clock.
     """
 
     total: int = 0
@@ -183,6 +185,7 @@ class Tally:
     busy: float = 0.0
     errors: dict[str, str] = field(default_factory=dict)
     started: float = field(default_factory=time.monotonic)
+    ready: float | None = None
 
     @property
     def seconds(self) -> float:
@@ -196,9 +199,10 @@ class Tally:
 
     @property
     def rate(self) -> float:
-        """Runs a second so far, NaN before the first."""
+        """Runs a second since the workers were up, NaN before the first."""
         count = self.done + self.failed
-        return count / self.seconds if count else float("nan")
+        since = self.started if self.ready is None else self.ready
+        return count / (time.monotonic() - since) if count else float("nan")
 
     @property
     def seconds_left(self) -> float:
@@ -428,6 +432,7 @@ def run_study(
     progress(tally)
     if wanted:
         with _engine(workers, scheduler, len(wanted)) as engine:
+            tally.ready = time.monotonic()
             _carry_out(engine, _Progress(wanted, store, sweep, tally), progress)
     return tally
 

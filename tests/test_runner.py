@@ -8,6 +8,7 @@ import multiprocessing
 import os
 import signal
 import socket
+import time
 from collections.abc import Callable
 from types import FunctionType
 
@@ -276,6 +277,11 @@ def test_a_running_cluster_is_used_by_its_address(tmp_path):
         tally = run_study(study(seed=[0, 1, 2]), store, scheduler=cluster.scheduler_address)
         assert (tally.done, tally.failed) == (3, 0)
         assert cluster.workers  # still there
+
+
+def test_the_rate_does_not_count_the_start_of_the_workers():
+    now = time.monotonic()
+    assert Tally(total=9, done=3, failed=1, started=now - 100, ready=now - 8).rate == pytest.approx(0.5, rel=0.1)
 
 
 def test_progress_is_told_and_adds_up(tmp_path):
