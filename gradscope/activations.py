@@ -118,13 +118,14 @@ def _register(
     return function
 
 
-_NEAR = 1e-3  # where a slope's distance from its limit is smaller it is taken from x: y has lost the digits
+_NEAR = {"d": 1e-3, "f": 2e-2}  # by dtype: where 1 - |y| is smaller, a slope comes from x: y has lost the digits
 
 
 def _sigmoid_slope(x: Array, y: Array) -> Array:
     """Return y (1 - y), and exp(-x) y^2 in the right tail."""
     slope = np.asarray(1.0 - y)
-    tail = slope < _NEAR if slope.size and not slope.min() >= _NEAR else None
+    edge = _NEAR[slope.dtype.char]
+    tail = slope < edge if slope.size and not slope.min() >= edge else None
     slope *= y
     if tail is not None:
         near = np.asarray(y)[tail]
@@ -136,8 +137,9 @@ def _tanh_slope(x: Array, y: Array) -> Array:
     """Return 1 - y^2, and 4u / (1 + u)^2 with u = exp(-2|x|) in both tails."""
     slope = np.asarray(y * y)
     np.subtract(1.0, slope, out=slope)
-    if slope.size and not slope.min() >= _NEAR:
-        tail = slope < _NEAR
+    edge = _NEAR[slope.dtype.char]
+    if slope.size and not slope.min() >= edge:
+        tail = slope < edge
         u = np.exp(-2.0 * np.abs(np.asarray(x)[tail]))
         slope[tail] = 4.0 * u / (1.0 + u) ** 2
     return slope if slope.ndim else slope[()]
