@@ -124,7 +124,7 @@ _NEAR = {"d": 1e-3, "f": 2e-2}  # by dtype: where 1 - |y| is smaller, a slope co
 def _sigmoid_slope(x: Array, y: Array) -> Array:
     """Return y (1 - y), and exp(-x) y^2 in the right tail."""
     slope = np.asarray(1.0 - y)
-    edge = _NEAR[slope.dtype.char]
+    edge = _NEAR.get(slope.dtype.char, _NEAR["d"])
     tail = slope < edge if slope.size and not slope.min() >= edge else None
     slope *= y
     if tail is not None:
@@ -137,7 +137,7 @@ def _tanh_slope(x: Array, y: Array) -> Array:
     """Return 1 - y^2, and 4u / (1 + u)^2 with u = exp(-2|x|) in both tails."""
     slope = np.asarray(y * y)
     np.subtract(1.0, slope, out=slope)
-    edge = _NEAR[slope.dtype.char]
+    edge = _NEAR.get(slope.dtype.char, _NEAR["d"])
     if slope.size and not slope.min() >= edge:
         tail = slope < edge
         u = np.exp(-2.0 * np.abs(np.asarray(x)[tail]))
