@@ -15,10 +15,15 @@ from gradscope.trajectory import unroll
 SMOOTH = ("tanh", "softsign", "sigmoid")
 
 
+def factors(case):
+    """Return partials of all steps, and W_h."""
+    trajectory = unroll(case.cell, case.params, case.inputs, case.state)
+    return partials_at(trajectory, slice(0, trajectory.length)), case.params["W_h"]
+
+
 def parts(case):
     """Return partials of all steps, W_h, and the plain Jacobians (T, B, S, S)."""
-    trajectory = unroll(case.cell, case.params, case.inputs, case.state)
-    return partials_at(trajectory, slice(0, trajectory.length)), case.params["W_h"], case.plain_jacobians()
+    return *factors(case), case.plain_jacobians()
 
 
 @given(cases(activations=SMOOTH, dtypes=("float64", "float32")), st.integers(0, 99))
@@ -33,7 +38,7 @@ def test_products_agree_with_the_matrices_of_the_plain_route(case, seed):
 
 @given(cases(), st.integers(0, 99))
 def test_push_and_pull_are_adjoint_to_one_another(case, seed):
-    partials, W_h, _ = parts(case)
+    partials, W_h = factors(case)
     rng = np.random.default_rng(seed)
     v, w = rng.standard_normal((2, len(case.inputs), case.cell.state_size, len(case.state)))
     there, back = (w * push(partials, W_h, v)).sum(axis=1), (v * pull(partials, W_h, w)).sum(axis=1)
@@ -42,7 +47,7 @@ def test_push_and_pull_are_adjoint_to_one_another(case, seed):
 
 @pytest.mark.parametrize("name", ["RNN", "LSTM", "GRU"])
 def test_arguments_are_left_alone(name):
-    partials, W_h, _ = parts(make_case(name))
+    partials, W_h = factors(make_case(name))
     columns = np.ones((4, partials.value[0].shape[1] * len(partials.value), 2))
     push(partials, W_h, columns)
     pull(partials, W_h, columns)

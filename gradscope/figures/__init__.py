@@ -9,7 +9,7 @@ and source, and what was decimated. Zeros of a log axis, values below the float 
 each have a mark of their own.
 """
 
-from plotly.graph_objects import Figure
+from plotly.graph_objects import Figure as Figure
 
 from gradscope.figures.curves import (
     cell_gradient,
@@ -34,7 +34,6 @@ from gradscope.figures.templates import theme
 from gradscope.figures.units import lyapunov_spectrum, timescale
 
 __all__ = [
-    "Figure",
     "caption",
     "cell_gradient",
     "direct_gradient",
