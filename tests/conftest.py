@@ -34,6 +34,11 @@ def pytest_configure(config: pytest.Config) -> None:
         raise pytest.UsageError(f"GRADSCOPE_REQUIRE names {', '.join(missing)}, which must be installed.")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with what is slow, so that no worker waits for another's at the end."""
+    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+
+
 @pytest.fixture(scope="session")
 def browser_type_launch_args(browser_type_launch_args: dict) -> dict:
     """Launch the system's Chromium: pytest-playwright's own download is never used."""
