@@ -75,7 +75,7 @@ _ENTRIES = (
         caption=(
             "How much of a small change of the state at time t reaches the last state: the Frobenius norm of "
             "ds_T/ds_t over sqrt(S). A straight fall is exponential vanishing and its slope is the decay rate; a "
-            "curve that stays near 0 lets a loss at the end teach the beginning."
+            "curve that stays near 1, a log10 of 0, lets a loss at the end teach the beginning."
         ),
         source="Hochreiter 1991; Bengio, Simard & Frasconi 1994; Pascanu, Mikolov & Bengio 2013",
     ),
