@@ -78,7 +78,7 @@ def columns(table: Table, names: Sequence[str], sort: str = "") -> list[dict[str
     run = {"cellRenderer": "RunLink", "pinned": "left", "width": 100, "flex": None, "filter": False}
     hues = {name: palette.colour(str(name)) for name in [*table.values("verdict"), "running", "failed"]}
     verdict: dict[str, Any] = {"cellRenderer": "Verdict", "cellRendererParams": {"hues": hues}}
-    verdict |= {"tooltipField": "verdict_text", "flex": 2.6, "minWidth": 212}
+    verdict |= {"tooltipField": "verdict_text", "flex": 2.6, "minWidth": 190}
     return [
         _column("run", "Run", sort) | run,
         _column("verdict", "Verdict", sort) | verdict | _text_filter(),
@@ -99,7 +99,7 @@ def _data_column(table: Table, name: str, sort: str) -> dict[str, Any]:
     if table.textual(name):
         longest = max(len(str(value)) for value in table.values(name))
         return column | {"minWidth": max(column["minWidth"], min(24 + 8 * longest, 150))} | _text_filter()
-    wide = {"flex": 1.8, "minWidth": 154} if name == "decay_rate" else {}
+    wide = {"flex": 1.8, "minWidth": 180} if name == "decay_rate" else {"minWidth": column["minWidth"] + 10}
     return column | wide | {"type": "rightAligned", "cellRenderer": "Measured"} | _number_filter()
 
 

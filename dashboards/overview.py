@@ -60,7 +60,7 @@ def aside(shown: dict[str, Any], sweeps: Sequence[dict[str, Any]]) -> list[Any]:
     where = dmc.TagsInput(
         id="where",
         label="Conditions",
-        description="Like length>=100 or cell=LSTM,GRU; then Enter",
+        description="Like length>=100 or cell=LSTM,GRU",
         value=shown["where"],
         error=shown["where:error"],
         placeholder="name, sign, value",
@@ -173,8 +173,8 @@ def asked(trigger: str, search: str | None, controls: dict[str, Any], model: Any
     Parameters
     ----------
     trigger : str
-        What changed: ``"search"``, ``"version"`` (of the store), ``"clear"``, ``"model"`` (the filters of the
-        columns), ``"state"`` (their order), or the name of a control.
+        What changed: ``"search"`` (the link), ``"version"`` (of the store), ``"clear"``, ``"model"`` (the filters of
+        the columns), ``"state"`` (their order), or ``"control"``.
     search : str or None
         The link.
     controls : dict
@@ -192,7 +192,7 @@ def asked(trigger: str, search: str | None, controls: dict[str, Any], model: Any
     values = {name: _whole(name, value) for name, value in controls.items()}
     order = grid.sorting(state)
     view = replace(linked, **values, sort=linked.sort if order is None else order)
-    if trigger == "model":
+    if trigger in ("model", "state"):  # both come from the table, whose filters the box of conditions may not know yet
         held = grid.conditions(grid.filter_model(linked.where, table, [*table.parameters, *table.metrics]))
         view = replace(view, where=_with_columns(view.where, held, grid.conditions(model), table))
     return view
@@ -249,7 +249,27 @@ PLACES = {
     "no-match:text": Output("no-match-text", "children"),
     "clear:disabled": Output("clear", "disabled"),
 }
-TRIGGERS = {"url": "search", "clear-all": "clear"}
+#: What may have changed: the first of these that did decides which of link and controls is asked.
+TRIGGERS = {
+    "clear.n_clicks": "clear",
+    "clear-all.n_clicks": "clear",
+    "url.search": "search",
+    "runs.filterModel": "model",
+    **{f"{name}.value": "control" for name in CONTROLS},
+    "runs.columnState": "state",
+    "version.data": "version",
+}
+
+
+def triggered(changed: Sequence[tuple[str, Any]]) -> str:
+    """Return what the page has to answer, or ``""`` when it has just been put in and is right already.
+
+    That shows by buttons that count as changed though nobody has pressed them.
+    """
+    if ("clear.n_clicks", None) in changed:
+        return ""
+    names = {name for name, _ in changed}
+    return next((trigger for name, trigger in TRIGGERS.items() if name in names), "")
 
 
 def register(app: Dash, reader: Reader) -> None:
@@ -277,14 +297,9 @@ def register(app: Dash, reader: Reader) -> None:
         prevent_initial_call=True,
     )
     def update(search, version, controls, model, state, clear, pathname, before):
-        # A page that has just been put in is right already; it shows by buttons that nobody has pressed.
-        begins = any(
-            entry["prop_id"] == "clear.n_clicks" and not entry["value"] for entry in callback_context.triggered
-        )
-        if pathname != "/" or not version or begins:
+        trigger = triggered([(entry["prop_id"], entry["value"]) for entry in callback_context.triggered])
+        if pathname != "/" or not version or not trigger:
             raise PreventUpdate
-        identity, _, name = callback_context.triggered[0]["prop_id"].partition(".")
-        trigger = {"filterModel": "model", "columnState": "state"}.get(name) or TRIGGERS.get(identity, identity)
         return answer(reader, trigger, search, controls, model, state, before)
 
 

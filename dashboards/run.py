@@ -281,8 +281,9 @@ def _numbers(records: dict[int, Record], metrics: dict[str, Any]) -> html.Sectio
     rows = [html.Tr([_name_cell(name), *(_cell(record, name) for record in records.values())]) for name in names]
     for name, values in paired(metrics, list(records)).items():
         rows.append(html.Tr([_name_cell(name), *(html.Td(words.number(value)) for value in values)]))
-    head = html.Thead(html.Tr([html.Th("Numbers"), *map(html.Th, moments)]))
-    return html.Section(html.Table([head, html.Tbody(rows)], className="numbers"))
+    head = html.Thead(html.Tr([html.Th(title) for title in ("Numbers", *moments)]))
+    look = "numbers paired" if len(records) > 1 else "numbers"
+    return html.Section(html.Table([head, html.Tbody(rows)], className=look))
 
 
 def paired(metrics: dict[str, Any], iterations: list[int]) -> dict[str, list[Any]]:
@@ -294,7 +295,8 @@ def paired(metrics: dict[str, Any], iterations: list[int]) -> dict[str, list[Any
 def _name_cell(name: str) -> html.Th:
     """Return the head of a row: the number's name and unit."""
     unit = words.unit(name)
-    return html.Th([words.label(name), *([html.Span(unit, className="unit")] if unit else [])], scope="row")
+    title: list[Any] = [html.Span(words.label(name), className="nowrap")]
+    return html.Th(title + ([" ", html.Span(unit, className="unit")] if unit else []), scope="row")
 
 
 def _cell(record: Record, name: str) -> html.Td:

@@ -194,7 +194,7 @@ def _boxes(table: Table, usual: Sequence[str]) -> list[Any]:
         free = [name for name in names if name not in usual]
         if free:
             boxes.append(html.Div(heading, className="label"))
-            boxes += [dmc.Checkbox(label=words.label(name), value=name, size="xs") for name in free]
+            boxes += [dmc.Checkbox(label=words.label(name), value=name, size="xs", radius="sm") for name in free]
     return boxes
 
 

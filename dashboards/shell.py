@@ -80,7 +80,6 @@ def layout(reader: Reader) -> dmc.MantineProvider:
             dcc.Location(id="url", refresh="callback-nav"),
             dcc.Interval(id="tick", interval=POLL),
             dcc.Store(id="version", data=_version(reader)),
-            dcc.Store(id="pulse", data=0),
             dcc.Store(id="page", data=""),
             dcc.Store(id="title", data="gradscope"),
             dcc.Store(id="named"),
@@ -116,7 +115,7 @@ def _version(reader: Reader) -> str:
 
 def _navbar(shown: bool) -> dict[str, Any]:
     """Return the side of the page, open or folded away."""
-    return {"width": 288, "breakpoint": "sm", "collapsed": {"desktop": not shown, "mobile": not shown}}
+    return {"width": 300, "breakpoint": "sm", "collapsed": {"desktop": not shown, "mobile": not shown}}
 
 
 def _header(reader: Reader) -> list[Any]:
@@ -218,7 +217,6 @@ def register(app: Dash, reader: Reader) -> None:
 
     @app.callback(
         Output("version", "data"),
-        Output("pulse", "data"),
         Output("sweeps", "children"),
         Output("progress", "children"),
         Output("live", "children"),
@@ -228,9 +226,7 @@ def register(app: Dash, reader: Reader) -> None:
     )
     def look(ticks: int, known: str) -> tuple[Any, ...]:
         version, (names, done, sign) = _version(reader), told(reader)
-        return (
-            (no_update, ticks, no_update, no_update, sign) if version == known else (version, ticks, names, done, sign)
-        )
+        return (no_update, no_update, no_update, sign) if version == known else (version, names, done, sign)
 
     @app.callback(
         Output("content", "children"),
@@ -257,5 +253,5 @@ def register(app: Dash, reader: Reader) -> None:
         ClientsideFunction("gradscope", "banner"),
         Output("banner", "className"),
         Input("tick", "n_intervals"),
-        State("pulse", "data"),
+        prevent_initial_call=True,
     )

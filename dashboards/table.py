@@ -42,10 +42,11 @@ class Table:
 
     @cached_property
     def metrics(self) -> tuple[str, ...]:
-        """Names of the measured numbers, in order of appearance."""
+        """Names of the measured numbers, in order of appearance; the ends of an interval belong to its number."""
         known = {*self.parameters, *KEYS}
         names = dict.fromkeys(name for row in self.rows for name in row if name not in known)
-        return tuple(name for name in names if any(_is_number(row.get(name)) for row in self.rows))
+        ends = {name + end for name in names for end in ("_low", "_high")}
+        return tuple(name for name in names if name not in ends and any(_is_number(row.get(name)) for row in self.rows))
 
     def values(self, name: str) -> list[Any]:
         """Return the different values of a column: numbers in order, then text, without missing ones."""

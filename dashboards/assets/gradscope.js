@@ -73,9 +73,16 @@
       return dash.no_update;
     },
 
-    // Every look at the store is answered with its number; three without an answer, and the server is gone.
-    banner: function (ticks, answered) {
-      return (ticks || 0) - (answered || 0) > 3 ? "banner" : "banner hidden";
+    // Slow is not gone: the line appears only when the server cannot be reached at all.
+    banner: function () {
+      return window.fetch("/assets/logo.svg", { method: "HEAD", cache: "no-store" }).then(
+        function () {
+          return "banner hidden";
+        },
+        function () {
+          return "banner";
+        }
+      );
     },
 
     // A page writes the link of what it shows; the address bar follows without a turn through the server.

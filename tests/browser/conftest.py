@@ -160,6 +160,8 @@ class Visit:
         expect(self.page.locator("#content .card:not(.standing)").first).to_be_attached()
         expect(self.page.locator(".plot.is-waiting")).to_have_count(0)
         expect(self.page.locator(".plot.is-drawn:not(:has(.main-svg))")).to_have_count(0)
+        expect(self.page.locator(".runs-grid:not(:has(.ag-root))")).to_have_count(0)
+        expect(self.page.locator("[data-dash-is-loading=true]")).to_have_count(0)
         return self.page
 
     def zoom(self, card: str) -> list[float]:
