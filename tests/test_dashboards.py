@@ -426,6 +426,23 @@ def test_a_store_without_numbers_says_so_in_place_of_the_map(tmp_path):
         reader.close()
 
 
+def test_one_of_several_sweeps_is_shown_alone(tmp_path):
+    path = tmp_path / "results.db"
+    with Store(path, "w") as store:
+        for name in ("first", "second"):
+            sweep = store.add_sweep(name, {})
+            store.start_run(name, sweep, {"cell": "LSTM", "length": 10 * sweep})
+        reader = Reader(path)
+        assert [row["run"] for row in sheet.sheet(reader, View()).rows] == ["first", "second"]
+        assert [row["run"] for row in sheet.sheet(reader, View(sweep="2")).rows] == ["second"]
+        assert len(sheet.sheet(reader, View(sweep="nonsense")).rows) == 2
+        choice = find(overview.aside(sheet.parts(reader, View(sweep="2")), reader.sweeps()), "sweep")
+        assert [option["label"] for option in choice.data] == ["first", "second"]
+        assert choice.value == "2"
+        assert texts(shell.sweep_badges(reader.sweeps())) == "Sweep first first Sweep second second"
+        reader.close()
+
+
 def test_every_part_has_a_place_on_the_page(reader):
     shown = sheet.parts(reader, View())
     assert set(shown) == set(overview.PLACES)
