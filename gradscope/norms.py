@@ -20,9 +20,15 @@ Array = np.ndarray
 
 STAGNATION = {np.dtype(np.float64): 3e-12, np.dtype(np.float32): 1e-6}
 """Relative growth of the squared norm from one check to the next that counts as none."""
-CHECKS = (6, 9, 13, 19, 28, 42, 63, 94)
+EXPECTED = {np.dtype(np.float64): 1e-14, np.dtype(np.float32): 1e-9}
+"""Relative growth that is still to be expected, by the last two, under which a norm is left to stand."""
+CHECKS = (6, 9, 12, 15, 19, 23, 28, 34, 42, 51, 63, 78, 94)
 """After how many products the largest Ritz value is looked at; then the matrix itself is taken."""
+FEW = 0.02
+"""Share of the Jacobians that may be left to it earlier, so that the last ones do not keep the others waiting."""
 HALVINGS = 46
+CANCELLED = {np.dtype(np.float64): 1e-4, np.dtype(np.float32): 1e-2}
+"""Share of the sum of squares under which what is left of it has too few digits."""
 
 
 def frobenius(partials: Partials, W_h: Array) -> Array:
@@ -32,10 +38,10 @@ def frobenius(partials: Partials, W_h: Array) -> Array:
     blocks; its square needs only the inner products of those rows.
     """
     rows = [(resolve(partials, "drive_h")[i], resolve(partials, "state")[i]) for i in range(len(partials.value))]
-    square = _sum_of_squares(rows, W_h)
+    square, gross = _sum_of_squares(rows, W_h)
     safe = (square > _TINY[square.dtype]) & (square < 1.0 / _TINY[square.dtype])
     if safe.all():
-        return np.sqrt(square)
+        return _mended(np.sqrt(square), square, gross, partials, W_h)
     weight = np.abs(W_h).max()
     weight = weight if np.isfinite(weight) and weight > 0 else weight.dtype.type(1)
     rows = [([None if d is None else d * weight for d in drives], state) for drives, state in rows]
@@ -48,80 +54,111 @@ def frobenius(partials: Partials, W_h: Array) -> Array:
         return [None if array is None else array / scale[:, None, :] for array in part]
 
     scaled = [(shrink(drives), shrink(state)) for drives, state in rows]
-    norm = np.where(safe, np.sqrt(square), scale * np.sqrt(np.maximum(_sum_of_squares(scaled, W_h / weight), 0.0)))
+    small, small_gross = _sum_of_squares(scaled, W_h / weight)
+    norm = np.where(safe, np.sqrt(square), scale * np.sqrt(np.maximum(small, 0.0)))
+    norm = _mended(norm, np.where(safe, square, small), np.where(safe, gross, small_gross), partials, W_h)
     return np.where(np.isfinite(largest), norm, np.nan)
+
+
+def _mended(norm: Array, square: Array, gross: Array, partials: Partials, W_h: Array) -> Array:
+    """Return the norms with those taken from the matrix itself in which rows cancel: their squares lost digits."""
+    t, b = np.nonzero(square < CANCELLED[norm.dtype] * gross)
+    if len(t):
+        matrices = dense(partials.pick((t, slice(None), b)).pick((..., None)), W_h)[:, 0]
+        largest = np.abs(matrices).max(axis=(1, 2))
+        scale = np.where((largest > 0) & np.isfinite(largest), largest, largest.dtype.type(1))
+        norm[t, b] = scale * np.linalg.norm(matrices / scale[:, None, None], axis=(1, 2))
+    return norm
 
 
 _TINY: dict[np.dtype, np.floating] = {np.dtype(np.float64): np.float64(1e-200), np.dtype(np.float32): np.float32(1e-25)}
 
 
-def _sum_of_squares(rows: Sequence[tuple[Sequence[Array | None], Sequence[Array | None]]], W_h: Array) -> Array:
-    """Return the sum of squares of all entries of J, (n, B)."""
+def _sum_of_squares(
+    rows: Sequence[tuple[Sequence[Array | None], Sequence[Array | None]]], W_h: Array
+) -> tuple[Array, Array]:
+    """Return the sum of squares of all entries of J, (n, B), and what it would be if nothing cancelled or doubled."""
     size = W_h.shape[1]
     W = W_h.reshape(-1, size, size)
     gram = np.einsum("kuv,luv->klu", W, W)[..., None]
     own = np.einsum("kuu->ku", W)[..., None]
-    total: Array | float = 0.0
+    gross: Array | float = 0.0
+    crossed: Array | float = 0.0
     for drives, state in rows:
         for k, partial in enumerate(drives):
             if partial is None:
                 continue
-            term = gram[k, k] * partial
-            for other in range(k + 1, len(drives)):
-                if drives[other] is not None:
-                    term += (2.0 * gram[k, other]) * drives[other]
+            gross = gross + np.einsum("nub,nub->nb", gram[k, k] * partial, partial)
+            others = [2.0 * gram[k, n] * d for n, d in enumerate(drives[k + 1 :], k + 1) if d is not None]
             if state[0] is not None:
-                term += (2.0 * own[k]) * state[0]
-            total = total + np.einsum("nub,nub->nb", term, partial)
+                others.append(2.0 * own[k] * state[0])
+            if others:
+                crossed = crossed + np.einsum("nub,nub->nb", sum(others[1:], others[0]), partial)
         for partial in state:
             if partial is not None:
-                total = total + np.einsum("nub,nub->nb", partial, partial)
-    return np.asarray(total)
+                gross = gross + np.einsum("nub,nub->nb", partial, partial)
+    return np.asarray(gross + crossed), np.asarray(gross)
 
 
 def spectral(partials: Partials, W_h: Array) -> Array:
     """Return the largest singular value of each Jacobian, (n, B); NaN where one holds NaN or inf.
 
-    Golub & Kahan 1965. What still moves after the last of ``CHECKS`` is taken from the matrix itself.
+    Golub & Kahan 1965. What still moves after the last of ``CHECKS``, and the last few before that, is taken
+    from the matrix itself.
     """
     size = frobenius(partials, W_h)
     known = ~np.isfinite(size) | (size == 0)
     if known.all():
         return size
-    scale = np.where(known, 1.0, size)[:, None, :]
+    low = _TINY[size.dtype] ** 0.25  # fourth powers of lengths between it and its inverse are floats
+    scale = np.where(known | ((size > low) & (size < 1.0 / low)), size.dtype.type(1), size)
 
     def forward(v: Array) -> Array:
-        return push(partials, W_h, v) / scale
+        u = push(partials, W_h, v)
+        return u if plain else u / scale[:, None, :]
 
     def backward(u: Array) -> Array:
-        return pull(partials, W_h, u) / scale
+        v = pull(partials, W_h, u)
+        return v if plain else v / scale[:, None, :]
 
+    plain = bool((scale == 1.0).all())
     steps, batch = size.shape
     start = np.random.default_rng(0).standard_normal((len(partials.value) * W_h.shape[1], 1))
     v, _ = _normalize(np.broadcast_to(start, (steps, len(start), batch)).astype(W_h.dtype))
     u, alpha = _normalize(forward(v))
     diagonal: list[Array] = [alpha**2]
     off: list[Array] = []
-    largest, settled = np.zeros_like(alpha), known.copy()
+    largest, growth, settled = np.zeros_like(alpha), np.full_like(alpha, np.nan), known.copy()
     for count in range(1, CHECKS[-1] + 1):
         v, beta = _normalize(backward(u) - alpha[:, None].astype(v.dtype) * v)
         if count in CHECKS:
             open_ = ~settled
             root = _largest_root(np.stack(diagonal)[:, open_], np.stack(off)[:, open_])
-            settled[open_] = root - largest[open_] <= STAGNATION[W_h.dtype] * root
-            largest[open_] = root
-            if settled.all():
+            grown = np.maximum(root - largest[open_], 0.0)
+            settled[open_] = _stands(root, grown, growth[open_], W_h.dtype)
+            largest[open_], growth[open_] = root, grown if count > CHECKS[0] else np.nan
+            if np.count_nonzero(~settled) <= FEW * settled.size:
                 break
         u, alpha_next = _normalize(forward(v) - beta[:, None].astype(v.dtype) * u)
         off.append((alpha * beta) ** 2)
         diagonal.append(alpha_next**2 + beta**2)
         alpha = alpha_next
-    norm = np.where(known, size, size * np.sqrt(largest)).astype(W_h.dtype)
+    norm = np.where(known, size, scale * np.sqrt(largest)).astype(W_h.dtype)
     if not settled.all():
         t, b = np.nonzero(~settled)
         alone = partials.pick((t, slice(None), b)).pick((..., None))
         norm[t, b] = np.linalg.svd(dense(alone, W_h)[:, 0], compute_uv=False)[:, 0]
     return norm
+
+
+def _stands(root: Array, grown: Array, before: Array, dtype: np.dtype) -> Array:
+    """Return whether roots have stopped growing, or will have at the next check.
+
+    The error of a Lanczos value falls at least geometrically once it falls fast; the next growth is then at
+    most ``grown**2 / before``. NaN before the second growth.
+    """
+    falling = (grown < 0.1 * before) & (grown**2 <= EXPECTED[dtype] * root * before)
+    return (grown <= STAGNATION[dtype] * root) | falling
 
 
 def _normalize(columns: Array) -> tuple[Array, Array]:

@@ -49,7 +49,8 @@ def test_norms_are_those_of_the_plain_route(case):
         assert norm.shape == case.inputs.shape[:2]
         assert norm.dtype == case.params["W_h"].dtype
         rtol = RTOL[str(norm.dtype)]
-        np.testing.assert_allclose(norm, exact(own, kind), rtol=rtol, atol=1e-300)
+        rounding = 8 * np.finfo(norm.dtype).eps * norm[np.isfinite(norm)].max(initial=0.0)  # where terms cancel
+        np.testing.assert_allclose(norm, exact(own, kind), rtol=rtol, atol=max(rounding, 1e-300))
         if case.cell.activation in ("tanh", "softsign", "sigmoid"):
             plain = exact(case.plain_jacobians(), kind)
             np.testing.assert_allclose(norm, plain, rtol=10 * rtol, atol=rtol * plain.max())
@@ -171,14 +172,14 @@ def test_nan_exactly_where_a_jacobian_holds_nan_or_inf(kind):
 
 
 @KINDS
-def test_rows_that_cancel_lose_no_more_than_half_the_digits(kind):
+def test_rows_that_cancel_keep_their_digits(kind):
     """At the zero state a GRU has J = 0.5 + 0.25 W_n: with W_n close to -2 hardly anything is left of the two."""
     cell = gs.GRU(1, 4)
     for left in (1e-3, 1e-6, 0.0):
         W_n = -2.0 * np.eye(4) + left * np.eye(4)
         params = {"W_x": np.zeros((12, 1)), "W_h": np.concatenate([np.zeros((8, 4)), W_n]), "b": np.zeros(12)}
         lin = gs.linearize(gs.unroll(cell, params, np.zeros((1, 1, 1))))
-        np.testing.assert_allclose(lin.norm(kind)[0, 0], exact(lin.jacobians(), kind)[0, 0], atol=2e-8)
+        np.testing.assert_allclose(lin.norm(kind)[0, 0], exact(lin.jacobians(), kind)[0, 0], rtol=1e-9)
 
 
 def test_a_misspelt_kind_is_refused_with_the_nearest_one():
