@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any
 
 import numpy as np
@@ -45,14 +45,21 @@ class Program:
 
     def __call__(self, *arguments: Array) -> list[Any]:
         """Return what the recorded function returns for these arguments."""
-        slots = self.start.copy()
-        for slot, argument in zip(self.inputs, arguments, strict=True):
-            slots[slot] = argument
-        for function, used, keywords, result, free in self.calls:
-            slots[result] = function(*[slots[n] for n in used], **keywords)
-            for n in free:
-                slots[n] = None
-        return [None if n is None else slots[n] for n in self.outputs]
+        return self._function(*arguments)
+
+    @cached_property
+    def _function(self) -> Callable[..., list[Any]]:
+        """The calls as the body of a Python function: a slot is a local variable, or a constant around it."""
+        around: dict[str, Any] = {f"s{n}": value for n, value in enumerate(self.start)}
+        lines = [f"def replay({', '.join(f's{n}' for n in self.inputs)}):"]
+        for number, (function, used, keywords, result, free) in enumerate(self.calls):
+            around |= {f"f{number}": function, f"k{number}": keywords}
+            arguments = [*(f"s{n}" for n in used), *([f"**k{number}"] if keywords else [])]
+            lines.append(f"    s{result} = f{number}({', '.join(arguments)})")
+            lines += [f"    del s{n}" for n in free]
+        lines.append(f"    return [{', '.join('None' if n is None else f's{n}' for n in self.outputs)}]")
+        exec("\n".join(lines), around)  # the text holds numbered names, and nothing that came from outside
+        return around["replay"]
 
 
 def record(function: Callable[..., Sequence[Any]], samples: Sequence[Array], ones: int | None = None) -> Program:

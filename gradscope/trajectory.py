@@ -20,8 +20,8 @@ from gradscope.program import per_cell, replayed
 
 __all__ = ["Trajectory", "unroll"]
 
-CHUNK = 2**17
-"""Elements of one array of gates that are worked on at a time: 1 MB of float64 stays in the cache."""
+CHUNK = 2**18
+"""Elements of one array of gates that are worked on at a time: 2 MB of float64 stay near the cache."""
 
 KEPT = 2**24
 """Elements of an array of gates up to which drives and partials are kept; beyond, they are made again."""
