@@ -25,7 +25,7 @@ from threadpoolctl import threadpool_limits
 from gradscope.cells import Cell, cell_class
 from gradscope.errors import ArgumentError, GradscopeError
 from gradscope.probes import probe
-from gradscope.record import Field, Record
+from gradscope.record import Field, Record, plain_status
 from gradscope.store import Store
 
 from .spec import Run, Study
@@ -150,7 +150,7 @@ def _note_training(record: Record, training: Training) -> None:
         ("training_gradient_norm", training.gradient_norm, "1"),
         ("training_gradient_norm.clipped", training.clipped_norm, "1"),
     ):
-        record.fields[name] = Field(name, values, ("iteration",), unit)
+        record.fields[name] = Field(name, values, ("iteration",), unit, {}, plain_status(values, unit))
     if training.first_bad_step is not None:
         record.summary["first_bad_step"] = training.first_bad_step
 

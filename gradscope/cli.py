@@ -63,7 +63,6 @@ SUMMARY = {
     "kaplan_yorke_dimension": "Kaplan-Yorke dimension",
     "entropy": "entropy of the dynamics",
 }
-USABLE = (Status.OK, Status.ZERO, Status.UNDERFLOW)
 UNUSUAL = {
     Status.ZERO: "exactly zero",
     Status.UNDERFLOW: "below the float range",
@@ -493,7 +492,7 @@ def _reading(field: Field) -> str:
     Where there is a time or a rank, its first entry is read.
     """
     axes, statuses = list(field.axes), field.statuses()
-    values = np.where(np.isin(statuses, USABLE), field.values, np.nan)
+    values = field.usable()
     end = ""
     for axis, first in (("time", " at t=0"), ("rank", ", the largest")):
         if axis in axes:

@@ -22,7 +22,7 @@ import numpy as np
 
 from gradscope.errors import ArgumentError, ExtraError, ShapeError, StoreError, unknown
 
-__all__ = ["Field", "Record", "Status", "from_json", "log10_status", "to_json"]
+__all__ = ["Field", "Record", "Status", "from_json", "log10_status", "plain_status", "to_json"]
 
 FORMAT = "gradscope record 1"
 
@@ -105,6 +105,10 @@ class Field:
     def statuses(self) -> np.ndarray:
         """Return the status of every element as an array, zeros when none is stored."""
         return np.zeros(np.shape(self.values), np.uint8) if self.status is None else self.status
+
+    def usable(self) -> np.ndarray:
+        """Return the values as floats, NaN where a reduction must leave them out: only status 0 to 2 counts."""
+        return np.where(self.statuses() <= Status.UNDERFLOW, self.values, np.nan)
 
     def coord(self, axis: str) -> list:
         """Return the labels along ``axis``, counting from 0 where none are stored."""
@@ -287,6 +291,22 @@ class Record:
             if entry.status is not None:
                 data[f"{name}.status"] = (dimensions, entry.status, {})
         return xarray.Dataset(data, coords, {"summary": to_json(self.summary), "config": to_json(self.config)})
+
+
+def plain_status(values: np.ndarray, unit: str) -> np.ndarray:
+    """Return the status of plain numbers.
+
+    NaN and inf apart; in the unit ``"1"``, where a 0 may be a lost gradient, also zero, and underflow below the
+    smallest normal float.
+    """
+    status = np.zeros(values.shape, np.uint8)
+    status[np.isnan(values)] = Status.NAN
+    status[np.isinf(values)] = Status.INF
+    if unit == "1":
+        status[values == 0] = Status.ZERO
+        with np.errstate(invalid="ignore"):
+            status[(values != 0) & (np.abs(values) < np.finfo(values.dtype).tiny)] = Status.UNDERFLOW
+    return status
 
 
 def log10_status(values: np.ndarray, dtype: np.dtype | type) -> np.ndarray:

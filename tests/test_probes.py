@@ -295,6 +295,30 @@ def test_a_diverging_run_is_a_result_with_its_first_bad_step():
     assert exposed.summary["verdict"] == "diverged"
 
 
+@pytest.mark.parametrize("name", ["RNN", "LSTM", "GRU"])
+def test_the_summary_of_a_diverging_run_is_taken_over_what_is_still_a_number(name):
+    """Status 0 to 2 counts: the steps before the NaN keep their say, and an inf is no number."""
+    case = make_case(name, batch=3, length=10)
+    inputs = case.inputs.copy()
+    inputs[4, 1] = np.nan
+    record = gs.probe(case.cell, case.params, inputs)
+    before = gs.probe(case.cell, case.params, inputs[:4])
+    same = [key for key in before.summary if key.endswith(("_saturation_left", "_saturation_right", "_slope_rms"))]
+    assert same
+    for key in same:
+        assert record.summary[key] == pytest.approx(before.summary[key])
+
+
+def test_a_median_leaves_inf_out():
+    """Two of three sequences write inf into the cell state."""
+    cell = gs.LSTM(1, 2, "relu")
+    W_x = np.repeat([0.0, 0.0, 100.0, 0.0], 2)[:, None]
+    inputs = np.array([1e308, 1e308, 1.0]).reshape(1, 3, 1)
+    record = gs.probe(cell, {"W_x": W_x, "W_h": np.zeros((8, 2)), "b": np.zeros(8)}, inputs, ["flow_written"])
+    assert record.status["flow_written"].tolist() == [[INF, INF, OK]]
+    assert record.summary["flow_written"] == record["flow_written"][0, 2] == 50.0
+
+
 def test_inf_and_nan_are_told_apart():
     cell = gs.RNN(1, 2, "relu")
     params = {"W_x": np.ones((2, 1)), "W_h": np.zeros((2, 2)), "b": np.zeros(2)}

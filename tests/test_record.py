@@ -14,7 +14,7 @@ from hypothesis import given
 from sample_records import CASES
 
 from gradscope.errors import ArgumentError, ExtraError, ShapeError, StoreError
-from gradscope.record import Field, Record, Status, from_json, log10_status, to_json
+from gradscope.record import Field, Record, Status, from_json, log10_status, plain_status, to_json
 
 
 @given(record=records())
@@ -216,3 +216,14 @@ def test_log10_statuses():
     expected = [Status.OK, Status.ZERO, Status.OK, Status.UNDERFLOW, Status.UNDERFLOW, Status.INF, Status.NAN]
     assert log10_status(values, np.float32).tolist() == expected
     assert log10_status(values, np.float64).tolist() == [0, 1, 0, 0, 2, 5, 4]
+
+
+def test_plain_statuses():
+    values = np.array([1.0, 0.0, 1e-310, np.inf, -np.inf, np.nan])
+    assert plain_status(values, "1").tolist() == [0, 1, 2, 5, 5, 4]
+    assert plain_status(values, "step").tolist() == [0, 0, 0, 5, 5, 4]
+
+
+def test_a_reduction_uses_statuses_0_to_2_only():
+    entry = Field("speed", np.arange(8.0), ("step",), "1", status=np.arange(8))
+    np.testing.assert_array_equal(entry.usable(), [0, 1, 2, *[np.nan] * 5])

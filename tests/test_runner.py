@@ -22,7 +22,7 @@ from gradscope.experiments import runner
 from gradscope.experiments.runner import INTERRUPTED, Tally, measure, run_study
 from gradscope.experiments.spec import Run, Study, Sweep
 from gradscope.experiments.tasks import Task, load_task
-from gradscope.record import to_json
+from gradscope.record import Status, to_json
 from gradscope.store import Store
 
 SMALL = {"hidden_size": 6, "batch_size": 4, "length": 16}
@@ -167,6 +167,9 @@ def test_a_training_that_diverges_is_an_outcome_with_its_first_bad_step():
     assert outcome.metrics["updates"] == 0
     assert outcome.metrics["accuracy_after"] == outcome.metrics["accuracy_before"]
     assert np.isnan(outcome.metrics["loss_after"])
+    for name in ("training_loss", "training_gradient_norm"):
+        assert np.isnan(outcome.records[0][name]).all()
+        assert (outcome.records[0].status[name] == Status.NAN).all()
 
 
 def test_workers_and_no_workers_measure_the_same_to_the_last_bit(tmp_path):

@@ -20,7 +20,7 @@ from gradscope.flow import Flow, flow
 from gradscope.gates import GateStatistics, Retention, gate_statistics, retention
 from gradscope.linearization import Linearization, linearize
 from gradscope.probes.catalogue import CATALOGUE
-from gradscope.record import Field, Status, log10_status
+from gradscope.record import Field, Status, log10_status, plain_status
 from gradscope.spectra import BURN_IN, TANGENT_BURN_IN, LyapunovSpectrum, lyapunov_spectrum
 from gradscope.trajectory import Trajectory
 from gradscope.transport import HEARD, Transport, transport
@@ -100,7 +100,7 @@ def applies(name: str, trajectory: Trajectory) -> bool:
 def _field(name: str, values: Array, part: str = "", coords: dict[str, list] | None = None) -> Field:
     """Return a field of plain numbers with axes and unit from the catalogue and a status from its values."""
     unit = "fraction" if part == "histogram" else CATALOGUE[name].unit
-    return _with_status(name, values, part, coords, unit, _plain_status(values, unit))
+    return _with_status(name, values, part, coords, unit, plain_status(values, unit))
 
 
 def _logs(m: Measurement, name: str, values: Array, part: str = "", coords: dict[str, list] | None = None) -> Field:
@@ -115,18 +115,6 @@ def _with_status(
     axes = dict(CATALOGUE[name].parts)[part] if part else CATALOGUE[name].axes
     full = f"{name}.{part}" if part else name
     return Field(full, values, axes, unit, coords or {}, status if status.any() else None)
-
-
-def _plain_status(values: Array, unit: str) -> Array:
-    """Return the status of plain numbers: NaN, inf and, where 0 is a lost gradient, zero."""
-    status = np.zeros(values.shape, np.uint8)
-    status[np.isnan(values)] = Status.NAN
-    status[np.isinf(values)] = Status.INF
-    if unit == "1":
-        status[values == 0] = Status.ZERO
-        with np.errstate(invalid="ignore"):
-            status[(values != 0) & (np.abs(values) < np.finfo(values.dtype).tiny)] = Status.UNDERFLOW
-    return status
 
 
 def _unbounded(field: Field, bounded: list[bool]) -> Field:
@@ -292,16 +280,16 @@ def summarize(m: Measurement, fields: dict[str, Field]) -> dict[str, Any]:
         summary |= {"verdict": judged.name, "verdict_text": judged.text}
     for name in ("jacobian_norm", "jacobian_rms", "retention", "timescale", *FLOWS):
         if name in fields:
-            summary[name] = _median(fields[name].values)
-    for name, suffix in (("slope_saturation", "slope_saturation"), ("slope_rms", "slope_rms")):
+            summary[name] = _over(np.median, fields[name].usable())
+    for name in ("slope_saturation", "slope_rms"):
         if name in fields:
-            for gate, row in zip(fields[name].coord("gate"), fields[name].values, strict=True):
-                summary[f"{gate}_{suffix}"] = float(row.mean())
+            for gate, row in zip(fields[name].coord("gate"), fields[name].usable(), strict=True):
+                summary[f"{gate}_{name}"] = _over(np.mean, row)
     if "gate_saturation" in fields:
         entry = fields["gate_saturation"]
-        for gate, sides in zip(entry.coord("gate"), entry.values, strict=True):
+        for gate, sides in zip(entry.coord("gate"), entry.usable(), strict=True):
             for side, row in zip(SIDES, sides, strict=True):
-                summary[f"{gate}_saturation_{side}"] = float(row.mean())
+                summary[f"{gate}_saturation_{side}"] = _over(np.mean, row)
     if "lyapunov_spectrum" in fields and m.lyapunov is not None:
         summary["lyapunov_1"] = float(m.lyapunov.exponents[0])
         error = 1.96 * float(m.lyapunov.error[0])
@@ -312,10 +300,10 @@ def summarize(m: Measurement, fields: dict[str, Field]) -> dict[str, Any]:
     return summary
 
 
-def _median(values: Array) -> float:
-    """Return the median of the numbers that are no NaN, NaN if there is none."""
+def _over(reduce: Callable[[Array], Any], values: Array) -> float:
+    """Return a median or mean of the values that are no NaN, NaN if there is none."""
     good = values[~np.isnan(values)]
-    return float(np.median(good)) if good.size else float("nan")
+    return float(reduce(good)) if good.size else float("nan")
 
 
 def first_bad_step(m: Measurement, fields: dict[str, Field]) -> dict[str, Any] | None:
