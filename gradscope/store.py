@@ -693,12 +693,13 @@ def _same(value: Any, text: str) -> bool:
 
 def _select(rows: list[dict], conditions: list[Condition], known: bool) -> list[dict]:
     """Return the rows that fulfil every condition; ``known`` is whether metrics can be known to be missing."""
-    columns = rows[0] if rows else {}
+    if not rows:
+        return []
     for condition in conditions:
-        if condition.key not in columns:
+        if condition.key not in rows[0]:
             if not known:
                 return []
-            raise _unknown_name(condition.key, list(columns))
+            raise _unknown_name(condition.key, list(rows[0]))
     return [row for row in rows if all(condition.holds(row[condition.key]) for condition in conditions)]
 
 

@@ -224,6 +224,11 @@ def test_the_table_takes_the_iteration_that_is_asked_for(filled, iteration, expe
         assert [(row["run"], row["iteration"]) for row in store.table(iteration=iteration)] == expected
 
 
+def test_an_iteration_that_no_run_has_leaves_conditions_nothing_to_choose_from(filled):
+    with Store(filled) as store:
+        assert store.table(where=["cell=LSTM"], iteration=5) == []
+
+
 def test_the_table_equals_the_records(path):
     """Two routes to every number: the table, the record, and the metrics as plain SQL sees them."""
     made = {name: case() for name, case in CASES.items() if name != "long"}
