@@ -37,6 +37,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from gradscope.activations import ACTIVATIONS
 from gradscope.cells import cell_class
 from gradscope.errors import ArgumentError, unknown
+from gradscope.gates import BINS
 from gradscope.initializers import INITIALIZERS
 from gradscope.probes import CATALOGUE, PRESETS, REVISION, choose
 from gradscope.record import to_json
@@ -344,7 +345,7 @@ class Run(_Specification):
         width = units * len(cell.blocks)
         length, batch = config["length"], self.batch_size
         sizes = {"step": length, "time": length + 1, "batch": batch, "unit": units, "rank": width}
-        sizes |= {"gate": gates, "side": 2, "block": len(cell.blocks) ** 2, "bin": 20}
+        sizes |= {"gate": gates, "side": 2, "block": len(cell.blocks) ** 2, "bin": BINS}
         probes = [CATALOGUE[name] for name in choose(self.probe_choice) if _fitting(name, self.cell)]
         shapes = [axes for probe in probes for axes in (probe.axes, *(part for _, part in probe.parts))]
         numbers = sum(math.prod(sizes[axis] for axis in axes) for axes in shapes)
