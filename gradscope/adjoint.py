@@ -47,16 +47,16 @@ class Adjoint:
         dL/ds_t along every path, in the coordinates of s_t (h_t held fixed for the c block).
     params : dict
         dL/d of each parameter, in its shape.
-    inputs : ndarray, (T, B, I)
-        dL/dx_t.
+    inputs : ndarray, (T, B, I), or None
+        dL/dx_t, where it was asked for.
     """
 
     total: Array
     params: dict[str, Array]
-    inputs: Array
+    inputs: Array | None
 
 
-def backpropagate(linearization: Linearization, direct: Array) -> Adjoint:
+def backpropagate(linearization: Linearization, direct: Array, inputs: bool = True) -> Adjoint:
     """Return the gradients of a loss from its direct part.
 
     Parameters
@@ -64,6 +64,8 @@ def backpropagate(linearization: Linearization, direct: Array) -> Adjoint:
     linearization : Linearization
     direct : ndarray, (T+1, B, S)
         The derivative of the loss with respect to each state, every other state held fixed.
+    inputs : bool
+        Whether to work out dL/dx_t, too; a training step does not need it.
 
     Returns
     -------
@@ -89,7 +91,7 @@ def backpropagate(linearization: Linearization, direct: Array) -> Adjoint:
     W_back = np.ascontiguousarray(params["W_h"].T)
     total = np.array(np.swapaxes(direct, 1, 2), trajectory.rows.dtype, order="C")
     gradients = {name: np.zeros_like(array) for name, array in params.items()}
-    inputs = np.empty((trajectory.length, cell.input_size, trajectory.batch), total.dtype)
+    heard_by_inputs = np.empty((trajectory.length if inputs else 0, cell.input_size, trajectory.batch), total.dtype)
     with np.errstate(all="ignore"):
         for steps in reversed(trajectory.chunks()):
             partials = linearization.partials(steps, keep=False)
@@ -106,8 +108,9 @@ def backpropagate(linearization: Linearization, direct: Array) -> Adjoint:
             gradients["b"] += W_xb[:, -1]
             if "b_h" in params:
                 gradients["b_h"] += W_xb[:, -1] if delta_x is delta_h else delta_h.sum(axis=(0, 2))
-            np.matmul(params["W_x"].T, delta_x, out=inputs[steps])
-    return Adjoint(batch_last(total), gradients, batch_last(inputs))
+            if inputs:
+                np.matmul(params["W_x"].T, delta_x, out=heard_by_inputs[steps])
+    return Adjoint(batch_last(total), gradients, batch_last(heard_by_inputs) if inputs else None)
 
 
 def _check_direct(trajectory: Trajectory, direct: Array) -> None:
@@ -325,7 +328,7 @@ def _pull_scan(argnums: tuple[int, ...], states: Array, args: tuple, kwargs: dic
     """Return the vector-Jacobian product of :func:`_scan` with respect to all of ``argnums`` at once."""
 
     def fast(direct: Array) -> tuple[Array, ...]:
-        adjoint = backpropagate(kwargs["kept"]["linearization"], direct)
+        adjoint = backpropagate(kwargs["kept"]["linearization"], direct, inputs=0 in argnums)
         slots = [adjoint.inputs, adjoint.total[0], *(adjoint.params[name] for name in kwargs["names"])]
         return tuple(np.asarray(slots[n], np.result_type(args[n])) for n in argnums)
 

@@ -381,3 +381,15 @@ def test_a_direct_gradient_of_the_wrong_shape_is_told_what_to_do(shape):
             ShapeError, match=r"`direct` must have shape \(T\+1, B, S\)=\(5, 2, 6\), got .* initial state"
         ):
             function(lin, np.zeros(shape))
+
+
+def test_the_inputs_gradient_is_left_out_when_nobody_asks():
+    cell = gs.GRU(2, 3)
+    params = cell.init(np.random.default_rng(0))
+    linearization = gs.linearize(gs.unroll(cell, params, np.ones((4, 2, 2))))
+    direct = np.ones((5, 2, 3))
+    whole, part = gs.backpropagate(linearization, direct), gs.backpropagate(linearization, direct, inputs=False)
+    assert whole.inputs.shape == (4, 2, 2)
+    assert part.inputs is None
+    for name in params:
+        np.testing.assert_array_equal(whole.params[name], part.params[name])
