@@ -10,6 +10,7 @@ from typing import Any
 
 from gradscope.figures.sweeps import VERDICTS
 from gradscope.probes.catalogue import EVERY
+from gradscope.store import FIXED
 
 from .address import View
 
@@ -20,9 +21,6 @@ CHIPS = ("cell", "activation", "verdict")
 
 #: Words that have an order of their own.
 ORDER = {word: place for place, word in enumerate((*EVERY, *VERDICTS))}
-
-#: Keys of a row that are neither a parameter nor a metric.
-KEYS = ("run", "sweep", "status", "iteration", "heartbeat", "attempts", "error", "seconds")
 
 
 @dataclass(frozen=True)
@@ -43,7 +41,7 @@ class Table:
     @cached_property
     def metrics(self) -> tuple[str, ...]:
         """Names of the measured numbers, in order of appearance; the ends of an interval belong to its number."""
-        known = {*self.parameters, *KEYS}
+        known = {*self.parameters, *FIXED}
         names = dict.fromkeys(name for row in self.rows for name in row if name not in known)
         ends = {name + end for name in names for end in ("_low", "_high")}
         return tuple(name for name in names if name not in ends and any(_is_number(row.get(name)) for row in self.rows))

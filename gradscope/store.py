@@ -41,7 +41,7 @@ import numpy as np
 from gradscope.errors import ArgumentError, StoreError, unknown
 from gradscope.record import Field, Record, Status, from_json, to_json
 
-__all__ = ["SCHEMA", "Store"]
+__all__ = ["FIXED", "SCHEMA", "Condition", "Store"]
 
 APPLICATION = 0x67726473  # "grds" in the header of the file
 SCHEMA = 1  #: The schema that this version reads and writes.
@@ -77,6 +77,7 @@ CREATE INDEX field_name ON field (name, run);
 """
 
 FIXED = ("run", "sweep", "status", "iteration", "seconds", "heartbeat", "attempts", "error")
+"""Columns of :meth:`Store.table` that are neither a parameter nor a metric."""
 WHICH = ("first", "last")
 LISTED = 24  # names in a message
 
