@@ -21,7 +21,7 @@ import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, Literal, TextIO
 
 import click
 import numpy as np
@@ -74,6 +74,7 @@ UNUSUAL = {
 }
 PLURALS = {"1": "", "step": "steps"}
 PIPE = 1000  # columns of what is not a terminal: nothing is folded or cut there
+GAP, STATUS, TEXT = 3, 8, 24  # columns between two columns, of a status, of text before it may fold
 
 
 # The group ---------------------------------------------------------------------------------------------------------
@@ -309,7 +310,11 @@ def _print_runs(store: Store, rows: list[dict], where: Sequence[str]) -> None:
         common = [f"{_words(key)} {_number(values[0])}" for key, values in parameters.items() if key not in varying]
         console.print(Text(f"The same in all: {', '.join(common)}." if common else "", "dim"))
     shown = [*(varying if len(rows) > 1 else parameters), *(name for name in HEADLINES if name in rows[0])]
-    console.print(_runs_table(rows, _short(configs), shown))
+    length = _short(configs)
+    fitting = _fitting(rows, length, shown, console.width)
+    console.print(_runs_table(rows, length, fitting, console.width))
+    if missing := [_words(name) for name in shown if name not in fitting]:
+        console.print(Text(f"Too wide for this window: {', '.join(missing)}. Widen it, or use --csv.", "dim"))
 
 
 def _values(configs: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
@@ -334,18 +339,55 @@ def _nothing(store: Store, where: Sequence[str]) -> Text:
     return Text("\n".join(lines))
 
 
-def _runs_table(rows: list[dict], length: int, shown: Sequence[str]) -> Table:
+def _heading(name: str) -> str:
+    """Return what stands above a column: its name and the unit of its numbers."""
+    sign = {"fraction": "%", "1": ""}.get(unit(name), unit(name))
+    return _words(name) + (f" [{sign}]" if sign else "")
+
+
+def _numeric(rows: Iterable[Mapping[str, Any]], name: str) -> bool:
+    """Return whether a column holds numbers alone."""
+    return all(row[name] is None or isinstance(row[name], (int, float)) for row in rows)
+
+
+def _narrowest(rows: Sequence[Mapping[str, Any]], name: str) -> int:
+    """Return how narrow a column may be before a word of its heading or a number breaks; long text may."""
+    cells = max(len(_cell(name, row[name])) for row in rows)
+    return max(cells if _numeric(rows, name) else min(cells, TEXT), *map(len, _heading(name).split()))
+
+
+def _finished(rows: Iterable[Mapping[str, Any]]) -> bool:
+    """Return whether every run is done, so that its status need not be told."""
+    return all(row["status"] == "done" for row in rows)
+
+
+def _fitting(rows: Sequence[Mapping[str, Any]], length: int, shown: Sequence[str], width: int) -> list[str]:
+    """Return the columns that a window has room for, in order; verdict and decay rate are the last to go."""
+    left = width - length - (0 if _finished(rows) else GAP + STATUS)
+    chosen = set()
+    for name in sorted(shown, key=lambda name: name not in HEADLINES[:2]):
+        needed = GAP + _narrowest(rows, name)
+        if needed <= left:
+            chosen.add(name)
+            left -= needed
+    return [name for name in shown if name in chosen]
+
+
+def _runs_table(rows: list[dict], length: int, shown: Sequence[str], width: int) -> Table:
     """Return the table of runs: the columns that tell them apart, then the numbers that stand for them."""
     table = Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False)
-    finished = all(row["status"] == "done" for row in rows)
+    finished = _finished(rows)
+    states = [] if finished else [_state(row) for row in rows]
+    cells = {name: max(len(_heading(name)), *(len(_cell(name, row[name])) for row in rows)) for name in shown}
+    asked = length + sum(GAP + size for size in [*([max(map(len, states))] if states else []), *cells.values()])
+    tight = asked > width
     table.add_column("run", style="cyan", no_wrap=True)
     if not finished:
-        table.add_column("status", overflow="fold")
+        table.add_column("status", overflow="fold", width=STATUS if tight else None)
     for name in shown:
-        numeric = all(row[name] is None or isinstance(row[name], (int, float)) for row in rows)
-        sign = {"fraction": "%", "1": ""}.get(unit(name), unit(name))
-        header = _words(name) + (f" [{sign}]" if sign else "")
-        table.add_column(header, justify="right" if numeric else "left", overflow="fold")
+        justify: Literal["left", "right"] = "right" if _numeric(rows, name) else "left"
+        least = _narrowest(rows, name) if tight else None
+        table.add_column(_heading(name), justify=justify, overflow="fold", width=least)
     for row in rows:
         state = [] if finished else [Text(_state(row), STATES.get(row["status"], ""))]
         cells = [

@@ -357,6 +357,22 @@ def test_nothing_is_cut_in_a_pipe_and_nothing_lost_in_a_narrow_terminal(store):
     assert "…" not in narrow
 
 
+@pytest.mark.parametrize("width", [40, 60, 80, 100, 140])
+def test_a_narrow_terminal_breaks_no_number_and_names_what_it_leaves_out(store, width):
+    narrow = process("runs", store, environment={"COLUMNS": str(width)}).stdout
+    assert max(map(len, narrow.splitlines())) <= width
+    with Store(store) as opened:
+        rows = opened.table(iteration="last")
+    body = narrow.partition("─\n")[2].partition("Too wide")[0].splitlines()
+    numbers = [row for row in rows if row["decay_rate"] is not None]
+    for row in numbers:
+        line = next(line for line in body if line.startswith(row["run"][:8])).split()
+        assert row["verdict"] in line
+        if width >= 80:
+            assert f"{row['decay_rate']:.3g}" in line
+    assert ("Widen it, or use --csv." in " ".join(narrow.split())) == (width < 100)
+
+
 def test_ids_are_shown_as_long_as_it_takes(tmp_path):
     with Store(tmp_path / "r.db", "w") as opened:
         for run in ("abcdefghijA", "abcdefghijB", "zz"):
