@@ -378,8 +378,8 @@ def _runs_table(rows: list[dict], length: int, shown: Sequence[str], width: int)
     table = Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False)
     finished = _finished(rows)
     states = [] if finished else [_state(row) for row in rows]
-    cells = {name: max(len(_heading(name)), *(len(_cell(name, row[name])) for row in rows)) for name in shown}
-    asked = length + sum(GAP + size for size in [*([max(map(len, states))] if states else []), *cells.values()])
+    sizes = {name: max(len(_heading(name)), *(len(_cell(name, row[name])) for row in rows)) for name in shown}
+    asked = length + sum(GAP + size for size in [*([max(map(len, states))] if states else []), *sizes.values()])
     tight = asked > width
     table.add_column("run", style="cyan", no_wrap=True)
     if not finished:
