@@ -171,8 +171,12 @@ class Cell:
         Raises
         ------
         ArgumentError
-            For an unknown initializer, a gain that is not a finite number or another dtype.
+            For no generator, an unknown initializer, a gain that is not a finite number or another dtype.
         """
+        if not isinstance(rng, np.random.Generator):
+            raise ArgumentError(
+                f"`rng` must be a numpy.random.Generator, got {type(rng).__name__}. Use `np.random.default_rng(0)`."
+            )
         if not _is_finite(gain):
             raise ArgumentError(f"`gain` must be a finite number, got {gain!r}. 1.0 leaves the weights as drawn.")
         if np.dtype(dtype) not in (np.float64, np.float32):

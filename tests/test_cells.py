@@ -64,6 +64,12 @@ def test_init_draws_every_parameter_in_shape_and_dtype(cell, dtype):
     assert {array.dtype for array in params.values()} == {np.dtype(dtype)}
 
 
+@pytest.mark.parametrize("rng", [0, None])
+def test_init_asks_for_a_generator(rng):
+    with pytest.raises(ArgumentError, match=r"`rng` must be .* Use `np.random.default_rng\(0\)`\."):
+        LSTM(1, 4).init(rng)
+
+
 @EVERY
 def test_init_draws_gate_by_gate(cell):
     params = cell.init(np.random.default_rng(0), recurrent="orthogonal", gain=1.7)
