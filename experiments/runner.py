@@ -164,7 +164,7 @@ class Tally:
     total : int
         Runs of the study.
     skipped : int
-        Of these, finished before.
+        Of these, finished before, or meanwhile by another sweep.
     done, failed : int
         Carried out now.
     diverged : int
@@ -462,6 +462,10 @@ class _Progress:
         """Begin runs until every slot has one."""
         while self.waiting and len(self.begun) < slots:
             run = self.waiting.popleft()
+            if self.store.finished([run.id]):  # meanwhile, by another sweep on the same store
+                self.store.include(self.sweep, [run.id])
+                self.tally.skipped += 1
+                continue
             self.store.start_run(run.id, self.sweep, run.config)
             self.begun[run.id] = run
             engine.start(run)

@@ -443,8 +443,8 @@ class Store:
     def finished(self, run_ids: Iterable[str]) -> set[str]:
         """Return which of these runs are done."""
         with self._reading() as connection:
-            done = connection.execute("SELECT id FROM run WHERE status = 'done'").fetchall()
-        return {row[0] for row in done}.intersection(run_ids)
+            query = "SELECT id FROM run WHERE status = 'done' AND id IN (SELECT value FROM json_each(?))"
+            return {row[0] for row in connection.execute(query, (json.dumps(list(run_ids)),)).fetchall()}
 
     def version(self) -> int:
         """Return a number that changes whenever another program has written, in a few microseconds.

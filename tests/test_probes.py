@@ -319,6 +319,12 @@ def test_a_median_leaves_inf_out():
     assert record.summary["flow_written"] == record["flow_written"][0, 2] == 50.0
 
 
+def test_a_gate_that_never_forgets_has_a_median_timescale_of_inf():
+    cell = gs.LSTM(1, 2, forget_bias=1e4)
+    record = gs.probe(cell, cell.init(np.random.default_rng(0)), np.ones((3, 1, 1)), ["timescale"])
+    assert record.summary["timescale"] == np.inf
+
+
 def test_inf_and_nan_are_told_apart():
     cell = gs.RNN(1, 2, "relu")
     params = {"W_x": np.ones((2, 1)), "W_h": np.zeros((2, 2)), "b": np.zeros(2)}

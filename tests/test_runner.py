@@ -155,6 +155,19 @@ def test_probed_sequences_are_held_out(monkeypatch):
     assert {np.ascontiguousarray(sequence).tobytes() for sequence in seen[0].swapaxes(0, 1)} <= test
 
 
+def test_what_another_sweep_finishes_meanwhile_is_not_done_again(tmp_path):
+    wanted = study(cell="RNN", seed=[0, 1, 2])
+    with Store(tmp_path / "s.db", "w") as mine, Store(tmp_path / "s.db", "w") as other:
+
+        def overtaken(tally):
+            if tally.done == 1 and not tally.skipped:
+                run_study(wanted, other, workers=0)
+
+        tally = run_study(wanted, mine, workers=0, progress=overtaken)
+        assert (tally.done, tally.skipped, tally.left) == (2, 1, 0)  # the second had begun
+        assert [(run["status"], run["attempts"]) for run in mine.runs()] == [("done", 1), ("done", 2), ("done", 1)]
+
+
 def test_a_training_that_diverges_is_an_outcome_with_its_first_bad_step():
     run = Run(cell="RNN", activation="identity", gain=1e20, iterations=5, hidden_size=4, batch_size=3, length=40)
     outcome = measure(run, load_task("digits_delayed"))

@@ -280,7 +280,8 @@ def summarize(m: Measurement, fields: dict[str, Field]) -> dict[str, Any]:
         summary |= {"verdict": judged.name, "verdict_text": judged.text}
     for name in ("jacobian_norm", "jacobian_rms", "retention", "timescale", *FLOWS):
         if name in fields:
-            summary[name] = _over(np.median, fields[name].usable())
+            # A timescale of inf is no accident: the gate never forgets.
+            summary[name] = _over(np.median, fields[name].values if name == "timescale" else fields[name].usable())
     for name in ("slope_saturation", "slope_rms"):
         if name in fields:
             for gate, row in zip(fields[name].coord("gate"), fields[name].usable(), strict=True):
