@@ -261,7 +261,7 @@ class Record:
         except StoreError:
             raise
         except _UNREADABLE as error:
-            raise StoreError(f"{path} must be a saved record, and cannot be read ({error}). {remedy}") from error
+            raise StoreError(f"{path} must be a saved record, and is none that can be read. {remedy}") from error
         return cls(fields, header["summary"], header["config"])
 
     def to_xarray(self) -> Any:
