@@ -24,8 +24,9 @@ from gradscope.cells import Cell, as_floats, split
 from gradscope.errors import ArgumentError, ShapeError
 from gradscope.linearization import Linearization, linearize
 from gradscope.logscale import Scaled, log10_norm
+from gradscope.masks import NO_MASKS, Masks
 from gradscope.partials import Partials
-from gradscope.products import pull_chain, pull_row
+from gradscope.products import let_in, pull_chain, pull_row
 from gradscope.program import reads_parameters
 from gradscope.trajectory import Trajectory, batch_last, unroll
 
@@ -97,7 +98,7 @@ def backpropagate(linearization: Linearization, direct: Array, inputs: bool = Tr
             partials = linearization.partials(steps, keep=False)
             delta_h, heard = _walk(partials, W_back, total[steps.start : steps.stop + 1])
             delta_x = _input_deltas(partials, delta_h, heard)
-            hidden, columns = trajectory.rows[steps, : cell.hidden_size], trajectory.columns[steps]
+            hidden, columns = trajectory.heard_at(steps), trajectory.columns[steps]
             if delta_x is delta_h:
                 shares = _outer(delta_h, np.concatenate([hidden, columns], axis=1))
                 W_h, W_xb = shares[:, : cell.hidden_size], shares[:, cell.hidden_size :]
@@ -152,7 +153,10 @@ def _walk(partials: Partials, W_back: Array, total: Array) -> tuple[Array, tuple
             np.multiply(partial[t], hearers[i][t], out=gate[t])
         for gate, i, partial in further:
             gate[t] += np.multiply(partial[t], hearers[i][t], out=scratch)
-        totals[0][t] += np.dot(W_back, delta[t], out=scratch)
+        np.dot(W_back, delta[t], out=scratch)
+        if partials.inlet is not None:
+            scratch *= partials.inlet[t]
+        totals[0][t] += scratch
         for block, i, partial in carried:
             block[t] += np.multiply(partial[t], hearers[i][t], out=scratch)
     return delta, hearers
@@ -249,13 +253,22 @@ def gradient_norms(linearization: Linearization, direct: Array) -> GradientNorms
                 own = Scaled.of(immediate[t])
                 carried = pull_row(at.state, split(heard.mantissa, blocks))
                 delta = np.concatenate(pull_row(at.drive_h, split(heard.mantissa, blocks)), axis=-2)
-                carried[0] = carried[0] + np.dot(W_h.T, delta)
+                carried[0] = carried[0] + let_in(at, np.dot(W_h.T, delta))
                 bundle = own + Scaled(np.concatenate(carried, axis=-2), heard.exponent).normalized()
         note(0, own, bundle, bundle)
     return result
 
 
-def scan(cell: Cell, params: Mapping[str, Any], inputs: Any, state: Any = None) -> Any:
+def scan(
+    cell: Cell,
+    params: Mapping[str, Any],
+    inputs: Any,
+    state: Any = None,
+    *,
+    valid: Any = None,
+    reset: Any = None,
+    dropout: Any = None,
+) -> Any:
     """Unroll ``cell`` as one primitive of autograd.
 
     Use it inside your own loss: ``autograd.grad`` flows through it to ``params``, ``inputs`` and
@@ -264,8 +277,8 @@ def scan(cell: Cell, params: Mapping[str, Any], inputs: Any, state: Any = None) 
 
     Parameters
     ----------
-    cell, params, inputs, state
-        As for :func:`gradscope.unroll`.
+    cell, params, inputs, state, valid, reset, dropout
+        As for :func:`gradscope.unroll`; the masks are constants of the loss.
 
     Returns
     -------
@@ -293,10 +306,11 @@ def scan(cell: Cell, params: Mapping[str, Any], inputs: Any, state: Any = None) 
     inputs = inputs if isbox(inputs) else as_floats("inputs", inputs)
     kept: dict[str, Linearization] = {}
     start = np.zeros((np.shape(inputs)[1], cell.state_size)) if state is None and np.ndim(inputs) == 3 else state
-    return _scan(inputs, start, *(params[name] for name in names), cell=cell, names=names, kept=kept)
+    masks = {"valid": valid, "reset": reset, "dropout": dropout}
+    return _scan(inputs, start, *(params[name] for name in names), cell=cell, names=names, kept=kept, masks=masks)
 
 
-def unroll_on_tape(cell: Cell, params: Mapping[str, Any], inputs: Any, state: Any) -> Any:
+def unroll_on_tape(cell: Cell, params: Mapping[str, Any], inputs: Any, state: Any, masks: Masks = NO_MASKS) -> Any:
     """Unroll ``cell`` the obvious way: one node of autograd's tape for each operation of each step.
 
     The independent check of :func:`scan`, its route to derivatives of higher order, and what it is
@@ -306,29 +320,35 @@ def unroll_on_tape(cell: Cell, params: Mapping[str, Any], inputs: Any, state: An
     row = anp.transpose(state)
     rows = [row]
     for t in range(len(inputs)):
-        drive_x = anp.dot(params["W_x"], anp.transpose(inputs[t])) + params["b"][:, None]
-        drive_h = anp.dot(params["W_h"], row[:size])
+        seen = row if masks.reset is None else anp.where(masks.reset[t], 0.0, row)
+        heard = seen[:size] if masks.dropout is None else seen[:size] * masks.dropout[t]
+        column = anp.transpose(inputs[t])
+        if masks.valid is not None:
+            column = anp.where(masks.valid[t], column, 0.0)
+        drive_x = anp.dot(params["W_x"], column) + params["b"][:, None]
+        drive_h = anp.dot(params["W_h"], heard)
         if "b_h" in params:
             drive_h = drive_h + params["b_h"][:, None]
-        new = cell.update(params, split(drive_x, count), split(drive_h, count), split(row, blocks))
-        row = anp.concatenate(new, axis=0)
+        new = anp.concatenate(cell.update(params, split(drive_x, count), split(drive_h, count), split(seen, blocks)))
+        row = new if masks.valid is None else anp.where(masks.valid[t], new, row)
         rows.append(row)
     return anp.transpose(anp.stack(rows), (0, 2, 1))
 
 
 @primitive
-def _scan(inputs: Any, state: Any, *values: Any, cell: Cell, names: tuple[str, ...], kept: dict) -> Array:
+def _scan(inputs: Any, state: Any, *values: Any, cell: Cell, names: tuple[str, ...], kept: dict, masks: dict) -> Array:
     """Unroll, and keep the linearization for the way back."""
-    trajectory = unroll(cell, dict(zip(names, values, strict=True)), inputs, state)
+    trajectory = unroll(cell, dict(zip(names, values, strict=True)), inputs, state, **masks)
     kept["linearization"] = linearize(trajectory)
     return np.ascontiguousarray(trajectory.states)
 
 
 def _pull_scan(argnums: tuple[int, ...], states: Array, args: tuple, kwargs: dict) -> Any:
     """Return the vector-Jacobian product of :func:`_scan` with respect to all of ``argnums`` at once."""
+    kept = kwargs["kept"]["linearization"]
 
     def fast(direct: Array) -> tuple[Array, ...]:
-        adjoint = backpropagate(kwargs["kept"]["linearization"], direct, inputs=0 in argnums)
+        adjoint = backpropagate(kept, direct, inputs=0 in argnums)
         slots = [adjoint.inputs, adjoint.total[0], *(adjoint.params[name] for name in kwargs["names"])]
         return tuple(np.asarray(slots[n], np.result_type(args[n])) for n in argnums)
 
@@ -338,7 +358,7 @@ def _pull_scan(argnums: tuple[int, ...], states: Array, args: tuple, kwargs: dic
             for n, value in zip(argnums, chosen, strict=True):
                 full[n] = value
             named = dict(zip(kwargs["names"], full[2:], strict=True))
-            return unroll_on_tape(kwargs["cell"], named, full[0], full[1])
+            return unroll_on_tape(kwargs["cell"], named, full[0], full[1], kept.trajectory.masks)
 
         chosen = autograd_tuple([args[n] for n in argnums])
         gradients = make_vjp(lambda packed: of_chosen(*(packed[n] for n in range(len(argnums)))))(chosen)[0](direct)

@@ -19,7 +19,7 @@ from gradscope.cells import Cell, as_floats, split
 from gradscope.errors import ArgumentError, ShapeError, unknown
 from gradscope.norms import frobenius, spectral
 from gradscope.partials import Partials, differentiator
-from gradscope.products import dense, pull, pull_chain, pull_row, push, push_blocks, resolve
+from gradscope.products import dense, let_in, pull, pull_chain, pull_row, push, push_blocks, resolve
 from gradscope.program import per_cell
 from gradscope.trajectory import KEPT, Trajectory, batch_last
 
@@ -83,7 +83,8 @@ class Linearization:
         """Return J_t V for a bundle of columns V (S, B, M)."""
         partials, W_h = self._at(t), self.trajectory.params["W_h"]
         old = _pieces(bundle, len(partials.value))
-        drives = np.dot(W_h, old[0].reshape(len(old[0]), -1)).reshape(-1, *bundle.shape[1:])
+        heard = let_in(partials, old[0])
+        drives = np.dot(W_h, heard.reshape(len(heard), -1)).reshape(-1, *bundle.shape[1:])
         return np.concatenate(push_blocks(partials, _pieces(drives, len(partials.drive_h[0])), old))
 
     def pull_at(self, t: int, bundle: Array) -> Array:
@@ -93,7 +94,8 @@ class Linearization:
         pull_chain(partials, heard)
         delta = np.concatenate(pull_row(partials.drive_h, heard))
         old = pull_row(partials.state, heard)
-        old[0] = old[0] + np.dot(W_h.T, delta.reshape(len(delta), -1)).reshape(old[0].shape)
+        back = np.dot(W_h.T, delta.reshape(len(delta), -1)).reshape(old[0].shape)
+        old[0] = old[0] + let_in(partials, back)
         return np.concatenate(old)
 
     def _at(self, t: int) -> Partials:
@@ -232,8 +234,13 @@ def linearize(trajectory: Trajectory) -> Linearization:
 def partials_at(trajectory: Trajectory, steps: slice) -> Partials:
     """Return the partials of some steps by autograd, arrays (n, H, B)."""
     derive = _differentiator(trajectory.cell, trajectory.params, trajectory.rows.dtype)
+    masks = trajectory.masks
     with np.errstate(all="ignore"):
-        return derive(*trajectory.drives_at(steps), trajectory.blocks_at(steps))
+        partials = derive(*trajectory.drives_at(steps), trajectory.seen_at(steps))
+        if not masks:
+            return partials
+        valid, reset = (None if mask is None else mask[steps] for mask in (masks.valid, masks.reset))
+        return partials.masked(valid, reset, masks.inlet(steps, trajectory.rows.dtype))
 
 
 @per_cell

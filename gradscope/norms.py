@@ -31,12 +31,20 @@ CANCELLED = {np.dtype(np.float64): 1e-4, np.dtype(np.float32): 1e-2}
 """Share of the sum of squares under which what is left of it has too few digits."""
 
 
+_MATRICES = 2**22
+"""Entries of matrices that are written out at a time."""
+
+
 def frobenius(partials: Partials, W_h: Array) -> Array:
     """Return the Frobenius norm of each Jacobian, (n, B); NaN where one holds NaN or inf.
 
     A row of J is a sum over gates of d[k] times a row of W_k, and single entries of the diagonal
     blocks; its square needs only the inner products of those rows.
     """
+    if partials.inlet is not None:
+        if partials.inlet.shape[-2] > 1:
+            return _by_matrix(partials, W_h)
+        partials = partials.let_through()
     rows = [(resolve(partials, "drive_h")[i], resolve(partials, "state")[i]) for i in range(len(partials.value))]
     square, gross = _sum_of_squares(rows, W_h)
     safe = (square > _TINY[square.dtype]) & (square < 1.0 / _TINY[square.dtype])
@@ -58,6 +66,20 @@ def frobenius(partials: Partials, W_h: Array) -> Array:
     norm = np.where(safe, np.sqrt(square), scale * np.sqrt(np.maximum(small, 0.0)))
     norm = _mended(norm, np.where(safe, square, small), np.where(safe, gross, small_gross), partials, W_h)
     return np.where(np.isfinite(largest), norm, np.nan)
+
+
+def _by_matrix(partials: Partials, W_h: Array) -> Array:
+    """Return the Frobenius norms (n, B) from the matrices: factors on the columns leave no Gram matrix in common."""
+    steps, size, batch = partials.value[0].shape
+    few = max(1, _MATRICES // (batch * (size * len(partials.value)) ** 2))
+    norms = []
+    for start in range(0, steps, few):
+        matrices = dense(partials.pick(slice(start, start + few)), W_h)
+        largest = np.abs(matrices).max(axis=(2, 3))
+        scale = np.where((largest > 0) & np.isfinite(largest), largest, largest.dtype.type(1))
+        norms.append(scale * np.linalg.norm(matrices / scale[..., None, None], axis=(2, 3)))
+    norm = np.concatenate(norms)
+    return np.where(np.isfinite(norm), norm, np.nan)
 
 
 def _mended(norm: Array, square: Array, gross: Array, partials: Partials, W_h: Array) -> Array:

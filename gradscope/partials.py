@@ -13,7 +13,7 @@ back-propagation through time needs them.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -46,6 +46,8 @@ class Partials:
         d new[i] / d new[j]: the chain among the blocks.
     order : tuple of int
         The blocks, each before those that it is made from: back-propagation visits them so.
+    inlet : ndarray or None
+        Factors on h before it enters the recurrent drive, over all units or for each; None where all are 1.
     """
 
     value: tuple[Array, ...]
@@ -54,6 +56,7 @@ class Partials:
     state: tuple[Row, ...]
     new: tuple[Row, ...]
     order: tuple[int, ...]
+    inlet: Array | None = None
 
     def pick(self, chosen: Any) -> Partials:
         """Return the partials with every array indexed by ``chosen``."""
@@ -72,7 +75,45 @@ class Partials:
             return tuple(tuple(None if array is None else once(array) for array in row) for row in table)
 
         value = tuple(once(array) for array in self.value)
-        return Partials(value, rows(self.drive_x), rows(self.drive_h), rows(self.state), rows(self.new), self.order)
+        inlet = None if self.inlet is None else once(self.inlet)
+        drive_x, drive_h, state, new = (rows(table) for table in (self.drive_x, self.drive_h, self.state, self.new))
+        return Partials(value, drive_x, drive_h, state, new, self.order, inlet)
+
+    def let_through(self) -> Partials:
+        """Return the partials with factors that are the same for all units moved from h to the recurrent drives."""
+        drive_h = _each(self.drive_h, lambda array: self.inlet * array)
+        return replace(self, drive_h=drive_h, inlet=None)
+
+    def masked(self, valid: Array | None, reset: Array | None, inlet: Array | None) -> Partials:
+        """Return the partials of steps that may be padding or come after a reset.
+
+        Parameters
+        ----------
+        valid, reset : ndarray of bool, (n, 1, B), or None
+            Over a padded step the state is carried on; after a reset nothing of the old one is left.
+        inlet : ndarray, (n, 1 or H, B), or None
+        """
+        made = self if valid is None else self.map(lambda array: np.where(valid, array, array.dtype.type(0)))
+        state = made.state
+        if reset is not None:
+            state = _each(state, lambda array: np.where(reset, array.dtype.type(0), array))
+        if valid is not None:
+            state = tuple(
+                tuple(_carried(array, valid, self.value[i]) if i == j else array for j, array in enumerate(row))
+                for i, row in enumerate(state)
+            )
+        return replace(made, value=self.value, state=state, inlet=inlet)
+
+
+def _each(table: tuple[Row, ...], function: Callable[[Array], Array]) -> tuple[Row, ...]:
+    """Return a table with every array replaced."""
+    return tuple(tuple(None if array is None else function(array) for array in row) for row in table)
+
+
+def _carried(array: Array | None, valid: Array, like: Array) -> Array:
+    """Return the partial of a block by itself: 1 where a step is padding."""
+    own = np.zeros_like(like) if array is None else array
+    return np.where(valid, own, like.dtype.type(1))
 
 
 Update = Callable[[Sequence[Any], Sequence[Any], Sequence[Any]], Sequence[Any]]

@@ -13,7 +13,7 @@ import numpy as np
 from gradscope.cells import split
 from gradscope.partials import Partials
 
-__all__ = ["dense", "pull", "pull_chain", "pull_row", "push", "push_blocks", "resolve"]
+__all__ = ["dense", "let_in", "pull", "pull_chain", "pull_row", "push", "push_blocks", "resolve"]
 
 Array = np.ndarray
 
@@ -21,7 +21,7 @@ Array = np.ndarray
 def push(partials: Partials, W_h: Array, tangents: Array) -> Array:
     """Return J v for columns of tangents (n, S, B)."""
     old = split(tangents, len(partials.value))
-    drives = split(np.matmul(W_h, old[0]), len(partials.drive_h[0]))
+    drives = split(np.matmul(W_h, let_in(partials, old[0])), len(partials.drive_h[0]))
     return np.concatenate(push_blocks(partials, drives, old), axis=-2)
 
 
@@ -42,8 +42,13 @@ def pull(partials: Partials, W_h: Array, cotangents: Array) -> Array:
     pull_chain(partials, heard)
     delta = np.concatenate(pull_row(partials.drive_h, heard), axis=-2)
     old = pull_row(partials.state, heard)
-    old[0] = old[0] + np.matmul(W_h.T, delta)
+    old[0] = old[0] + let_in(partials, np.matmul(W_h.T, delta))
     return np.concatenate(old, axis=-2)
+
+
+def let_in(partials: Partials, hidden: Array) -> Array:
+    """Return what the recurrent product hears of columns of h, or h of what comes back through it."""
+    return hidden if partials.inlet is None else partials.inlet * hidden
 
 
 def pull_chain(partials: Partials, heard: Sequence[Array]) -> None:
@@ -102,6 +107,8 @@ def dense(partials: Partials, W_h: Array, out: Array | None = None) -> Array:
             factors = np.stack(list(used.values()), axis=1).reshape(size, len(used), -1)
             weights = np.swapaxes(W[list(used)], 0, 1)
             np.matmul(np.swapaxes(factors, 1, 2), weights, out=np.swapaxes(rows, 0, 1)[..., :size])
+        if partials.inlet is not None:
+            rows[..., :size] *= np.swapaxes(partials.inlet, 1, 2).reshape(steps * batch, 1, -1)
         for j, partial in enumerate(state):
             if partial is not None:
                 rows[:, units, j * size + units] += np.swapaxes(partial, 1, 2).reshape(-1, size)

@@ -16,6 +16,7 @@ import numpy as np
 
 from gradscope.cells import Cell, Gate, as_floats, split
 from gradscope.errors import ArgumentError, ShapeError, unknown
+from gradscope.masks import NO_MASKS, Masks
 from gradscope.program import per_cell, replayed
 
 __all__ = ["Trajectory", "unroll"]
@@ -65,6 +66,8 @@ class Trajectory:
         The states, units before sequences; ``states`` is the same as (T+1, B, S).
     drives : ndarray (T, K*H, B) or None
         Recurrent drives, kept when they are small enough.
+    masks : Masks
+        Which steps count, where the state is reset, which units are dropped.
     """
 
     cell: Cell
@@ -72,6 +75,11 @@ class Trajectory:
     columns: np.ndarray
     rows: np.ndarray
     drives: np.ndarray | None = None
+    masks: Masks = NO_MASKS
+
+    def __repr__(self) -> str:
+        sizes = f"T={self.length}, B={self.batch}, S={self.cell.state_size}, {self.rows.dtype}"
+        return f"<Trajectory of {type(self.cell).__name__}: {sizes}>"
 
     @property
     def length(self) -> int:
@@ -92,6 +100,16 @@ class Trajectory:
     def states(self) -> np.ndarray:
         """All that is carried, (T+1, B, S): ``states[0]`` is the initial state."""
         return batch_last(self.rows)
+
+    @property
+    def valid(self) -> np.ndarray | None:
+        """Which steps are no padding, (T, B) of bool; None when all of them count."""
+        return None if self.masks.valid is None else self.masks.valid[:, 0]
+
+    @property
+    def reset(self) -> np.ndarray | None:
+        """Before which steps the state was set to zero, (T, B) of bool; None when it never was."""
+        return None if self.masks.reset is None else self.masks.reset[:, 0]
 
     @property
     def hidden(self) -> np.ndarray:
@@ -135,20 +153,26 @@ class Trajectory:
     def drives_at(self, steps: slice) -> tuple[tuple[np.ndarray, ...], tuple[np.ndarray, ...]]:
         """Return input drives and recurrent drives of some steps, one (n, H, B) array for each gate."""
         count = len(self.cell.gate_names)
-        if self.drives is not None:
-            drive_h = self.drives[steps]
-        else:
-            drive_h = recurrent_drive(self.params, self.rows[steps, : self.cell.hidden_size])
+        kept = self.drives
+        drive_h = recurrent_drive(self.params, self.heard_at(steps)) if kept is None else kept[steps]
         return split(input_drive(self.params, self.columns[steps]), count), split(drive_h, count)
 
     def blocks_at(self, times: slice) -> tuple[np.ndarray, ...]:
         """Return the blocks of the state at some times, one (n, H, B) array for each."""
         return split(self.rows[times], len(self.cell.blocks))
 
+    def seen_at(self, steps: slice) -> tuple[np.ndarray, ...]:
+        """Return the blocks of the old state as some steps see them: zero after a reset."""
+        return split(self.masks.seen(self.rows[steps], steps), len(self.cell.blocks))
+
+    def heard_at(self, steps: slice) -> np.ndarray:
+        """Return h as it enters the recurrent product of some steps (n, H, B)."""
+        return self.masks.heard(self.rows[steps, : self.cell.hidden_size], steps)
+
     def gates_at(self, steps: slice) -> dict[str, Gate]:
         """Return drive and value of each gate at some steps, (n, H, B)."""
         with np.errstate(all="ignore"):
-            return self.cell.gates(self.params, *self.drives_at(steps), self.blocks_at(steps))
+            return self.cell.gates(self.params, *self.drives_at(steps), self.seen_at(steps))
 
 
 def input_drive(params: Mapping[str, np.ndarray], columns: np.ndarray) -> np.ndarray:
@@ -164,7 +188,16 @@ def recurrent_drive(params: Mapping[str, np.ndarray], hidden: np.ndarray) -> np.
     return drive
 
 
-def unroll(cell: Cell, params: Mapping[str, Any], inputs: Any, state: Any = None) -> Trajectory:
+def unroll(
+    cell: Cell,
+    params: Mapping[str, Any],
+    inputs: Any,
+    state: Any = None,
+    *,
+    valid: Any = None,
+    reset: Any = None,
+    dropout: Any = None,
+) -> Trajectory:
     """Run ``cell`` over ``inputs`` and return its trajectory.
 
     Parameters
@@ -176,6 +209,12 @@ def unroll(cell: Cell, params: Mapping[str, Any], inputs: Any, state: Any = None
         Time comes first.
     state : array (B, S), optional
         Initial state, h then c for an LSTM; zeros when left out.
+    valid : array of bool (T, B), optional
+        Which steps are no padding. Over a padded step the state goes unchanged, and its input is not read.
+    reset : array of bool (T, B), optional
+        Before which steps the state is set to zero: where a new document begins.
+    dropout : array (T, B, H) or (B, H), optional
+        Factors on h before W_h: 0, or 1 / (1 - rate). One mask for all steps is that of Gal & Ghahramani 2016.
 
     Returns
     -------
@@ -186,7 +225,7 @@ def unroll(cell: Cell, params: Mapping[str, Any], inputs: Any, state: Any = None
     Raises
     ------
     ArgumentError
-        When a parameter is missing.
+        When a parameter is missing, or a mask holds what is neither true nor false.
     ShapeError
         When an array has the wrong shape or is not made of numbers.
     """
@@ -194,6 +233,9 @@ def unroll(cell: Cell, params: Mapping[str, Any], inputs: Any, state: Any = None
     dtype = arrays["W_h"].dtype
     columns = _check_inputs(cell, inputs, dtype)
     length, _, batch = columns.shape
+    masks = Masks.of(valid, reset, dropout, (length, batch, cell.hidden_size), dtype)
+    if masks.valid is not None:
+        columns[:, :-1] = np.where(masks.valid, columns[:, :-1], 0)
     size, blocks = cell.hidden_size, len(cell.blocks)
     rows = np.empty((length + 1, cell.state_size, batch), dtype)
     with np.errstate(over="ignore"):
@@ -201,7 +243,7 @@ def unroll(cell: Cell, params: Mapping[str, Any], inputs: Any, state: Any = None
     count = len(cell.gate_names)
     keep = length * count * size * batch <= KEPT
     drives = np.empty((length if keep else 1, count * size, batch), dtype)
-    trajectory = Trajectory(cell, arrays, columns, rows, drives if keep else None)
+    trajectory = Trajectory(cell, arrays, columns, rows, drives if keep else None, masks)
     hidden, states, recurrent = rows[:, :size], split(rows, blocks), split(drives, count)
     update = _stepper(cell, arrays, dtype)
     with np.errstate(all="ignore"):
@@ -209,12 +251,14 @@ def unroll(cell: Cell, params: Mapping[str, Any], inputs: Any, state: Any = None
             drive_x = split(input_drive(arrays, columns[steps]), count)
             for n, t in enumerate(range(steps.start, steps.stop)):
                 at = t if keep else 0
-                np.dot(arrays["W_h"], hidden[t], out=drives[at])
+                old = [block[t] for block in states]
+                np.dot(arrays["W_h"], masks.heard(old[0], t) if masks else hidden[t], out=drives[at])
                 if "b_h" in arrays:
                     drives[at] += arrays["b_h"][:, None]
-                new = update(*[x[n] for x in drive_x], *[h[at] for h in recurrent], *[block[t] for block in states])
-                for block, value in zip(states, new, strict=True):
-                    block[t + 1] = value
+                seen = [masks.seen(block, t) for block in old] if masks else old
+                new = update(*[x[n] for x in drive_x], *[h[at] for h in recurrent], *seen)
+                for block, value, before in zip(states, new, old, strict=True):
+                    block[t + 1] = masks.carried(value, before, t) if masks else value
     return trajectory
 
 

@@ -36,6 +36,10 @@ def probe(
     probes: str | Sequence[str] = "standard",
     loss: Loss | None = None,
     state: Any = None,
+    *,
+    valid: Any = None,
+    reset: Any = None,
+    dropout: Any = None,
 ) -> Record:
     """Run a cell over inputs and measure where gradients go.
 
@@ -52,6 +56,9 @@ def probe(
         ``autograd.numpy``. Left out: the sum of the last hidden state over sqrt(H).
     state : array (B, S), optional
         Initial state; zeros when left out.
+    valid, reset, dropout : array, optional
+        Padding, boundaries of documents and factors on h, as for :func:`gradscope.unroll`. Padded steps are marked
+        in ``record.status`` and count in no summary.
 
     Returns
     -------
@@ -81,7 +88,7 @@ def probe(
             "Leave it out for the sum of the last hidden state."
         )
     names = choose(probes)  # type: ignore[arg-type]
-    trajectory = unroll(cell, params, inputs, state)
+    trajectory = unroll(cell, params, inputs, state, valid=valid, reset=reset, dropout=dropout)
     if isinstance(probes, str):
         names = tuple(name for name in names if applies(name, trajectory))
     for name in names:
