@@ -12,14 +12,9 @@ from pathlib import Path
 import click
 
 from gradscope.cli import cli
-from gradscope.probes.catalogue import CATALOGUE, PRESETS, Probe
+from gradscope.probes.catalogue import CATALOGUE, NEEDS, PRESETS, Probe
 
 FOLDER = Path(__file__).parent
-NEEDS = {
-    "": "every cell",
-    "gates": "a cell with a gate that keeps (LSTM, GRU)",
-    "cell_state": "a cell with a cell state (LSTM)",
-}
 
 
 def probes_page() -> str:

@@ -149,6 +149,7 @@ def _fitting(probes: str, cell: str) -> str:
     """Return the choice of probes without those that a cell cannot have; a preset sees to that itself."""
     kind = cell_class(cell)
     met = {"": True, "gates": kind.keep_gate is not None, "cell_state": "c" in kind.blocks}
+    met["blocks"] = len(kind.blocks) > 1
     return probes if probes in PRESETS else ",".join(name for name in probes.split(",") if met[CATALOGUE[name].needs])
 
 
@@ -346,9 +347,14 @@ class Run(_Specification):
         length, batch = config["length"], self.batch_size
         sizes = {"step": length, "time": length + 1, "batch": batch, "unit": units, "rank": width}
         sizes |= {"gate": gates, "side": 2, "block": len(cell.blocks) ** 2, "bin": BINS}
+        sizes |= {"lag": length + 1, "input": LAYOUTS[self.task].input_size, "parameter": 3, "route": 3}
         probes = [CATALOGUE[name] for name in choose(self.probe_choice) if _fitting(name, self.cell)]
-        shapes = [axes for probe in probes for axes in (probe.axes, *(part for _, part in probe.parts))]
-        numbers = sum(math.prod(sizes[axis] for axis in axes) for axes in shapes)
+        shapes = [
+            [min(sizes[axis], dict(probe.grids).get(axis, sizes[axis])) for axis in axes]
+            for probe in probes
+            for axes in (probe.axes, *(part for _, part in probe.parts))
+        ]
+        numbers = sum(math.prod(shape) for shape in shapes)
         item = 9  # a float64 and, for many arrays, its status
         return item * numbers * (2 if self.iterations else 1)
 

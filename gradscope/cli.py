@@ -531,16 +531,18 @@ def _columns(widths: Sequence[int], texts: Sequence[str], style: str) -> Table:
 def _reading(field: Field) -> str:
     """Return an array as medians, a line for each label of its first labelled axis, and what is out of the ordinary.
 
-    Where there is a time or a rank, its first entry is read.
+    Where there is a time or a rank, its first entry is read; of the lags the largest; of complex numbers the modulus.
     """
     axes, statuses = list(field.axes), field.statuses()
     values = field.usable()
+    values = np.abs(values) if np.iscomplexobj(values) else values
     end = ""
-    for axis, first in (("time", " at t=0"), ("rank", ", the largest")):
+    places = {"time": (0, " at t=0"), "lag": (-1, " at the largest lag"), "rank": (0, ", the largest")}
+    for axis, (place, said) in places.items():
         if axis in axes:
-            values = values.take(0, axes.index(axis))
+            values = values.take(place, axes.index(axis))
             axes.remove(axis)
-            end = first
+            end += said
     labelled = [axis for axis in axes if any(isinstance(label, str) for label in field.coords.get(axis, ()))]
     values = np.moveaxis(values, [axes.index(axis) for axis in labelled], range(len(labelled)))
     lines: dict[str, list[str]] = {}

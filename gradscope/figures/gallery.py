@@ -15,7 +15,7 @@ from gradscope.record import Record
 __all__ = ["caption", "figure"]
 
 _FIGURES: dict[str, Callable[..., go.Figure]] = {
-    name: next(getattr(room, name) for room in (curves, gates, units) if name in room.__all__) for name in CATALOGUE
+    name: getattr(room, name) for name in CATALOGUE for room in (curves, gates, units) if name in room.__all__
 }
 
 

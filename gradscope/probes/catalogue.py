@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from gradscope.errors import unknown
 
-__all__ = ["CATALOGUE", "PRESETS", "Probe", "choose", "unit", "words"]
+__all__ = ["CATALOGUE", "NEEDS", "PRESETS", "PRESET_COSTS", "Probe", "choose", "unit", "words"]
 
 EVERY = ("RNN", "LSTM", "GRU")
 GATED = ("LSTM", "GRU")
@@ -40,9 +40,12 @@ class Probe:
     source : str
         Where the measure comes from.
     needs : str
-        ``""``, ``"gates"`` (a cell with a keep gate) or ``"cell_state"`` (a cell with c).
-    parts : dict
+        What the cell must have: a key of ``NEEDS``.
+    parts : tuple of (str, tuple of str)
         Further arrays, by part name, with their axes: ``record["name.part"]``.
+    grids : tuple of (str, int)
+        Axes along which only a coarse grid is taken, with the most points there are; the record's coordinates say
+        which.
     """
 
     name: str
@@ -56,6 +59,16 @@ class Probe:
     source: str
     needs: str = ""
     parts: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    grids: tuple[tuple[str, int], ...] = ()
+
+
+NEEDS = {
+    "": "every cell",
+    "gates": "a cell with a gate that keeps (LSTM, GRU)",
+    "cell_state": "a cell with a cell state (LSTM)",
+    "blocks": "a cell whose state has more than one block (LSTM)",
+}
+"""What a probe needs of a cell, in words."""
 
 
 SURVIVAL = "Does the gradient survive?"
@@ -93,6 +106,41 @@ _ENTRIES = (
             "gradient. The blocks depend on the unit in which c is measured."
         ),
         source="Hochreiter & Schmidhuber 1997",
+    ),
+    Probe(
+        name="transport_map",
+        title="Transport from every time",
+        question=SURVIVAL,
+        axes=("time", "lag"),
+        unit="log10",
+        preset="full",
+        cost="one product with S columns for each step and sequence, and one of S by S for each point of the grid",
+        caption=(
+            "How much of a small change at time t is left l steps later, root mean square over the sequences: the "
+            "picture of the whole sequence, where transport shows its last state alone. Upright stripes are places "
+            "that everything after them forgets; rows that darken alike mean that the lag alone decides."
+        ),
+        source="Bengio, Simard & Frasconi 1994; Pascanu, Mikolov & Bengio 2013",
+        grids=(
+            ("time", 33),
+            ("lag", 33),
+        ),
+    ),
+    Probe(
+        name="transport_spectrum",
+        title="Transport by direction",
+        question=SURVIVAL,
+        axes=("lag", "rank", "batch"),
+        unit="log10",
+        preset="full",
+        cost="one product with S columns and one pivoted QR for each step and sequence, and a few more for each lag",
+        caption=(
+            "All singular values of ds_T/ds_{T-l}, largest first: in how many directions the past is still heard, and "
+            "how well in each. One value that stays up while the others fall means that one number of the past "
+            "survives; a large first value does not say that most of the past does."
+        ),
+        source="Saxe, McClelland & Ganguli 2014; Pennington, Schoenholz & Ganguli 2017",
+        grids=(("lag", 17),),
     ),
     Probe(
         name="state_gradient",
@@ -141,6 +189,52 @@ _ENTRIES = (
         needs="cell_state",
     ),
     Probe(
+        name="unit_gradient",
+        title="State gradient by unit",
+        question=SURVIVAL,
+        axes=("time", "unit"),
+        unit="log10",
+        preset="standard",
+        cost="comes with state_gradient",
+        caption=(
+            "The total gradient of each unit over all its blocks, root mean square over the sequences. Rows that stay "
+            "bright are the few units through which the loss is heard far back; when all fade alike, no unit serves "
+            "as memory."
+        ),
+        source="Werbos 1990; Karpathy, Johnson & Li 2015",
+        parts=(("blocks", ("block", "time", "unit")),),
+    ),
+    Probe(
+        name="input_gradient",
+        title="Input gradient",
+        question=SURVIVAL,
+        axes=("step", "input"),
+        unit="log10",
+        preset="standard",
+        cost="comes with state_gradient",
+        caption=(
+            "The norm of dL/dx_t for each input, root mean square over the sequences: how much the loss would change "
+            "with what was read at step t. It says what the loss is sensitive to, not what the network uses: a "
+            "saturated unit can depend on an input whose gradient is zero."
+        ),
+        source="Simonyan, Vedaldi & Zisserman 2014",
+    ),
+    Probe(
+        name="weight_gradient",
+        title="Weight gradient by step",
+        question=SURVIVAL,
+        axes=("parameter", "gate", "step"),
+        unit="log10",
+        preset="standard",
+        cost="comes with state_gradient, and two products more",
+        caption=(
+            "The norm of each step's share of dL/dW; as arrays the shares sum to the ordinary gradient. Where only "
+            "the last steps have a share, the weights learn from the last steps alone, however long the sequence. "
+            "Shares of opposite sign cancel in the sum, which is then smaller than any of them."
+        ),
+        source="Pascanu, Mikolov & Bengio 2013, eq. 4",
+    ),
+    Probe(
         name="jacobian_norm",
         title="Jacobian norm per step",
         question=LOSS,
@@ -168,6 +262,22 @@ _ENTRIES = (
             "of mean-field theory; a typical gradient shrinks where it is below 1."
         ),
         source="Poole et al. 2016; Chen, Pennington & Schoenholz 2018",
+    ),
+    Probe(
+        name="jacobian_blocks",
+        title="Jacobian by block",
+        question=LOSS,
+        axes=("block", "step", "batch"),
+        unit="1",
+        preset="full",
+        cost="one pass over the partials",
+        caption=(
+            "The Frobenius norm of each block over sqrt(H): 'c-h' is how the new cell state answers to the old hidden "
+            "state. In an LSTM c-c near 1 is the forget gate holding; a large h-h or c-h is the recurrent loop at "
+            "work. The blocks h-c and c-h depend on the unit in which c is measured."
+        ),
+        source="Hochreiter & Schmidhuber 1997",
+        needs="blocks",
     ),
     Probe(
         name="slope_saturation",
@@ -308,6 +418,42 @@ _ENTRIES = (
         needs="gates",
     ),
     Probe(
+        name="write_survival",
+        title="What survives of each write",
+        question=MEMORY,
+        axes=("time", "unit", "batch"),
+        unit="log10",
+        preset="full",
+        cost="one pass over the gates",
+        caption=(
+            "How much of what was written before time t is still in the last cell state: the write times all later "
+            "forget gates. As arrays with their signs they sum to the last cell state. It follows the gates alone: "
+            "what a write did through the recurrent loop to later writes counts as theirs."
+        ),
+        source="Gers, Schmidhuber & Cummins 2000",
+        needs="cell_state",
+        parts=(("sign", ("time", "unit", "batch")),),
+    ),
+    Probe(
+        name="routes",
+        title="Routes of the gradient",
+        question=MEMORY,
+        axes=("route", "lag", "batch"),
+        unit="log10",
+        preset="full",
+        cost="two products with S columns for each step and sequence",
+        caption=(
+            "The transport of the cell state, split into the highway, the product of what each cell state keeps of "
+            "itself with all drives held fixed, and the rest, every path that passes a gate or the hidden state; the "
+            "two sum to the total. Over long lags the rest is often the larger: the highway is not what carries the "
+            "gradient there. A cosine near -1 says that they cancel."
+        ),
+        source="Hochreiter & Schmidhuber 1997; Kanuparthi et al. 2019",
+        needs="cell_state",
+        parts=(("cosine", ("lag", "batch")),),
+        grids=(("lag", 65),),
+    ),
+    Probe(
         name="lyapunov_spectrum",
         title="Lyapunov spectrum",
         question=CHAOS,
@@ -322,6 +468,52 @@ _ENTRIES = (
         source="Benettin et al. 1980; Engelken, Wolf & Abbott 2023",
         parts=(("error", ("rank",)),),
     ),
+    Probe(
+        name="finite_time_exponents",
+        title="Finite-time exponents",
+        question=CHAOS,
+        axes=("rank", "batch"),
+        unit="nat/step",
+        preset="full",
+        cost="comes with transport_spectrum",
+        caption=(
+            "The logarithms of the singular values of ds_T/ds_0 over T, for each sequence: growth rates of this very "
+            "stretch, without burn-in. They tend to the Lyapunov exponents as T grows and are no estimate of them at "
+            "small T; their spread over sequences shows how much the rates depend on the input."
+        ),
+        source="Engelken, Wolf & Abbott 2023",
+    ),
+    Probe(
+        name="jacobian_eigenvalues",
+        title="Eigenvalues of the Jacobian",
+        question=CHAOS,
+        axes=("step", "rank", "batch"),
+        unit="1",
+        preset="full",
+        cost="one eigenvalue problem of size S for each point of the grid and sequence",
+        caption=(
+            "The eigenvalues of J_t by falling modulus. At a fixed point the largest modulus decides: below 1 it "
+            "attracts, above 1 it repels, and the angle is the rotation of a step. Away from one they say little of "
+            "long products: J_t changes, and the product of spectral radii bounds nothing."
+        ),
+        source="Sussillo & Barak 2013",
+        grids=(("step", 16),),
+    ),
+    Probe(
+        name="nonnormality",
+        title="Non-normality",
+        question=CHAOS,
+        axes=("step",),
+        unit="1",
+        preset="full",
+        cost="comes with jacobian_eigenvalues",
+        caption=(
+            "The largest singular value of J_t over its spectral radius, median over the sequences. At 1 the "
+            "eigenvalues tell what a step can do; far above 1 a change can grow for some steps although every "
+            "eigenvalue says that it decays. Infinite where J_t is nilpotent."
+        ),
+        source="Trefethen & Embree 2005; Kerg et al. 2019",
+    ),
 )
 
 CATALOGUE: dict[str, Probe] = {entry.name: entry for entry in _ENTRIES}
@@ -331,6 +523,13 @@ PRESETS: dict[str, tuple[str, ...]] = {
     preset: tuple(e.name for e in _ENTRIES if _ORDER.index(e.preset) <= level) for level, preset in enumerate(_ORDER)
 }
 
+
+PRESET_COSTS = {
+    "cheap": "passes over gates and partials; no product over steps",
+    "standard": "a transport, a backward pass and the spectral norms besides",
+    "full": "QR, singular values and eigenvalues besides, in products with S columns for each step and sequence",
+}
+"""What each preset costs."""
 
 METRIC_UNITS = {
     "decay_rate": "nat/step",

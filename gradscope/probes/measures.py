@@ -19,7 +19,7 @@ from gradscope.errors import ArgumentError
 from gradscope.flow import Flow, flow
 from gradscope.gates import GateStatistics, Retention, gate_statistics, retention
 from gradscope.linearization import Linearization, linearize
-from gradscope.probes.catalogue import CATALOGUE
+from gradscope.probes.catalogue import CATALOGUE, NEEDS
 from gradscope.record import Field, Status, log10_status, plain_status
 from gradscope.spectra import BURN_IN, TANGENT_BURN_IN, LyapunovSpectrum, lyapunov_spectrum
 from gradscope.trajectory import Trajectory
@@ -93,8 +93,10 @@ class Measurement:
 def applies(name: str, trajectory: Trajectory) -> bool:
     """Return whether the cell has what a probe needs."""
     cell = trajectory.cell
-    has = {"": True, "gates": cell.keeps, "cell_state": "c" in cell.blocks}[CATALOGUE[name].needs]
-    return has and (name not in FLOWS or type(cell).flow is not Cell.flow)
+    met = {"": True, "gates": cell.keeps, "cell_state": "c" in cell.blocks, "blocks": len(cell.blocks) > 1}
+    if not met[CATALOGUE[name].needs] or name not in MEASURES:
+        return False
+    return name not in (*FLOWS, "write_survival") or (cell.keeps and type(cell).flow is not Cell.flow)
 
 
 def _field(name: str, values: Array, part: str = "", coords: dict[str, list] | None = None) -> Field:
@@ -249,9 +251,8 @@ def require(name: str, trajectory: Trajectory) -> None:
     cell = type(trajectory.cell).__name__
     if name in FLOWS and trajectory.cell.keeps:
         raise ArgumentError(f"`{name}` needs a cell with a `flow`, got {cell}. Define it, or use `retention`.")
-    needs = {"gates": "a cell with a keep gate", "cell_state": "a cell with a cell state"}[CATALOGUE[name].needs]
-    instead = {"cell_state": "state_gradient", "gates": "slope_rms"}[CATALOGUE[name].needs]
-    raise ArgumentError(f"`{name}` needs {needs}, got {cell}. Use `{instead}` for this cell.")
+    instead = {"cell_state": "state_gradient", "gates": "slope_rms", "blocks": "jacobian_rms"}[CATALOGUE[name].needs]
+    raise ArgumentError(f"`{name}` needs {NEEDS[CATALOGUE[name].needs]}, got {cell}. Use `{instead}` for this cell.")
 
 
 def summarize(m: Measurement, fields: dict[str, Field]) -> dict[str, Any]:
