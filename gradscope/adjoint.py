@@ -27,7 +27,7 @@ from gradscope.logscale import Scaled, log10_norm
 from gradscope.masks import NO_MASKS, Masks
 from gradscope.partials import Partials
 from gradscope.products import let_in, pull_chain, pull_row
-from gradscope.program import reads_parameters
+from gradscope.program import Opened, reads_parameters
 from gradscope.trajectory import Trajectory, batch_last, unroll
 
 __all__ = ["Adjoint", "GradientNorms", "backpropagate", "gradient_norms", "scan", "unroll_on_tape"]
@@ -85,8 +85,8 @@ def backpropagate(linearization: Linearization, direct: Array, inputs: bool = Tr
     _check_direct(trajectory, direct)
     if reads_parameters(trajectory.cell):
         raise ArgumentError(
-            f"`backpropagate` needs a cell whose update reads no parameter, got {type(trajectory.cell).__name__}. "
-            "Use `scan`, which takes autograd's tape for it."
+            "`backpropagate` needs a cell whose update reads no parameter but its `unit_params`, got "
+            f"{type(trajectory.cell).__name__}. Use `scan`, which takes autograd's tape for it."
         )
     params, cell = trajectory.params, trajectory.cell
     W_back = np.ascontiguousarray(params["W_h"].T)
@@ -109,6 +109,8 @@ def backpropagate(linearization: Linearization, direct: Array, inputs: bool = Tr
             gradients["b"] += W_xb[:, -1]
             if "b_h" in params:
                 gradients["b_h"] += W_xb[:, -1] if delta_x is delta_h else delta_h.sum(axis=(0, 2))
+            for name, share in zip(cell.unit_params, pull_row(partials.units, heard), strict=True):
+                gradients[name] += share.sum(axis=(0, 2))
             if inputs:
                 np.matmul(params["W_x"].T, delta_x, out=heard_by_inputs[steps])
     return Adjoint(batch_last(total), gradients, batch_last(heard_by_inputs) if inputs else None)
@@ -318,6 +320,8 @@ def unroll_on_tape(cell: Cell, params: Mapping[str, Any], inputs: Any, state: An
     """
     count, size, blocks = len(cell.gate_names), cell.hidden_size, len(cell.blocks)
     row = anp.transpose(state)
+    units = [anp.reshape(params[name], (-1, 1)) for name in cell.unit_params]
+    opened = Opened(cell.unit_params, units, params)
     rows = [row]
     for t in range(len(inputs)):
         seen = row if masks.reset is None else anp.where(masks.reset[t], 0.0, row)
@@ -329,7 +333,7 @@ def unroll_on_tape(cell: Cell, params: Mapping[str, Any], inputs: Any, state: An
         drive_h = anp.dot(params["W_h"], heard)
         if "b_h" in params:
             drive_h = drive_h + params["b_h"][:, None]
-        new = anp.concatenate(cell.update(params, split(drive_x, count), split(drive_h, count), split(seen, blocks)))
+        new = anp.concatenate(cell.update(opened, split(drive_x, count), split(drive_h, count), split(seen, blocks)))
         row = new if masks.valid is None else anp.where(masks.valid[t], new, row)
         rows.append(row)
     return anp.transpose(anp.stack(rows), (0, 2, 1))

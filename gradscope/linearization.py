@@ -20,8 +20,8 @@ from gradscope.errors import ArgumentError, ShapeError, unknown
 from gradscope.norms import frobenius, spectral
 from gradscope.partials import Partials, differentiator
 from gradscope.products import dense, let_in, pull, pull_chain, pull_row, push, push_blocks, resolve
-from gradscope.program import per_cell
-from gradscope.trajectory import KEPT, Trajectory, batch_last
+from gradscope.program import Opened, per_cell
+from gradscope.trajectory import KEPT, Trajectory, batch_last, unit_arrays
 
 __all__ = ["Jacobians", "Linearization", "linearize"]
 
@@ -236,7 +236,9 @@ def partials_at(trajectory: Trajectory, steps: slice) -> Partials:
     derive = _differentiator(trajectory.cell, trajectory.params, trajectory.rows.dtype)
     masks = trajectory.masks
     with np.errstate(all="ignore"):
-        partials = derive(*trajectory.drives_at(steps), trajectory.seen_at(steps))
+        state = trajectory.seen_at(steps)
+        units = unit_arrays(trajectory.cell, trajectory.params, state[0].shape)
+        partials = derive(*trajectory.drives_at(steps), state, units)
         if not masks:
             return partials
         valid, reset = (None if mask is None else mask[steps] for mask in (masks.valid, masks.reset))
@@ -246,22 +248,27 @@ def partials_at(trajectory: Trajectory, steps: slice) -> Partials:
 @per_cell
 def _differentiator(cell: Cell, params: Mapping[str, Array], dtype: np.dtype) -> Callable[..., Partials]:
     """Return what differentiates the update of a cell."""
+    names = cell.unit_params
 
-    def update(drive_x: Sequence[Any], drive_h: Sequence[Any], state: Sequence[Any]) -> Sequence[Any]:
-        return cell.update(params, drive_x, drive_h, state)
+    def update(
+        drive_x: Sequence[Any], drive_h: Sequence[Any], state: Sequence[Any], units: Sequence[Any]
+    ) -> Sequence[Any]:
+        return cell.update(Opened(names, units, params), drive_x, drive_h, state)
 
     with np.errstate(all="ignore"):
         _check_elementwise(cell, update, dtype)
-        return differentiator(update, len(cell.gate_names), len(cell.blocks), cell.hidden_size, dtype)
+        return differentiator(update, len(cell.gate_names), len(cell.blocks), len(names), cell.hidden_size, dtype)
 
 
 def _check_elementwise(cell: Cell, update: Callable[..., Sequence[Any]], dtype: np.dtype) -> None:
     """Refuse an update in which one unit or sequence hears another: its partials would be no diagonals."""
-    count, shape = len(cell.gate_names), (cell.hidden_size, 2)
-    arrays = np.random.default_rng(0).standard_normal((2 * count + len(cell.blocks), *shape)).astype(dtype)
+    count, blocks, shape = len(cell.gate_names), len(cell.blocks), (cell.hidden_size, 2)
+    rows = 2 * count + blocks + len(cell.unit_params)
+    arrays = np.random.default_rng(0).standard_normal((rows, *shape)).astype(dtype)
     nudged = arrays.copy()
     nudged[:, 0, 0] += 0.5
-    before, after = (update(a[:count], a[count : 2 * count], a[2 * count :]) for a in (arrays, nudged))
+    cuts = [count, 2 * count, 2 * count + blocks]
+    before, after = (update(*(tuple(group) for group in np.split(a, cuts))) for a in (arrays, nudged))
     for old, new in zip(before, after, strict=True):
         moved = ~np.isclose(np.broadcast_to(old, shape), np.broadcast_to(new, shape), 0.0, 0.0, equal_nan=True)
         moved[0, 0] = False

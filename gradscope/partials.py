@@ -46,6 +46,8 @@ class Partials:
         d new[i] / d new[j]: the chain among the blocks.
     order : tuple of int
         The blocks, each before those that it is made from: back-propagation visits them so.
+    units : tuple (block) of tuple (parameter) of ndarray or None
+        d new[i] / d unit parameter[k], likewise.
     inlet : ndarray or None
         Factors on h before it enters the recurrent drive, over all units or for each; None where all are 1.
     """
@@ -56,6 +58,7 @@ class Partials:
     state: tuple[Row, ...]
     new: tuple[Row, ...]
     order: tuple[int, ...]
+    units: tuple[Row, ...] = ()
     inlet: Array | None = None
 
     def pick(self, chosen: Any) -> Partials:
@@ -76,8 +79,9 @@ class Partials:
 
         value = tuple(once(array) for array in self.value)
         inlet = None if self.inlet is None else once(self.inlet)
-        drive_x, drive_h, state, new = (rows(table) for table in (self.drive_x, self.drive_h, self.state, self.new))
-        return Partials(value, drive_x, drive_h, state, new, self.order, inlet)
+        tables = self.drive_x, self.drive_h, self.state, self.new, self.units
+        drive_x, drive_h, state, new, units = (rows(table) for table in tables)
+        return Partials(value, drive_x, drive_h, state, new, self.order, units, inlet)
 
     def let_through(self) -> Partials:
         """Return the partials with factors that are the same for all units moved from h to the recurrent drives."""
@@ -116,20 +120,24 @@ def _carried(array: Array | None, valid: Array, like: Array) -> Array:
     return np.where(valid, own, like.dtype.type(1))
 
 
-Update = Callable[[Sequence[Any], Sequence[Any], Sequence[Any]], Sequence[Any]]
+Update = Callable[..., Sequence[Any]]
 
 
 def differentiate(
-    update: Update, drive_x: Sequence[Array], drive_h: Sequence[Array], state: Sequence[Array]
+    update: Update,
+    drive_x: Sequence[Array],
+    drive_h: Sequence[Array],
+    state: Sequence[Array],
+    units: Sequence[Array] = (),
 ) -> Partials:
-    """Return the partials of ``update(drive_x, drive_h, state)``, elementwise.
+    """Return the partials of ``update(drive_x, drive_h, state[, units])``, elementwise.
 
     Parameters
     ----------
     update : callable
-        From the K input drives, the K recurrent drives and the blocks of the old state to the
-        blocks of the new one; written in ``autograd.numpy``, elementwise.
-    drive_x, drive_h, state : sequence of ndarray
+        From the K input drives, the K recurrent drives, the blocks of the old state and, where there are any, the
+        unit parameters to the blocks of the new state; written in ``autograd.numpy``, elementwise.
+    drive_x, drive_h, state, units : sequence of ndarray
         Arrays of one shape.
 
     Returns
@@ -138,17 +146,17 @@ def differentiate(
         Arrays of that shape. NaN and inf of the update go through.
     """
     ones = np.broadcast_to(state[0].dtype.type(1), state[0].shape)
-    return _derive(update, ones, drive_x, drive_h, state).map(lambda array: _full(array, ones.shape))
+    return _derive(update, ones, drive_x, drive_h, state, *([units] if units else [])).map(
+        lambda array: _full(array, ones.shape)
+    )
 
 
-def _derive(
-    update: Update, ones: Any, drive_x: Sequence[Any], drive_h: Sequence[Any], state: Sequence[Any]
-) -> Partials:
+def _derive(update: Update, ones: Any, *groups: Sequence[Any]) -> Partials:
     """Return the partials, of arrays or of another trace's boxes."""
     with trace_stack.new_trace() as trace:
         roots: list[list[VJPNode]] = []
         boxed = []
-        for group in (drive_x, drive_h, state):
+        for group in groups:
             nodes = [VJPNode.new_root() for _ in group]
             roots.append(nodes)
             boxed.append([new_box(value, trace, node) for value, node in zip(group, nodes, strict=True)])
@@ -163,7 +171,8 @@ def _derive(
         return tuple(tuple(None if node is None else pull.get(node) for node in targets) for pull in pulls)
 
     chain = gather(cuts)  # no block reaches itself
-    return Partials(value, gather(roots[0]), gather(roots[1]), gather(roots[2]), chain, _order(chain))
+    drive_x, drive_h, state, *units = (gather(nodes) for nodes in roots)
+    return Partials(value, drive_x, drive_h, state, chain, _order(chain), units[0] if units else ((),) * len(new))
 
 
 def _pull(end: VJPNode | None, ends: Sequence[VJPNode | None], ones: Any) -> dict[VJPNode, Any]:
@@ -197,7 +206,9 @@ def _order(chain: tuple[Row, ...]) -> tuple[int, ...]:
     return tuple(order)
 
 
-def differentiator(update: Update, gates: int, blocks: int, size: int, dtype: np.dtype) -> Callable[..., Partials]:
+def differentiator(
+    update: Update, gates: int, blocks: int, units: int, size: int, dtype: np.dtype
+) -> Callable[..., Partials]:
     """Return :func:`differentiate` for one update, recorded once and replayed from then on.
 
     An update that cannot be recorded (:func:`gradscope.program.replayed`) is traced anew each time.
@@ -205,14 +216,14 @@ def differentiator(update: Update, gates: int, blocks: int, size: int, dtype: np
     Parameters
     ----------
     update : callable
-    gates, blocks, size : int
-        K, the number of blocks of the state, and H.
+    gates, blocks, units, size : int
+        K, the number of blocks of the state, that of the unit parameters, and H.
     dtype : dtype
 
     Returns
     -------
     callable
-        From drive_x, drive_h and state, arrays (n, H, B), to :class:`Partials`.
+        From drive_x, drive_h, state and units, arrays (n, H, B), to :class:`Partials`.
     """
     layout: list[Partials] = []
 
@@ -224,19 +235,22 @@ def differentiator(update: Update, gates: int, blocks: int, size: int, dtype: np
             found.append(array)
             return len(found) - 1
 
-        groups = arrays[:gates], arrays[gates : 2 * gates], arrays[2 * gates :]
+        drives, rest = arrays[: 2 * gates], arrays[2 * gates :]
+        groups = drives[:gates], drives[gates:], rest[:blocks], rest[blocks:]
         layout[:] = [_derive(update, ones, *groups).map(place)]
         return found
 
     def samples(steps: int, batch: int) -> list[Array]:
-        shape = (2 * gates + blocks, steps, size, batch)
+        shape = (2 * gates + blocks + units, steps, size, batch)
         return [np.ones(shape[1:], dtype), *np.random.default_rng(0).standard_normal(shape).astype(dtype)]
 
     derive = replayed(flat, samples(2, 2), samples(3, 5), ones=0)
 
-    def differentiated(drive_x: Sequence[Array], drive_h: Sequence[Array], state: Sequence[Array]) -> Partials:
+    def differentiated(
+        drive_x: Sequence[Array], drive_h: Sequence[Array], state: Sequence[Array], units: Sequence[Array] = ()
+    ) -> Partials:
         ones = np.broadcast_to(dtype.type(1), state[0].shape)
-        found = derive(ones, *drive_x, *drive_h, *state)
+        found = derive(ones, *drive_x, *drive_h, *state, *units)
         return layout[0].map(lambda place: _full(found[place], ones.shape))
 
     return differentiated

@@ -18,7 +18,7 @@ import numpy as np
 from autograd.core import Node
 from autograd.tracer import isbox, new_box, trace_stack
 
-__all__ = ["Program", "ReadError", "per_cell", "reads_parameters", "record", "replayed"]
+__all__ = ["Opened", "Program", "ReadError", "per_cell", "reads_parameters", "record", "replayed"]
 
 Array = np.ndarray
 
@@ -209,13 +209,30 @@ class _Unread(Mapping):
         raise ReadError
 
 
+class Opened(Mapping):
+    """The unit parameters of a cell as arrays that can be traced, and the other parameters behind them."""
+
+    def __init__(self, names: Sequence[str], arrays: Sequence[Any], others: Mapping[str, Any]) -> None:
+        self._units, self._others = dict(zip(names, arrays, strict=True)), others
+
+    def __getitem__(self, name: str) -> Any:
+        return self._units[name] if name in self._units else self._others[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._others)
+
+    def __len__(self) -> int:
+        return len(self._others)
+
+
 def reads_parameters(cell: Any) -> bool:
-    """Return whether a cell's update reads parameters, which then reach the loss past the drives, too."""
+    """Return whether a cell's update reads more than its unit parameters: these reach the loss past the drives."""
     count = len(cell.gate_names)
     arrays = [np.zeros((cell.hidden_size, 1))] * (2 * count + len(cell.blocks))
+    units = Opened(cell.unit_params, [arrays[0]] * len(cell.unit_params), _Unread())
     try:
         with np.errstate(all="ignore"):
-            cell.update(_Unread(), arrays[:count], arrays[count : 2 * count], arrays[2 * count :])
+            cell.update(units, arrays[:count], arrays[count : 2 * count], arrays[2 * count :])
     except ReadError:
         return True
     return False

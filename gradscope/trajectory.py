@@ -17,7 +17,7 @@ import numpy as np
 from gradscope.cells import Cell, Gate, as_floats, split
 from gradscope.errors import ArgumentError, ShapeError, unknown
 from gradscope.masks import NO_MASKS, Masks
-from gradscope.program import per_cell, replayed
+from gradscope.program import Opened, per_cell, replayed
 
 __all__ = ["Trajectory", "unroll"]
 
@@ -171,13 +171,20 @@ class Trajectory:
 
     def gates_at(self, steps: slice) -> dict[str, Gate]:
         """Return drive and value of each gate at some steps, (n, H, B)."""
+        state = self.seen_at(steps)
+        params = Opened(self.cell.unit_params, unit_arrays(self.cell, self.params, state[0].shape), self.params)
         with np.errstate(all="ignore"):
-            return self.cell.gates(self.params, *self.drives_at(steps), self.seen_at(steps))
+            return self.cell.gates(params, *self.drives_at(steps), state)
 
 
 def input_drive(params: Mapping[str, np.ndarray], columns: np.ndarray) -> np.ndarray:
     """Return W_x x + b for all steps, (n, K*H, B)."""
     return np.matmul(np.concatenate([params["W_x"], params["b"][:, None]], axis=1), columns)
+
+
+def unit_arrays(cell: Cell, params: Mapping[str, np.ndarray], shape: tuple[int, ...]) -> list[np.ndarray]:
+    """Return each unit parameter in ``shape`` (..., H, B)."""
+    return [np.broadcast_to(params[name][:, None], shape) for name in cell.unit_params]
 
 
 def recurrent_drive(params: Mapping[str, np.ndarray], hidden: np.ndarray) -> np.ndarray:
@@ -246,6 +253,7 @@ def unroll(
     trajectory = Trajectory(cell, arrays, columns, rows, drives if keep else None, masks)
     hidden, states, recurrent = rows[:, :size], split(rows, blocks), split(drives, count)
     update = _stepper(cell, arrays, dtype)
+    units = unit_arrays(cell, arrays, (size, batch))
     with np.errstate(all="ignore"):
         for steps in trajectory.chunks():
             drive_x = split(input_drive(arrays, columns[steps]), count)
@@ -256,7 +264,7 @@ def unroll(
                 if "b_h" in arrays:
                     drives[at] += arrays["b_h"][:, None]
                 seen = [masks.seen(block, t) for block in old] if masks else old
-                new = update(*[x[n] for x in drive_x], *[h[at] for h in recurrent], *seen)
+                new = update(*[x[n] for x in drive_x], *[h[at] for h in recurrent], *seen, *units)
                 for block, value, before in zip(states, new, old, strict=True):
                     block[t + 1] = masks.carried(value, before, t) if masks else value
     return trajectory
@@ -268,10 +276,12 @@ def _stepper(cell: Cell, params: Mapping[str, np.ndarray], dtype: np.dtype) -> C
     count, blocks = len(cell.gate_names), len(cell.blocks)
 
     def update(*arrays: Any) -> Sequence[Any]:
-        return cell.update(params, arrays[:count], arrays[count : 2 * count], arrays[2 * count :])
+        drives, rest = arrays[: 2 * count], arrays[2 * count :]
+        opened = Opened(cell.unit_params, rest[blocks:], params)
+        return cell.update(opened, drives[:count], drives[count:], rest[:blocks])
 
     def samples(batch: int) -> list[np.ndarray]:
-        shape = (2 * count + blocks, cell.hidden_size, batch)
+        shape = (2 * count + blocks + len(cell.unit_params), cell.hidden_size, batch)
         return list(np.random.default_rng(0).standard_normal(shape).astype(dtype))
 
     return replayed(update, samples(2), samples(3))
