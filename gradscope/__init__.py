@@ -11,7 +11,7 @@ from importlib import import_module
 from typing import Any
 
 from gradscope.adjoint import Adjoint, backpropagate, scan
-from gradscope.cells import GRU, LSTM, RNN, Cell, Gate, cell_class
+from gradscope.cells import GRU, LSTM, LSTM97, RNN, Cell, Gate, cell_class
 from gradscope.errors import ArgumentError, ExtraError, GradscopeError, ShapeError, StoreError
 from gradscope.linearization import Jacobians, Linearization, linearize
 from gradscope.probes import CATALOGUE, PRESETS, probe
@@ -24,6 +24,7 @@ __all__ = [
     "CATALOGUE",
     "GRU",
     "LSTM",
+    "LSTM97",
     "PRESETS",
     "RNN",
     "Adjoint",

@@ -15,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gradscope.activations import ACTIVATIONS
+from gradscope.cells import CELLS
 from gradscope.errors import ArgumentError
 from gradscope.experiments import spec
 from gradscope.experiments.runner import measure
@@ -181,7 +182,7 @@ def test_probes_that_a_cell_cannot_have_are_left_out_for_it():
 
 
 MISTAKES = [
-    ({"cell": "LTSM"}, "`cell` must be one of RNN, LSTM, GRU, got 'LTSM'. Did you mean 'LSTM'?"),
+    ({"cell": "LTSM"}, f"`cell` must be one of {', '.join(CELLS)}, got 'LTSM'. Did you mean 'LSTM'?"),
     ({"activation": ["tanh", "sofsign"]}, "got 'sofsign'. Did you mean 'softsign'?"),
     ({"recurrent": "ortogonal"}, "Did you mean 'orthogonal'?"),
     ({"task": "digit_row"}, "Did you mean 'digits_row'?"),

@@ -1,16 +1,4 @@
-"""Cells: two matrix products and one elementwise update.
-
-::
-
-    drive_x = W_x x_t + b                 input drive, K gates of H units
-    drive_h = W_h h_{t-1} (+ b_h)         recurrent drive
-    state   = update(params, drive_x, drive_h, state)     elementwise, per unit
-
-A cell says how its state is updated, in some ten lines of ``autograd.numpy``; its derivative is
-autograd's business (:mod:`gradscope.partials`) and the matrix products are linear algebra
-(:mod:`gradscope.linearization`). Parameters are a plain dict in torch's layout: ``W_x`` (K*H, I),
-``W_h`` (K*H, H), ``b`` (K*H,) and, optionally, ``b_h`` (K*H,).
-"""
+"""The contract of a cell, and what every one has."""
 
 from __future__ import annotations
 
@@ -25,7 +13,7 @@ from gradscope.activations import ACTIVATIONS, Activation, activation, log_sigmo
 from gradscope.errors import ArgumentError, ShapeError, unknown
 from gradscope.initializers import initializer
 
-__all__ = ["CELLS", "GRU", "LSTM", "RNN", "Cell", "Gate", "cell_class"]
+__all__ = ["Array", "Cell", "Gate", "Params", "as_floats", "split"]
 
 Array = Any
 Params = Mapping[str, np.ndarray]
@@ -66,6 +54,8 @@ class Cell:
     """Blocks of H units that make up the state; the hidden state "h" comes first."""
     keep_gate: ClassVar[str | None] = None
     """The gate whose value is the share of the old state that is kept."""
+    unit_params: ClassVar[tuple[str, ...]] = ()
+    """Parameters (H,) that the update reads, one number for each unit: peepholes, say."""
 
     def __post_init__(self) -> None:
         for name in ("input_size", "hidden_size"):
@@ -91,6 +81,10 @@ class Cell:
     def gate_kind(self, gate: str) -> Activation:
         """Return the activation of ``gate``."""
         return activation(self.activation if gate in ("candidate", "hidden") else "sigmoid")
+
+    def gate(self, name: str, drive: Array) -> Gate:
+        """Return the gate of that name whose activation takes in ``drive``."""
+        return Gate(drive, self.gate_kind(name).function(drive))
 
     def gates(
         self, params: Params, drive_x: Sequence[Array], drive_h: Sequence[Array], state: Sequence[Array]
@@ -138,7 +132,8 @@ class Cell:
     def shapes(self) -> dict[str, tuple[int, ...]]:
         """Return the shape of each parameter; ``b_h`` may be left out."""
         rows = len(self.gate_names) * self.hidden_size
-        return {"W_x": (rows, self.input_size), "W_h": (rows, self.hidden_size), "b": (rows,), "b_h": (rows,)}
+        units = dict.fromkeys(self.unit_params, (self.hidden_size,))
+        return {"W_x": (rows, self.input_size), "W_h": (rows, self.hidden_size), "b": (rows,), "b_h": (rows,), **units}
 
     def init(
         self,
@@ -262,139 +257,6 @@ def as_floats(name: str, value: Any) -> np.ndarray:
         kind = "text" if array.dtype.kind in "US" else f"dtype {array.dtype}"
         raise ShapeError(f"`{name}` must be an array of real numbers, got {kind}. Convert it to float64 or float32.")
     return array if array.dtype in (np.float32, np.float64) else array.astype(np.float64)
-
-
-def _squash(cell: Cell, gate: str, drive: Array) -> Gate:
-    """Return the gate whose activation takes in ``drive``."""
-    return Gate(drive, cell.gate_kind(gate).function(drive))
-
-
-@dataclass(frozen=True)
-class RNN(Cell):
-    """The simple recurrent network, ``h' = phi(W_x x + W_h h + b)``.
-
-    Its gradient over n steps is a product of n Jacobians ``diag(phi') W_h``: nothing but the
-    gain and the activation decides whether it survives. Source: Elman 1990.
-    """
-
-    gate_names: ClassVar[tuple[str, ...]] = ("hidden",)
-
-    def gates(
-        self, params: Params, drive_x: Sequence[Array], drive_h: Sequence[Array], state: Sequence[Array]
-    ) -> dict[str, Gate]:
-        """Return the one activation there is, under the name ``hidden``."""
-        return {"hidden": _squash(self, "hidden", drive_x[0] + drive_h[0])}
-
-    def update(
-        self, params: Params, drive_x: Sequence[Array], drive_h: Sequence[Array], state: Sequence[Array]
-    ) -> tuple[Array, ...]:
-        """Return (h',)."""
-        return (self.gates(params, drive_x, drive_h, state)["hidden"].value,)
-
-
-@dataclass(frozen=True)
-class LSTM(Cell):
-    """Long short-term memory with a forget gate.
-
-    ``c' = f c + i g``, ``h' = o phi(c')``; the state is (h, c), 2H wide. Rows: input, forget,
-    candidate, output (torch's i, f, g, o). Source: Hochreiter & Schmidhuber 1997; Gers,
-    Schmidhuber & Cummins 2000.
-
-    Parameters
-    ----------
-    input_size, hidden_size, activation
-        See :class:`Cell`; ``activation`` is that of the candidate *and* of phi(c).
-    forget_bias : float
-        The *whole* initial bias of the forget gate (torch adds two).
-    """
-
-    forget_bias: float = 1.0
-
-    gate_names: ClassVar[tuple[str, ...]] = ("input", "forget", "candidate", "output")
-    blocks: ClassVar[tuple[str, ...]] = ("h", "c")
-    keep_gate: ClassVar[str | None] = "forget"
-
-    def gates(
-        self, params: Params, drive_x: Sequence[Array], drive_h: Sequence[Array], state: Sequence[Array]
-    ) -> dict[str, Gate]:
-        """Return the four gates."""
-        return {name: _squash(self, name, x + h) for name, x, h in zip(self.gate_names, drive_x, drive_h, strict=True)}
-
-    def update(
-        self, params: Params, drive_x: Sequence[Array], drive_h: Sequence[Array], state: Sequence[Array]
-    ) -> tuple[Array, ...]:
-        """Return (h', c')."""
-        gate = self.gates(params, drive_x, drive_h, state)
-        c = gate["forget"].value * state[1] + gate["input"].value * gate["candidate"].value
-        return gate["output"].value * activation(self.activation).function(c), c
-
-    def flow(self, gates: Mapping[str, Gate], state: Sequence[Array], new: Sequence[Array]) -> dict[str, Array]:
-        """Return f c, i g and o phi(c')."""
-        return {
-            "retained": gates["forget"].value * state[1],
-            "written": gates["input"].value * gates["candidate"].value,
-            "exposed": new[0],
-        }
-
-
-@dataclass(frozen=True)
-class GRU(Cell):
-    """The gated recurrent unit with the reset after the product, as torch and cuDNN have it.
-
-    ``n = phi(x_n + r (W_n h + b_hn))``, ``h' = (1 - z) n + z h``: an update gate of 1 *keeps* the
-    old state. Rows: reset, update, candidate (torch's r, z, n). Source: Cho et al. 2014, whose
-    z is our z; Chung et al. 2014 has it the other way round.
-
-    Parameters
-    ----------
-    input_size, hidden_size, activation
-        See :class:`Cell`.
-    forget_bias : float
-        The *whole* initial bias of the update gate; above 0 the cell keeps more than it writes.
-    """
-
-    forget_bias: float = 0.0
-
-    gate_names: ClassVar[tuple[str, ...]] = ("reset", "update", "candidate")
-    keep_gate: ClassVar[str | None] = "update"
-
-    def gates(
-        self, params: Params, drive_x: Sequence[Array], drive_h: Sequence[Array], state: Sequence[Array]
-    ) -> dict[str, Gate]:
-        """Return the three gates; the reset gate acts on the candidate's recurrent drive."""
-        reset = _squash(self, "reset", drive_x[0] + drive_h[0])
-        update = _squash(self, "update", drive_x[1] + drive_h[1])
-        candidate = _squash(self, "candidate", drive_x[2] + reset.value * drive_h[2])
-        return {"reset": reset, "update": update, "candidate": candidate}
-
-    def update(
-        self, params: Params, drive_x: Sequence[Array], drive_h: Sequence[Array], state: Sequence[Array]
-    ) -> tuple[Array, ...]:
-        """Return (h',)."""
-        gate = self.gates(params, drive_x, drive_h, state)
-        keep = gate["update"].value
-        return ((1.0 - keep) * gate["candidate"].value + keep * state[0],)
-
-    def flow(self, gates: Mapping[str, Gate], state: Sequence[Array], new: Sequence[Array]) -> dict[str, Array]:
-        """Return z h, (1 - z) n and h'."""
-        keep = gates["update"].value
-        return {"retained": keep * state[0], "written": (1.0 - keep) * gates["candidate"].value, "exposed": new[0]}
-
-
-CELLS: dict[str, type[Cell]] = {"RNN": RNN, "LSTM": LSTM, "GRU": GRU}
-
-
-def cell_class(name: str) -> type[Cell]:
-    """Return the class of a cell by its name, in capitals or not.
-
-    Raises
-    ------
-    ArgumentError
-        For a name that is not in ``CELLS``.
-    """
-    if str(name).upper() not in CELLS:
-        raise unknown("cell", name, CELLS)
-    return CELLS[str(name).upper()]
 
 
 def split(stacked: Array, count: int) -> tuple[Array, ...]:
