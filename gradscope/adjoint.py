@@ -81,6 +81,9 @@ def backpropagate(linearization: Linearization, direct: Array, inputs: bool = Tr
     ArgumentError
         When the cell's update reads parameters: their way to the loss past the drives would be missed.
     """
+    own = getattr(linearization, "backpropagate", None)  # a network's
+    if own is not None:
+        return own(direct, inputs)
     trajectory = linearization.trajectory
     _check_direct(trajectory, direct)
     if reads_parameters(trajectory.cell):
@@ -302,6 +305,9 @@ def scan(
     >>> autograd.grad(loss)(params)["W_h"].shape
     (2, 2)
     """
+    own = getattr(cell, "scan", None)  # a network's
+    if own is not None:
+        return own(params, inputs, state, valid=valid, reset=reset, dropout=dropout)
     if not hasattr(params, "keys"):
         cell.check(params)
     names = tuple(params.keys())

@@ -19,7 +19,19 @@ from gradscope.cells import Cell, as_floats, split
 from gradscope.errors import ArgumentError, ShapeError, unknown
 from gradscope.norms import frobenius, spectral
 from gradscope.partials import Partials, differentiator
-from gradscope.products import dense, let_in, pull, pull_chain, pull_row, push, push_blocks, resolve
+from gradscope.products import (
+    dense,
+    let_in,
+    pull,
+    pull_chain,
+    pull_inputs,
+    pull_row,
+    push,
+    push_blocks,
+    push_drives,
+    push_inputs,
+    resolve,
+)
 from gradscope.program import Opened, per_cell
 from gradscope.trajectory import KEPT, Trajectory, batch_last, unit_arrays
 
@@ -98,6 +110,20 @@ class Linearization:
         old[0] = old[0] + let_in(partials, back)
         return np.concatenate(old)
 
+    def push_input_at(self, t: int, bundle: Array) -> Array:
+        """Return the change of the state after step t (S, B, M), from changes of its input (I, B, M)."""
+        partials, W_x = self._at(t), self.trajectory.params["W_x"]
+        drives = np.dot(W_x, bundle.reshape(len(bundle), -1)).reshape(-1, *bundle.shape[1:])
+        return np.concatenate(push_drives(partials, _pieces(drives, len(partials.drive_x[0]))))
+
+    def pull_input_at(self, t: int, bundle: Array) -> Array:
+        """Return gradients with respect to the input of step t (I, B, M), from those of the state after (S, B, M)."""
+        partials, W_x = self._at(t), self.trajectory.params["W_x"]
+        heard = [piece.copy() for piece in _pieces(bundle, len(partials.value))]
+        pull_chain(partials, heard)
+        delta = np.concatenate(pull_row(partials.drive_x, heard))
+        return np.dot(W_x.T, delta.reshape(len(delta), -1)).reshape(-1, *bundle.shape[1:])
+
     def _at(self, t: int) -> Partials:
         """Return the partials of one step, (H, B, 1)."""
         first = self._chunks[0]
@@ -126,7 +152,7 @@ class Linearization:
         ShapeError
             When the shape is another.
         """
-        return self._map(push, "tangents", tangents)
+        return self._map(push, "W_h", "tangents", tangents, ("S", self.state_size), self.state_size)
 
     def vjp(self, cotangents: Array) -> Array:
         """Return J_t' w_t for every step.
@@ -146,22 +172,75 @@ class Linearization:
         ShapeError
             When the shape is another.
         """
-        return self._map(pull, "cotangents", cotangents)
+        return self._map(pull, "W_h", "cotangents", cotangents, ("S", self.state_size), self.state_size)
 
-    def _map(self, product: Callable[[Partials, Array, Array], Array], name: str, vectors: Array) -> Array:
+    def input_jvp(self, tangents: Array) -> Array:
+        """Return the change of the state after every step, from that of its input.
+
+        Parameters
+        ----------
+        tangents : ndarray, (T, B, I)
+            A change of the input of each step, the state before it held fixed.
+
+        Returns
+        -------
+        ndarray, (T, B, S)
+
+        Raises
+        ------
+        ShapeError
+            When the shape is another.
+        """
+        return self._map(
+            push_inputs, "W_x", "tangents", tangents, ("I", self.trajectory.cell.input_size), self.state_size
+        )
+
+    def input_vjp(self, cotangents: Array) -> Array:
+        """Return the gradient with respect to the input of every step, from that of the state after it.
+
+        Parameters
+        ----------
+        cotangents : ndarray, (T, B, S)
+            A gradient with respect to the state after each step.
+
+        Returns
+        -------
+        ndarray, (T, B, I)
+
+        Raises
+        ------
+        ShapeError
+            When the shape is another.
+        """
+        return self._map(
+            pull_inputs, "W_x", "cotangents", cotangents, ("S", self.state_size), self.trajectory.cell.input_size
+        )
+
+    def _map(
+        self,
+        product: Callable[[Partials, Array, Array], Array],
+        weights: str,
+        name: str,
+        vectors: Array,
+        width: tuple[str, int],
+        size: int,
+    ) -> Array:
+        """Return a product (T, B, size) of some weights with one vector for each step."""
         trajectory = self.trajectory
-        shape = (trajectory.length, trajectory.batch, trajectory.cell.state_size)
+        letter, count = width
+        shape = (trajectory.length, trajectory.batch, count)
         vectors = as_floats(name, vectors)
         if vectors.shape != shape:
             raise ShapeError(
-                f"`{name}` must have shape (T, B, S)={shape}, got {vectors.shape}. Give one vector for each step."
+                f"`{name}` must have shape (T, B, {letter})={shape}, got {vectors.shape}. "
+                "Give one vector for each step."
             )
-        W_h = trajectory.params["W_h"]
-        columns = batch_last(vectors.astype(np.result_type(vectors, W_h), copy=False))
-        result = np.empty_like(columns)
+        W = trajectory.params[weights]
+        columns = batch_last(vectors.astype(np.result_type(vectors, W), copy=False))
+        result = np.empty((trajectory.length, size, trajectory.batch), columns.dtype)
         with np.errstate(all="ignore"):
             for steps in trajectory.chunks():
-                result[steps] = product(self.partials(steps), W_h, columns[steps])
+                result[steps] = product(self.partials(steps), W, columns[steps])
         return batch_last(result)
 
     def jacobians(self) -> Array:
@@ -228,7 +307,8 @@ def linearize(trajectory: Trajectory) -> Linearization:
 
     Whatever needs them first raises ArgumentError when the cell's update is not elementwise.
     """
-    return Linearization(trajectory)
+    own = getattr(trajectory, "linearize", None)  # a network's
+    return Linearization(trajectory) if own is None else own()
 
 
 def partials_at(trajectory: Trajectory, steps: slice) -> Partials:

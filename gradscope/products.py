@@ -11,9 +11,21 @@ from collections.abc import Sequence
 import numpy as np
 
 from gradscope.cells import split
-from gradscope.partials import Partials
+from gradscope.partials import Partials, Row
 
-__all__ = ["dense", "let_in", "pull", "pull_chain", "pull_row", "push", "push_blocks", "resolve"]
+__all__ = [
+    "dense",
+    "let_in",
+    "pull",
+    "pull_chain",
+    "pull_inputs",
+    "pull_row",
+    "push",
+    "push_blocks",
+    "push_drives",
+    "push_inputs",
+    "resolve",
+]
 
 Array = np.ndarray
 
@@ -26,11 +38,28 @@ def push(partials: Partials, W_h: Array, tangents: Array) -> Array:
 
 
 def push_blocks(partials: Partials, drives: Sequence[Array], old: Sequence[Array]) -> list[Array]:
-    """Return the change of each block of the new state, from those of the drives and the old state."""
-    new = [np.zeros(old[0].shape, drives[0].dtype) for _ in partials.value]
+    """Return the change of each block of the new state, from those of the recurrent drives and the old state."""
+    return _made_from(partials, (partials.drive_h, drives), (partials.state, old))
+
+
+def push_drives(partials: Partials, drives: Sequence[Array]) -> list[Array]:
+    """Return the change of each block of the new state, from those of the input drives."""
+    return _made_from(partials, (partials.drive_x, drives))
+
+
+def push_inputs(partials: Partials, W_x: Array, tangents: Array) -> Array:
+    """Return the change of the new state (n, S, B), from columns of changes of the inputs (n, I, B)."""
+    drives = split(np.matmul(W_x, tangents), len(partials.drive_x[0]))
+    return np.concatenate(push_drives(partials, drives), axis=-2)
+
+
+def _made_from(partials: Partials, *sources: tuple[Sequence[Row], Sequence[Array]]) -> list[Array]:
+    """Return the change of each block of the new state: from each source, and from the blocks it is made from."""
+    like = sources[0][1][0]
+    new = [np.zeros(like.shape, like.dtype) for _ in partials.value]
     for i in reversed(partials.order):
-        for diagonals, vectors in ((partials.drive_h[i], drives), (partials.state[i], old), (partials.new[i], new)):
-            for diagonal, vector in zip(diagonals, vectors, strict=True):
+        for table, vectors in (*sources, (partials.new, new)):
+            for diagonal, vector in zip(table[i], vectors, strict=True):
                 if diagonal is not None:
                     new[i] += diagonal * vector
     return new
@@ -44,6 +73,13 @@ def pull(partials: Partials, W_h: Array, cotangents: Array) -> Array:
     old = pull_row(partials.state, heard)
     old[0] = old[0] + let_in(partials, np.matmul(W_h.T, delta))
     return np.concatenate(old, axis=-2)
+
+
+def pull_inputs(partials: Partials, W_x: Array, cotangents: Array) -> Array:
+    """Return the gradient with respect to the inputs (n, I, B), from one with respect to the new state (n, S, B)."""
+    heard = [block.copy() for block in split(cotangents, len(partials.value))]
+    pull_chain(partials, heard)
+    return np.matmul(W_x.T, np.concatenate(pull_row(partials.drive_x, heard), axis=-2))
 
 
 def let_in(partials: Partials, hidden: Array) -> Array:

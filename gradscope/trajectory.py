@@ -236,6 +236,9 @@ def unroll(
     ShapeError
         When an array has the wrong shape or is not made of numbers.
     """
+    own = getattr(cell, "unroll", None)  # a network's
+    if own is not None:
+        return own(params, inputs, state, valid=valid, reset=reset, dropout=dropout)
     arrays = cell.check(params)
     dtype = arrays["W_h"].dtype
     columns = _check_inputs(cell, inputs, dtype)

@@ -127,6 +127,25 @@ def test_a_cell_that_reads_parameters_goes_by_its_own_each_time():
         np.testing.assert_allclose(gs.linearize(trajectory).jacobians()[0, 0], matrix, rtol=1e-10, atol=1e-12)
 
 
+@pytest.mark.parametrize("cell_class", [gs.LSTM, gs.GRU, *WRITTEN], ids=lambda c: c.__name__)
+@pytest.mark.parametrize("chunk", [1, 2**17])
+def test_products_with_input_jacobians_need_no_matrix(cell_class, chunk):
+    cell, rng = cell_class(2, 3), np.random.default_rng(1)
+    params = {name: 0.8 * rng.standard_normal(shape) for name, shape in cell.shapes().items()}
+    x, w = rng.standard_normal((5, 2, 2)), rng.standard_normal((5, 2, cell.state_size))
+    bundle, back = rng.standard_normal((2, 2, 4)), rng.standard_normal((cell.state_size, 2, 4))
+    with chunks_of(chunk):
+        lin = gs.linearize(gs.unroll(cell, params, rng.standard_normal((5, 2, 2))))
+        matrices = lin.input_jacobians()
+        assert scaled_error(lin.input_jvp(x), np.einsum("tbij,tbj->tbi", matrices, x)) < 1e-12
+        assert scaled_error(lin.input_vjp(w), np.einsum("tbij,tbi->tbj", matrices, w)) < 1e-12
+        for t in (0, 3):
+            assert scaled_error(lin.push_input_at(t, bundle), np.einsum("bij,jbm->ibm", matrices[t], bundle)) < 1e-12
+            assert scaled_error(lin.pull_input_at(t, back), np.einsum("bij,ibm->jbm", matrices[t], back)) < 1e-12
+    with pytest.raises(ShapeError, match="Give one vector for each step"):
+        lin.input_jvp(x[:-1])
+
+
 def test_an_update_that_is_not_elementwise_is_refused():
     """Its partials would not be diagonals, and every number made of them wrong."""
     cell = Centred(1, 3)
