@@ -8,34 +8,28 @@ speed.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import autograd.numpy as anp
 import numpy as np
 from autograd import make_vjp
 from autograd.builtins import tuple as autograd_tuple
-from autograd.extend import defvjp_argnums, primitive
+from autograd.extend import defvjp, defvjp_argnums, primitive
 from autograd.tracer import isbox
-from scipy.linalg import get_blas_funcs
 
 from gradscope.cells import Cell, as_floats, split
 from gradscope.errors import ArgumentError, ShapeError
 from gradscope.linearization import Linearization, linearize
-from gradscope.logscale import Scaled, log10_norm
 from gradscope.masks import NO_MASKS, Masks
-from gradscope.partials import Partials
-from gradscope.products import let_in, pull_chain, pull_row
 from gradscope.program import Opened, reads_parameters
 from gradscope.trajectory import Trajectory, batch_last, unroll
 
-__all__ = ["Adjoint", "GradientNorms", "backpropagate", "gradient_norms", "scan", "unroll_on_tape"]
+__all__ = ["Adjoint", "backpropagate", "check_direct", "scan", "unroll_on_tape"]
 
 Array = np.ndarray
-
-NARROW = 8
-"""Sequences below which a step's outer product is too thin for a product of its own."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,7 +51,9 @@ class Adjoint:
     inputs: Array | None
 
 
-def backpropagate(linearization: Linearization, direct: Array, inputs: bool = True) -> Adjoint:
+def backpropagate(
+    linearization: Linearization, direct: Array, inputs: bool = True, truncate: int | None = None
+) -> Adjoint:
     """Return the gradients of a loss from its direct part.
 
     Parameters
@@ -67,201 +63,84 @@ def backpropagate(linearization: Linearization, direct: Array, inputs: bool = Tr
         The derivative of the loss with respect to each state, every other state held fixed.
     inputs : bool
         Whether to work out dL/dx_t, too; a training step does not need it.
+    truncate : int, optional
+        Truncated back-propagation: the sequence is cut into segments of so many steps, and no gradient goes from
+        one to the segment before it. :func:`gradscope.gradients.truncation` says what that costs.
 
     Returns
     -------
     Adjoint
         Plain floats: what a training step needs. Norms over long ranges, where these underflow, come
-        from :func:`gradient_norms`.
+        from :func:`gradscope.gradients.gradient_norms`.
 
     Raises
     ------
     ShapeError
         When ``direct`` has another shape.
     ArgumentError
-        When the cell's update reads parameters: their way to the loss past the drives would be missed.
+        When the cell's update reads parameters other than its unit parameters: their way to the loss past the
+        drives would be missed. Or when ``truncate`` is no number of steps.
     """
-    own = getattr(linearization, "backpropagate", None)  # a network's
-    if own is not None:
-        return own(direct, inputs)
     trajectory = linearization.trajectory
-    _check_direct(trajectory, direct)
+    check_direct(trajectory, direct)
     if reads_parameters(trajectory.cell):
         raise ArgumentError(
             "`backpropagate` needs a cell whose update reads no parameter but its `unit_params`, got "
             f"{type(trajectory.cell).__name__}. Use `scan`, which takes autograd's tape for it."
         )
-    params, cell = trajectory.params, trajectory.cell
-    W_back = np.ascontiguousarray(params["W_h"].T)
-    total = np.array(np.swapaxes(direct, 1, 2), trajectory.rows.dtype, order="C")
-    gradients = {name: np.zeros_like(array) for name, array in params.items()}
-    heard_by_inputs = np.empty((trajectory.length if inputs else 0, cell.input_size, trajectory.batch), total.dtype)
+    _check_truncate(truncate)
+    immediate = batch_last(np.asarray(direct))
+    total = np.array(immediate, trajectory.rows.dtype, order="C")
+    gradients = {name: np.zeros_like(array) for name, array in trajectory.params.items()}
+    width = (trajectory.length if inputs else 0, trajectory.cell.input_size, trajectory.batch)
+    heard_by_inputs = np.empty(width, total.dtype)
     with np.errstate(all="ignore"):
-        for steps in reversed(trajectory.chunks()):
-            partials = linearization.partials(steps, keep=False)
-            delta_h, heard = _walk(partials, W_back, total[steps.start : steps.stop + 1])
-            delta_x = _input_deltas(partials, delta_h, heard)
-            hidden, columns = trajectory.heard_at(steps), trajectory.columns[steps]
-            if delta_x is delta_h:
-                shares = _outer(delta_h, np.concatenate([hidden, columns], axis=1))
-                W_h, W_xb = shares[:, : cell.hidden_size], shares[:, cell.hidden_size :]
-            else:
-                W_h, W_xb = _outer(delta_h, hidden), _outer(delta_x, columns)
-            gradients["W_h"] += W_h
-            gradients["W_x"] += W_xb[:, :-1]
-            gradients["b"] += W_xb[:, -1]
-            if "b_h" in params:
-                gradients["b_h"] += W_xb[:, -1] if delta_x is delta_h else delta_h.sum(axis=(0, 2))
-            for name, share in zip(cell.unit_params, pull_row(partials.units, heard), strict=True):
-                gradients[name] += share.sum(axis=(0, 2))
+        for steps in _segments(trajectory, truncate):
+            back = linearization.back(steps, total[steps.start : steps.stop + 1], keep=truncate is not None)
+            if truncate and steps.start and steps.start % truncate == 0:
+                total[steps.start] = immediate[steps.start]
+            for name, share in back.gradients().items():
+                gradients[name] += share
             if inputs:
-                np.matmul(params["W_x"].T, delta_x, out=heard_by_inputs[steps])
+                heard_by_inputs[steps] = back.inputs()
     return Adjoint(batch_last(total), gradients, batch_last(heard_by_inputs) if inputs else None)
 
 
-def _check_direct(trajectory: Trajectory, direct: Array) -> None:
-    """Refuse a direct gradient that does not have the shape of the states."""
+def _check_truncate(truncate: int | None) -> None:
+    """Refuse a length of segments that is no count of steps."""
+    if truncate is None:
+        return
+    if isinstance(truncate, bool) or not isinstance(truncate, (int, np.integer)) or truncate < 1:
+        raise ArgumentError(
+            f"`truncate` must be a whole number of at least 1, got {truncate!r}. Count steps, or leave it out for all."
+        )
+
+
+def _segments(trajectory: Trajectory, truncate: int | None) -> Iterator[slice]:
+    """Yield runs of steps backwards that lie in one chunk and in one segment."""
+    for chunk in reversed(trajectory.chunks()):
+        if truncate is None:
+            yield chunk
+            continue
+        first = -(-(chunk.start + 1) // truncate) * truncate
+        edges = [chunk.start, *range(first, chunk.stop, truncate), chunk.stop]
+        for start, stop in reversed(list(pairwise(edges))):
+            yield slice(start, stop)
+
+
+def check_direct(trajectory: Trajectory, direct: Array) -> None:
+    """Refuse a direct gradient that does not have the shape of the states.
+
+    Raises
+    ------
+    ShapeError
+        With the shape that it must have.
+    """
     if np.shape(direct) != trajectory.states.shape:
         raise ShapeError(
             f"`direct` must have shape (T+1, B, S)={trajectory.states.shape}, got {np.shape(direct)}. "
             "Give dL/ds for the initial state too."
         )
-
-
-def _walk(partials: Partials, W_back: Array, total: Array) -> tuple[Array, tuple[Array, ...]]:
-    """Walk back over a chunk, adding to ``total`` (n+1, S, B) in place.
-
-    Returns
-    -------
-    tuple
-        Cotangents of the recurrent drives (n, K*H, B), and of each block of the new state with what it
-        heard through the blocks made from it (n, H, B).
-    """
-    blocks, count = len(partials.value), len(partials.drive_h[0])
-    steps, size, batch = partials.value[0].shape
-    delta = np.empty((steps, count * size, batch), total.dtype)
-    heard = np.empty((steps, blocks * size, batch), total.dtype)
-    deltas, hearers, totals = split(delta, count), split(heard, blocks), split(total, blocks)
-    chain = [(j, i, link) for i in partials.order for j, link in enumerate(partials.new[i]) if link is not None]
-    sources = [[(i, d) for i, row in enumerate(partials.drive_h) if (d := row[k]) is not None] for k in range(count)]
-    for silent in (deltas[k] for k, terms in enumerate(sources) if not terms):
-        silent[...] = 0.0
-    first = [(deltas[k], *terms[0]) for k, terms in enumerate(sources) if terms]
-    further = [(deltas[k], *term) for k, terms in enumerate(sources) for term in terms[1:]]
-    carried = [(totals[j], i, d) for i, row in enumerate(partials.state) for j, d in enumerate(row) if d is not None]
-    scratch = np.empty((size, batch), total.dtype)
-    for t in reversed(range(steps)):
-        heard[t] = total[t + 1]
-        for j, i, link in chain:
-            hearers[j][t] += np.multiply(link[t], hearers[i][t], out=scratch)
-        for gate, i, partial in first:
-            np.multiply(partial[t], hearers[i][t], out=gate[t])
-        for gate, i, partial in further:
-            gate[t] += np.multiply(partial[t], hearers[i][t], out=scratch)
-        np.dot(W_back, delta[t], out=scratch)
-        if partials.inlet is not None:
-            scratch *= partials.inlet[t]
-        totals[0][t] += scratch
-        for block, i, partial in carried:
-            block[t] += np.multiply(partial[t], hearers[i][t], out=scratch)
-    return delta, hearers
-
-
-def _input_deltas(partials: Partials, delta_h: Array, heard: tuple[Array, ...]) -> Array:
-    """Return the cotangents of the input drives; those of the recurrent ones where both enter by their sum."""
-    same = all(
-        x is h
-        for row_x, row_h in zip(partials.drive_x, partials.drive_h, strict=True)
-        for x, h in zip(row_x, row_h, strict=True)
-    )
-    return delta_h if same else np.concatenate(pull_row(partials.drive_x, heard), axis=-2)
-
-
-def _outer(delta: Array, vectors: Array) -> Array:
-    """Return the sum over steps and sequences of delta times vector', (K*H, width)."""
-    if delta.shape[2] < NARROW:  # one long product of the steps side by side
-        left = np.swapaxes(delta, 0, 1).reshape(delta.shape[1], -1)
-        right = np.swapaxes(vectors, 0, 1).reshape(vectors.shape[1], -1)
-        return left @ right.T
-    (gemm,) = get_blas_funcs(("gemm",), (delta,))  # adds in place, and needs no copy of delta
-    total = np.zeros((delta.shape[1], vectors.shape[1]), delta.dtype, order="F")
-    for left, right in zip(delta, vectors, strict=True):
-        total = gemm(1.0, left.T, right.T, beta=1.0, c=total, trans_a=True, overwrite_c=True)
-    return total
-
-
-@dataclass(frozen=True, eq=False)
-class GradientNorms:
-    """log10 of gradient norms along a trajectory, right past the float range.
-
-    Attributes
-    ----------
-    total, direct : ndarray, (T+1, B)
-        Norm of dL/ds_t along every path, and of the loss's immediate part.
-    total_blocks, direct_blocks : ndarray, (blocks, T+1, B)
-        The same for each block of the state.
-    heard : ndarray, (blocks, T+1, B)
-        The same with each block hearing through the blocks that are made from it: for c the
-        gradient that includes the path through h_t = o phi(c_t).
-    """
-
-    total: Array
-    direct: Array
-    total_blocks: Array
-    direct_blocks: Array
-    heard: Array
-
-
-def gradient_norms(linearization: Linearization, direct: Array) -> GradientNorms:
-    """Return log10 norms of the state gradient, total and direct, with an exponent carried along.
-
-    Parameters
-    ----------
-    linearization : Linearization
-    direct : ndarray, (T+1, B, S)
-        As in :func:`backpropagate`.
-
-    Returns
-    -------
-    GradientNorms
-        -inf where exactly zero. A gradient of 1e-5000 is kept as -5000.
-
-    Raises
-    ------
-    ShapeError
-        When ``direct`` has another shape.
-    """
-    trajectory = linearization.trajectory
-    _check_direct(trajectory, direct)
-    W_h, size, blocks = trajectory.params["W_h"], trajectory.cell.hidden_size, len(trajectory.cell.blocks)
-    parts = [slice(j * size, (j + 1) * size) for j in range(blocks)]
-    shape = (trajectory.length + 1, trajectory.batch)
-    immediate = np.swapaxes(direct, 1, 2).astype(trajectory.rows.dtype)
-    result = GradientNorms(np.empty(shape), np.empty(shape), *(np.empty((blocks, *shape)) for _ in range(3)))
-
-    def note(t: int, own: Scaled, bundle: Scaled, heard: Scaled) -> None:
-        result.direct[t], result.total[t] = log10_norm(own), log10_norm(bundle)
-        for j, rows in enumerate(parts):
-            result.direct_blocks[j, t] = log10_norm(own, rows)
-            result.total_blocks[j, t] = log10_norm(bundle, rows)
-            result.heard[j, t] = log10_norm(heard, rows)
-
-    with np.errstate(all="ignore"):
-        bundle = own = Scaled.of(immediate[-1])
-        for steps in reversed(trajectory.chunks()):
-            partials = linearization.partials(steps)
-            for t in reversed(range(steps.start, steps.stop)):
-                at = partials.pick(t - steps.start)
-                heard = Scaled(bundle.mantissa.copy(), bundle.exponent)
-                pull_chain(at, split(heard.mantissa, blocks))
-                note(t + 1, own, bundle, heard)
-                own = Scaled.of(immediate[t])
-                carried = pull_row(at.state, split(heard.mantissa, blocks))
-                delta = np.concatenate(pull_row(at.drive_h, split(heard.mantissa, blocks)), axis=-2)
-                carried[0] = carried[0] + let_in(at, np.dot(W_h.T, delta))
-                bundle = own + Scaled(np.concatenate(carried, axis=-2), heard.exponent).normalized()
-        note(0, own, bundle, bundle)
-    return result
 
 
 def scan(
@@ -273,6 +152,7 @@ def scan(
     valid: Any = None,
     reset: Any = None,
     dropout: Any = None,
+    truncate: int | None = None,
 ) -> Any:
     """Unroll ``cell`` as one primitive of autograd.
 
@@ -284,6 +164,8 @@ def scan(
     ----------
     cell, params, inputs, state, valid, reset, dropout
         As for :func:`gradscope.unroll`; the masks are constants of the loss.
+    truncate : int, optional
+        Cut the way back into segments of so many steps, as :func:`backpropagate` does.
 
     Returns
     -------
@@ -314,11 +196,20 @@ def scan(
     inputs = inputs if isbox(inputs) else as_floats("inputs", inputs)
     kept: dict[str, Linearization] = {}
     start = np.zeros((np.shape(inputs)[1], cell.state_size)) if state is None and np.ndim(inputs) == 3 else state
+    _check_truncate(truncate)
     masks = {"valid": valid, "reset": reset, "dropout": dropout}
-    return _scan(inputs, start, *(params[name] for name in names), cell=cell, names=names, kept=kept, masks=masks)
+    values = (params[name] for name in names)
+    return _scan(inputs, start, *values, cell=cell, names=names, kept=kept, masks=masks, truncate=truncate)
 
 
-def unroll_on_tape(cell: Cell, params: Mapping[str, Any], inputs: Any, state: Any, masks: Masks = NO_MASKS) -> Any:
+def unroll_on_tape(
+    cell: Cell,
+    params: Mapping[str, Any],
+    inputs: Any,
+    state: Any,
+    masks: Masks = NO_MASKS,
+    truncate: int | None = None,
+) -> Any:
     """Unroll ``cell`` the obvious way: one node of autograd's tape for each operation of each step.
 
     The independent check of :func:`scan`, its route to derivatives of higher order, and what it is
@@ -330,6 +221,8 @@ def unroll_on_tape(cell: Cell, params: Mapping[str, Any], inputs: Any, state: An
     opened = Opened(cell.unit_params, units, params)
     rows = [row]
     for t in range(len(inputs)):
+        if truncate and t % truncate == 0 and t > 0:
+            row = _cut(row)
         seen = row if masks.reset is None else anp.where(masks.reset[t], 0.0, row)
         heard = seen[:size] if masks.dropout is None else seen[:size] * masks.dropout[t]
         column = anp.transpose(inputs[t])
@@ -346,8 +239,26 @@ def unroll_on_tape(cell: Cell, params: Mapping[str, Any], inputs: Any, state: An
 
 
 @primitive
-def _scan(inputs: Any, state: Any, *values: Any, cell: Cell, names: tuple[str, ...], kept: dict, masks: dict) -> Array:
-    """Unroll, and keep the linearization for the way back."""
+def _cut(state: Array) -> Array:
+    """Return the state, through which no gradient goes back."""
+    return state
+
+
+defvjp(_cut, None)
+
+
+@primitive
+def _scan(
+    inputs: Any,
+    state: Any,
+    *values: Any,
+    cell: Cell,
+    names: tuple[str, ...],
+    kept: dict,
+    masks: dict,
+    truncate: int | None,
+) -> Array:
+    """Unroll, and keep the linearization for the way back, which alone asks for ``truncate``."""
     trajectory = unroll(cell, dict(zip(names, values, strict=True)), inputs, state, **masks)
     kept["linearization"] = linearize(trajectory)
     return np.ascontiguousarray(trajectory.states)
@@ -358,7 +269,7 @@ def _pull_scan(argnums: tuple[int, ...], states: Array, args: tuple, kwargs: dic
     kept = kwargs["kept"]["linearization"]
 
     def fast(direct: Array) -> tuple[Array, ...]:
-        adjoint = backpropagate(kept, direct, inputs=0 in argnums)
+        adjoint = backpropagate(kept, direct, 0 in argnums, kwargs["truncate"])
         slots = [adjoint.inputs, adjoint.total[0], *(adjoint.params[name] for name in kwargs["names"])]
         return tuple(np.asarray(slots[n], np.result_type(args[n])) for n in argnums)
 
@@ -368,7 +279,7 @@ def _pull_scan(argnums: tuple[int, ...], states: Array, args: tuple, kwargs: dic
             for n, value in zip(argnums, chosen, strict=True):
                 full[n] = value
             named = dict(zip(kwargs["names"], full[2:], strict=True))
-            return unroll_on_tape(kwargs["cell"], named, full[0], full[1], kept.trajectory.masks)
+            return unroll_on_tape(kwargs["cell"], named, full[0], full[1], kept.trajectory.masks, kwargs["truncate"])
 
         chosen = autograd_tuple([args[n] for n in argnums])
         gradients = make_vjp(lambda packed: of_chosen(*(packed[n] for n in range(len(argnums)))))(chosen)[0](direct)

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from gradscope.backward import Backward, backward
 from gradscope.cells import Cell, as_floats, split
 from gradscope.errors import ArgumentError, ShapeError, unknown
 from gradscope.norms import frobenius, spectral
@@ -52,6 +53,9 @@ class Linearization:
 
     trajectory: Trajectory
     _made: dict[int, Partials] = field(default_factory=dict, repr=False)
+
+    def __repr__(self) -> str:
+        return f"<Linearization of {self.trajectory!r}>"
 
     def partials(self, steps: slice, keep: bool = True) -> Partials:
         """Return the partials of one of the trajectory's ``chunks()``, arrays (n, H, B).
@@ -124,15 +128,33 @@ class Linearization:
         delta = np.concatenate(pull_row(partials.drive_x, heard))
         return np.dot(W_x.T, delta.reshape(len(delta), -1)).reshape(-1, *bundle.shape[1:])
 
+    def back(self, steps: slice, total: Array, keep: bool = True) -> Backward:
+        """Carry a gradient back over steps that lie in one of the chunks, adding to ``total`` (n+1, S, B) in place.
+
+        ``total`` holds the direct part of the gradient at each time, and at the last one all of it.
+        """
+        chunk = self._chunks[steps.start // self._chunk_size]
+        partials = self.partials(chunk, keep)
+        if (steps.start, steps.stop) != (chunk.start, chunk.stop):
+            partials = partials.pick(slice(steps.start - chunk.start, steps.stop - chunk.start))
+        return backward(self.trajectory, steps, partials, self._back_weights.astype(total.dtype, copy=False), total)
+
+    @cached_property
+    def _back_weights(self) -> Array:
+        return np.ascontiguousarray(self.trajectory.params["W_h"].T)
+
     def _at(self, t: int) -> Partials:
         """Return the partials of one step, (H, B, 1)."""
-        first = self._chunks[0]
-        chunk = self._chunks[t // (first.stop - first.start)]
+        chunk = self._chunks[t // self._chunk_size]
         return self.partials(chunk).pick((t - chunk.start, ..., None))
 
     @cached_property
     def _chunks(self) -> list[slice]:
         return self.trajectory.chunks()
+
+    @property
+    def _chunk_size(self) -> int:
+        return self._chunks[0].stop
 
     def jvp(self, tangents: Array) -> Array:
         """Return J_t v_t for every step.

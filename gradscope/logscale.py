@@ -11,10 +11,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-__all__ = ["Scaled", "ldexp", "log10_norm"]
+__all__ = ["Scaled", "ldexp", "log10_norm", "log10_norms"]
 
 Array = np.ndarray
 LOG10_2 = float(np.log10(2.0))
+_SMALLEST = 1e-280  # a sum of squares below this may have lost entries
 
 
 @dataclass(eq=False)
@@ -61,6 +62,21 @@ def ldexp(values: Array, shift: Array) -> Array:
     shape = (1, -1) + (1,) * (values.ndim - 2)
     low, high = (-4000, 4000)  # beyond, any float is 0 or inf; ldexp takes C ints
     return np.ldexp(values, np.clip(shift, low, high).astype(np.intc).reshape(shape))
+
+
+def log10_norms(values: Array, axis: int | tuple[int, ...]) -> Array:
+    """Return log10 of the Euclidean norm of plain numbers along axes; -inf where all are exactly 0.
+
+    Squares that leave the float range are taken again, scaled by the largest entry.
+    """
+    with np.errstate(all="ignore"):
+        sums = np.square(values, dtype=np.float64).sum(axis=axis)
+        if ((sums > _SMALLEST) & (sums < 1.0 / _SMALLEST)).all():
+            return 0.5 * np.log10(sums)
+        largest = np.abs(values).max(axis=axis, keepdims=True)
+        scale = np.where((largest > 0) & np.isfinite(largest), largest, largest.dtype.type(1))
+        sums = np.square(values / scale, dtype=np.float64).sum(axis=axis)
+        return 0.5 * np.log10(sums) + np.log10(scale.reshape(sums.shape), dtype=np.float64)
 
 
 def log10_norm(bundle: Scaled, rows: slice = slice(None), columns: slice = slice(None)) -> Array:

@@ -14,9 +14,10 @@ from plain_routes import ACTIVATIONS, cases, central_differences, chunks_of, mak
 from written_cells import WRITTEN, SelfLoop
 
 import gradscope as gs
-from gradscope.adjoint import gradient_norms, unroll_on_tape
+from gradscope.adjoint import unroll_on_tape
 from gradscope.cells import CELLS
 from gradscope.errors import ArgumentError, ShapeError
+from gradscope.gradients import gradient_norms
 from gradscope.program import reads_parameters
 
 EVERY = pytest.mark.parametrize("name", ["RNN", "LSTM", "GRU"])

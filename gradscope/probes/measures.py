@@ -13,11 +13,11 @@ from typing import Any
 
 import numpy as np
 
-from gradscope.adjoint import GradientNorms, gradient_norms
 from gradscope.cells import Cell
 from gradscope.errors import ArgumentError
 from gradscope.flow import Flow, flow
 from gradscope.gates import GateStatistics, Retention, gate_statistics, retention
+from gradscope.gradients import GradientNorms, gradient_norms
 from gradscope.linearization import Linearization, linearize
 from gradscope.probes.catalogue import CATALOGUE, NEEDS
 from gradscope.record import Field, Status, log10_status, plain_status
