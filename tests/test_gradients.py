@@ -1,0 +1,210 @@
+"""Gradients in log space: every norm against plain arrays, shares that sum to the whole, and truncation."""
+
+from __future__ import annotations
+
+import autograd
+import autograd.numpy as anp
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from plain_routes import cases, chunks_of, make_case, scaled_error, states
+from test_masks import draw_masks
+
+import gradscope as gs
+from gradscope import gradients
+from gradscope.errors import ArgumentError, ShapeError
+from gradscope.gradients import WEIGHTS, gradient_norms, step_gradients, truncation
+
+EVERY = pytest.mark.parametrize("name", ["RNN", "LSTM", "GRU"])
+SMOOTH = ("tanh", "softsign")
+
+
+def weighted(case, seed=0, masks=None):
+    """Return the linearization of a case and the direct part of a random loss on every state."""
+    trajectory = gs.unroll(case.cell, case.params, case.inputs, case.state, **(masks or {}))
+    return gs.linearize(trajectory), np.random.default_rng(seed).standard_normal(trajectory.states.shape)
+
+
+def log10_rms(values, axis, counted=None):
+    """Return log10 of the root mean square, over what is counted."""
+    counted = np.ones(values.shape, bool) if counted is None else np.broadcast_to(counted, values.shape)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return 0.5 * np.log10(np.where(counted, values**2, 0).sum(axis) / counted.sum(axis))
+
+
+@settings(max_examples=40)
+@given(cases(activations=SMOOTH), st.integers(0, 99), st.booleans())
+def test_units_inputs_and_weights_have_the_norms_of_the_plain_arrays(case, seed, masked):
+    masks = draw_masks(case, seed) if masked else {}
+    with chunks_of(case.chunk):
+        lin, direct = weighted(case, seed, masks)
+        adjoint = gs.backpropagate(lin, direct)
+        norms = gradient_norms(lin, direct)
+        shares = step_gradients(lin, direct)
+    size, blocks = case.cell.hidden_size, len(case.cell.blocks)
+    valid = masks.get("valid", np.ones(case.inputs.shape[:2], bool))
+    counted = np.vstack([np.ones_like(valid[:1]), valid])[..., None]
+    for j in range(blocks):
+        block = adjoint.total[..., j * size : (j + 1) * size]
+        np.testing.assert_allclose(norms.units[j], log10_rms(block, 1, counted), atol=1e-9)
+    np.testing.assert_allclose(norms.inputs, log10_rms(adjoint.inputs, 1, valid[..., None]), atol=1e-8)
+    np.testing.assert_allclose(plain(norms.passed, case), adjoint.inputs, rtol=1e-9, atol=1e-12)
+    for name, array in adjoint.params.items():
+        assert scaled_error(shares[name].sum(axis=0), array) < 1e-12, name
+    for n, name in enumerate(WEIGHTS):
+        by_gate = shares[name].reshape(len(case.inputs), len(case.cell.gate_names), -1)
+        wanted, gross = np.linalg.norm(by_gate, axis=2).T, np.abs(by_gate).max()
+        np.testing.assert_allclose(10.0 ** norms.weights[n], wanted, rtol=1e-7, atol=1e-11 * gross)
+
+
+def plain(passed, case):
+    """Return the gradients of the inputs as plain numbers (T, B, I)."""
+    values = np.ldexp(passed.mantissa, passed.exponent.astype(np.intc))
+    return values.reshape(-1, *case.inputs.shape[:2]).transpose(1, 2, 0)
+
+
+@EVERY
+def test_a_steps_share_is_the_gradient_of_weights_that_act_in_this_step_alone(name):
+    case = make_case(name, length=4)
+    lin, direct = weighted(case)
+    shares = step_gradients(lin, direct)
+    weights = np.random.default_rng(0).standard_normal(direct.shape)
+
+    def loss(steps):
+        rows = [case.state]
+        for x, params in zip(case.inputs, steps, strict=True):
+            rows.append(states(case.name, case.phi, params, x[None], rows[-1])[1])
+        return anp.sum(weights * anp.stack(rows))
+
+    alone = autograd.grad(loss)([case.params] * 4)
+    for t in range(4):
+        for key in case.params:
+            assert scaled_error(shares[key][t], alone[t][key]) < 1e-11
+
+
+@EVERY
+def test_norms_do_not_depend_on_the_length_of_the_pieces(name, monkeypatch):
+    case = make_case(name, length=50, hidden_size=4, batch=3)
+    lin, direct = weighted(case)
+    direct[20:45] = 0.0
+    direct[10] *= 1e-250  # far below what comes from later steps
+    direct[48] *= 1e250
+    monkeypatch.setattr(gradients, "PIECE", 1)
+    wanted = gradient_norms(lin, direct)
+    for piece in (2, 7, 32):
+        monkeypatch.setattr(gradients, "PIECE", piece)
+        found = gradient_norms(lin, direct)
+        for key in ("total", "direct", "total_blocks", "direct_blocks", "heard", "units", "inputs", "weights"):
+            np.testing.assert_allclose(getattr(found, key), getattr(wanted, key), atol=1e-9, err_msg=key)
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_units_inputs_and_weights_go_on_past_the_float_range(dtype):
+    """A linear network of one half: everything falls by log10 2 each step, 3000 steps long."""
+    cell = gs.RNN(1, 2, "identity")
+    params = {"W_x": np.ones((2, 1)), "W_h": 0.5 * np.eye(2), "b": np.zeros(2)}
+    params = {name: array.astype(dtype) for name, array in params.items()}
+    trajectory = gs.unroll(cell, params, np.ones((3000, 3, 1)))
+    direct = np.zeros((3001, 3, 2))
+    direct[-1] = 1.0
+    norms = gradient_norms(gs.linearize(trajectory), direct)
+    fall = -np.log10(2.0) * np.arange(3000, -1, -1)
+    np.testing.assert_allclose(norms.units[0], np.repeat(fall[:, None], 2, axis=1), rtol=1e-12, atol=1e-12)
+    np.testing.assert_allclose(norms.inputs[:, 0], np.log10(2.0) + fall[1:], rtol=1e-12)
+    np.testing.assert_allclose(norms.weights[0, 0], np.log10(3.0 * np.sqrt(2.0)) + fall[1:], rtol=1e-12)
+
+
+def test_an_exponent_of_its_own_moves_every_norm():
+    case = make_case("LSTM", length=40)
+    lin, direct = weighted(case)
+    near, far = gradient_norms(lin, direct), gradient_norms(lin, direct, np.full(direct.shape[:2], -5000))
+    for key in ("total", "direct", "heard", "units", "inputs", "weights"):
+        np.testing.assert_allclose(
+            getattr(far, key), getattr(near, key) - 5000 * np.log10(2.0), rtol=1e-12, err_msg=key
+        )
+    with pytest.raises(ShapeError, match="one for each state"):
+        gradient_norms(lin, direct, np.zeros(3))
+
+
+def test_sequences_that_cancel_leave_the_digits_of_what_is_left():
+    """Two sequences with opposite inputs: the share of W_x is the tiny difference of two large ones."""
+    cell = gs.RNN(1, 3, "identity")
+    params = {"W_x": np.ones((3, 1)), "W_h": np.zeros((3, 3)), "b": np.zeros(3)}
+    inputs = np.array([[[1.0], [-1.0 + 1e-9]]])
+    lin = gs.linearize(gs.unroll(cell, params, inputs))
+    direct = np.zeros((2, 2, 3))
+    direct[1] = 1.0
+    found = gradient_norms(lin, direct).weights[0, 0, 0]
+    assert found == pytest.approx(np.log10(np.sqrt(3.0) * (inputs[0, 0, 0] + inputs[0, 1, 0])), abs=1e-7)
+
+
+@EVERY
+@pytest.mark.parametrize("steps", [1, 3, 7, 100])
+def test_truncated_gradients_are_those_of_segments_that_stand_alone(name, steps):
+    case = make_case(name, length=7, batch=2)
+    with chunks_of(4 * len(case.cell.gate_names) * 6):
+        lin, direct = weighted(case)
+        found = gs.backpropagate(lin, direct, truncate=steps)
+    trail = np.array(lin.trajectory.states)
+    wanted = dict.fromkeys(case.params, 0.0)
+    for start in range(0, 7, steps):
+        part = slice(start, min(start + steps, 7))
+
+        def loss(params, part=part, start=start):
+            rows = states(case.name, case.phi, params, case.inputs[part], trail[start])
+            return anp.sum(direct[part.start + 1 : part.stop + 1] * rows[1:])
+
+        for key, share in autograd.grad(loss)(case.params).items():
+            wanted[key] = wanted[key] + share
+    for key in case.params:
+        assert scaled_error(found.params[key], wanted[key]) < 1e-11, key
+
+
+@EVERY
+def test_scan_truncates_as_backpropagate_does_and_so_does_the_tape(name):
+    case = make_case(name, length=6)
+    lin, direct = weighted(case)
+    wanted = gs.backpropagate(lin, direct, truncate=2).params
+
+    def loss(params):
+        found = gs.scan(case.cell, params, case.inputs, case.state, truncate=2)
+        return anp.sum(direct * found)
+
+    found = autograd.grad(loss)(case.params)
+    by_tape = autograd.grad(
+        lambda params: anp.sum(
+            direct * gs.adjoint.unroll_on_tape(case.cell, params, case.inputs, case.state, truncate=2)
+        )
+    )(case.params)
+    for key in case.params:
+        assert scaled_error(found[key], wanted[key]) < 1e-13
+        assert scaled_error(by_tape[key], wanted[key]) < 1e-12
+
+
+def test_the_bias_of_truncation_falls_to_nothing_with_the_length_of_the_segments():
+    case = make_case("LSTM", length=24, hidden_size=4)
+    trajectory = gs.unroll(case.cell, case.params, case.inputs, case.state)
+    direct = np.zeros(trajectory.states.shape)
+    direct[-1, :, :4] = 1.0
+    found = truncation(gs.linearize(trajectory), direct, [1, 4, 12, 24])
+    errors = [entry.error for entry in found]
+    assert [entry.steps for entry in found] == [1, 4, 12, 24]
+    assert errors == sorted(errors, reverse=True)
+    assert errors[0] > 0.01
+    assert errors[-1] == 0.0
+    assert found[-1].cosine == pytest.approx(1.0)
+    assert found[-1].ratio == 1.0
+    full = gs.backpropagate(gs.linearize(trajectory), direct).params["W_h"]
+    cut = gs.backpropagate(gs.linearize(trajectory), direct, truncate=4).params["W_h"]
+    assert np.linalg.norm(full - cut) > 0
+
+
+@pytest.mark.parametrize("truncate", [0, -1, 2.5, True])
+def test_segments_must_be_counted_in_steps(truncate):
+    case = make_case("RNN")
+    lin, direct = weighted(case)
+    with pytest.raises(ArgumentError, match="Count steps"):
+        gs.backpropagate(lin, direct, truncate=truncate)
+    with pytest.raises(ArgumentError, match="Count steps"):
+        gs.scan(case.cell, case.params, case.inputs, truncate=truncate)
