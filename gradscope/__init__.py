@@ -12,7 +12,9 @@ from typing import Any
 
 from gradscope.adjoint import Adjoint, backpropagate, scan
 from gradscope.cells import GRU, LSTM, LSTM97, RNN, Cell, Gate, cell_class
+from gradscope.clipping import clip
 from gradscope.errors import ArgumentError, ExtraError, GradscopeError, ShapeError, StoreError
+from gradscope.gradients import step_gradients, truncation
 from gradscope.linearization import Jacobians, Linearization, linearize
 from gradscope.probes import CATALOGUE, PRESETS, probe
 from gradscope.record import Field, Record, Status
@@ -43,12 +45,15 @@ __all__ = [
     "Trajectory",
     "backpropagate",
     "cell_class",
+    "clip",
     "figures",
     "linearize",
     "lyapunov_spectrum",
     "probe",
     "scan",
+    "step_gradients",
     "transport",
+    "truncation",
     "unroll",
 ]
 

@@ -1,0 +1,101 @@
+"""Clipping: a gradient made smaller before a step, with what it was and what became of it.
+
+By norm the direction stays; by value it turns, towards the corners of the cube. Pascanu, Mikolov & Bengio 2013 clip by
+norm, Mikolov 2012 by value.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from autograd.misc.flatten import flatten
+
+from gradscope.errors import ArgumentError
+
+__all__ = ["Clipped", "clip"]
+
+
+@dataclass(frozen=True, eq=False)
+class Clipped:
+    """A gradient after clipping, and how it compares with what came in.
+
+    Attributes
+    ----------
+    gradients : nested dict, list, tuple or ndarray
+        As it came in, clipped.
+    before, after : float
+        Norm over all entries; NaN and inf as they are.
+    cosine : float
+        Between the gradient before and after: 1 where the direction is kept, NaN where one is zero or not finite.
+    """
+
+    gradients: Any
+    before: float
+    after: float
+    cosine: float
+
+    @property
+    def clipped(self) -> bool:
+        """Whether anything was changed."""
+        return self.after != self.before
+
+
+def clip(gradients: Any, *, norm: float | None = None, value: float | None = None) -> Clipped:
+    """Clip a gradient by its norm over all parameters, or each entry by its value.
+
+    Parameters
+    ----------
+    gradients : nested dict, list, tuple or ndarray
+        As ``autograd.grad`` returns it.
+    norm : float, optional
+        The largest norm; a longer gradient is scaled down to it and keeps its direction.
+    value : float, optional
+        The largest absolute value of an entry; the direction may turn.
+
+    Returns
+    -------
+    Clipped
+        A gradient that holds NaN or inf cannot be scaled and comes back as it is, by norm; by value, inf becomes the
+        largest value and NaN stays.
+
+    Raises
+    ------
+    ArgumentError
+        When not exactly one of the two is given, or it is not above 0.
+
+    Examples
+    --------
+    >>> found = clip({"W": np.array([3.0, 4.0])}, norm=1.0)
+    >>> found.before, round(found.after, 12), found.gradients["W"].tolist()
+    (5.0, 1.0, [0.6, 0.8])
+    """
+    if (norm is None) == (value is None):
+        raise ArgumentError("`clip` must be given one of `norm` and `value`. Use `norm=1.0` to keep the direction.")
+    name, limit = ("norm", norm) if value is None else ("value", value)
+    if not limit > 0:  # type: ignore[operator]  # NaN, too
+        raise ArgumentError(f"`{name}` must be above 0, got {limit!r}. 1.0 is a common choice; inf never clips.")
+    flat, rebuild = flatten(gradients)
+    before, unit = _length(flat)
+    if value is not None:
+        made = np.clip(flat, -value, value)
+    elif np.isfinite(before) and before > norm:  # type: ignore[operator]
+        made = norm * unit
+    elif np.isinf(before) and np.isfinite(flat).all():
+        made = norm * unit  # too long for a float, and yet it has a direction
+    else:
+        return Clipped(gradients, before, before, 1.0 if np.isfinite(before) and before > 0 else float("nan"))
+    after, turned = _length(made)
+    with np.errstate(invalid="ignore"):
+        cosine = float(np.clip(unit @ turned, -1.0, 1.0))
+    return Clipped(rebuild(made), before, after, cosine)
+
+
+def _length(flat: np.ndarray) -> tuple[float, np.ndarray]:
+    """Return the norm, and the vector of length 1; NaN throughout where it has no direction."""
+    largest = np.abs(flat).max(initial=0.0)
+    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+        scaled = flat / largest
+        length = np.linalg.norm(scaled)
+        return float(largest * length if 0 < largest < np.inf else largest), scaled / length
