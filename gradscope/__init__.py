@@ -11,7 +11,20 @@ from importlib import import_module
 from typing import Any
 
 from gradscope.adjoint import Adjoint, backpropagate, scan
-from gradscope.cells import GRU, LSTM, LSTM97, RNN, Cell, Gate, cell_class
+from gradscope.cells import (
+    GRU,
+    IRNN,
+    JANET,
+    LSTM,
+    LSTM97,
+    RNN,
+    RWA,
+    Cell,
+    CoupledLSTM,
+    Gate,
+    PeepholeLSTM,
+    cell_class,
+)
 from gradscope.clipping import clip
 from gradscope.errors import ArgumentError, ExtraError, GradscopeError, ShapeError, StoreError
 from gradscope.gradients import step_gradients, truncation
@@ -25,19 +38,24 @@ from gradscope.transport import transport
 __all__ = [
     "CATALOGUE",
     "GRU",
+    "IRNN",
+    "JANET",
     "LSTM",
     "LSTM97",
     "PRESETS",
     "RNN",
+    "RWA",
     "Adjoint",
     "ArgumentError",
     "Cell",
+    "CoupledLSTM",
     "ExtraError",
     "Field",
     "Gate",
     "GradscopeError",
     "Jacobians",
     "Linearization",
+    "PeepholeLSTM",
     "Record",
     "ShapeError",
     "Status",

@@ -51,6 +51,8 @@ class Activation:
         Limits of the value; infinite when unbounded. Saturation is defined by them.
     largest_slope : float
         The largest value of the slope.
+    inverse : callable
+        ``inverse(y) -> x`` with ``function(x) = y``; where many x give y, the one nearest to 0.
     """
 
     name: str
@@ -59,6 +61,7 @@ class Activation:
     low: float
     high: float
     largest_slope: float
+    inverse: Callable[[Array], Array]
 
     def __call__(self, x: Array) -> Array:
         """Return the activation of ``x``."""
@@ -102,6 +105,7 @@ def _register(
     value: Callable[[Array], Array],
     slope: Callable[[Array, Array], Array],
     curvature: Callable[[Array], Array],
+    inverse: Callable[[Array], Array],
     low: float,
     high: float,
     largest_slope: float = 1.0,
@@ -114,7 +118,7 @@ def _register(
     # y is a function of x: the whole dependence of the slope is its curvature in x
     defvjp(derivative, lambda d, x, y: lambda g: g * curvature(x), None)
     defjvp(derivative, lambda g, d, x, y: g * curvature(x), None)
-    ACTIVATIONS[name] = Activation(name, function, derivative, low, high, largest_slope)
+    ACTIVATIONS[name] = Activation(name, function, derivative, low, high, largest_slope, inverse)
     return function
 
 
@@ -168,15 +172,48 @@ def _named(name: str, value: Callable[[Array], Array], doc: str) -> Callable[[Ar
     return value
 
 
+def _softsign(x: Array) -> Array:
+    """Return x / (1 + |x|), and the sign of what is infinite."""
+    held = np.clip(x, *_FINITE.get(np.asarray(x).dtype.char, _FINITE["d"]))
+    return held / (1.0 + np.abs(held))
+
+
+_FINITE = {char: (np.finfo(char).min, np.finfo(char).max) for char in "df"}  # by dtype: the largest floats
+
+
 def _where_nan(x: Array, slope: Array) -> Array:
     """Return the slope of a piecewise linear function, NaN where x is NaN."""
     return np.where(np.isnan(x), x, slope)
+
+
+def _straight(x: Array) -> Array:
+    """Return the curvature of a piecewise linear function: 0, and NaN where x is NaN."""
+    return anp.where(anp.isnan(x), x, anp.zeros_like(x))
+
+
+def _logit(y: Array) -> Array:
+    """Return ln(y / (1 - y)), infinite at the ends."""
+    with np.errstate(divide="ignore"):
+        return np.log(y) - np.log1p(-np.asarray(y))
+
+
+def _artanh(y: Array) -> Array:
+    """Return artanh(y), infinite at the ends."""
+    with np.errstate(divide="ignore"):
+        return np.arctanh(y)
+
+
+def _softsign_inverse(y: Array) -> Array:
+    """Return y / (1 - |y|), infinite at the ends."""
+    with np.errstate(divide="ignore"):
+        return y / (1.0 - np.abs(y))
 
 
 sigmoid: Callable[[Array], Array] = _register(
     _named("sigmoid", _sigmoid, "Return 1 / (1 + exp(-x)), elementwise; between 0 and 1."),
     _sigmoid_slope,
     lambda x: ACTIVATIONS["sigmoid"].slope(x, sigmoid(x)) * (1.0 - 2.0 * sigmoid(x)),
+    _logit,
     0.0,
     1.0,
     0.25,
@@ -185,27 +222,31 @@ tanh: Callable[[Array], Array] = _register(
     _named("tanh", lambda x: np.tanh(x), "Return the hyperbolic tangent, elementwise; between -1 and 1."),
     _tanh_slope,
     lambda x: -2.0 * tanh(x) * ACTIVATIONS["tanh"].slope(x, tanh(x)),
+    _artanh,
     -1.0,
     1.0,
 )
 softsign = _register(
-    _named("softsign", lambda x: x / (1.0 + np.abs(x)), "Return x / (1 + abs(x)), elementwise; between -1 and 1."),
+    _named("softsign", _softsign, "Return x / (1 + abs(x)), elementwise; between -1 and 1."),
     _softsign_slope,
     lambda x: -2.0 * anp.sign(x) / (1.0 + anp.abs(x)) ** 3,
+    _softsign_inverse,
     -1.0,
     1.0,
 )
 relu = _register(
     _named("relu", lambda x: np.maximum(x, 0.0), "Return max(x, 0), elementwise; its slope at 0 is 0."),
     lambda x, y: _where_nan(x, np.asarray(x > 0, np.asarray(x).dtype)),
-    lambda x: 0.0 * x,
+    _straight,
+    lambda y: y,
     0.0,
     np.inf,
 )
 identity = _register(
     _named("identity", lambda x: np.array(x)[()], "Return x: a linear cell."),
     lambda x, y: np.ones_like(x),
-    lambda x: 0.0 * x,
+    _straight,
+    lambda y: y,
     -np.inf,
     np.inf,
 )
@@ -216,7 +257,8 @@ hard_sigmoid: Callable[[Array], Array] = _register(
         "Return clip(x / 6 + 1/2, 0, 1), elementwise, as torch defines it.",
     ),
     lambda x, y: _where_nan(x, np.asarray(np.abs(x) < 3.0, np.asarray(x).dtype) / 6.0),
-    lambda x: 0.0 * x,
+    _straight,
+    lambda y: 6.0 * (y - 0.5),
     0.0,
     1.0,
     1.0 / 6.0,
@@ -224,7 +266,8 @@ hard_sigmoid: Callable[[Array], Array] = _register(
 hard_tanh = _register(
     _named("hard_tanh", lambda x: np.clip(x, -1.0, 1.0), "Return clip(x, -1, 1), elementwise."),
     lambda x, y: _where_nan(x, np.asarray(np.abs(x) < 1.0, np.asarray(x).dtype)),
-    lambda x: 0.0 * x,
+    _straight,
+    lambda y: y,
     -1.0,
     1.0,
 )

@@ -1,4 +1,4 @@
-"""Initializers of weight matrices: what a gradient meets before any training.
+"""Initializers of weight matrices and of the forget bias: what a gradient meets before any training.
 
 Each takes a random generator and a shape (rows, columns) and returns float64. A recurrent
 matrix is drawn gate by gate, so that each H x H block has the stated distribution.
@@ -7,12 +7,24 @@ matrix is drawn gate by gate, so that each H x H block has the stated distributi
 from __future__ import annotations
 
 from collections.abc import Callable
+from numbers import Real
 
 import numpy as np
 
-from gradscope.errors import unknown
+from gradscope.errors import ArgumentError, unknown
 
-__all__ = ["INITIALIZERS", "gaussian", "glorot", "identity", "initializer", "orthogonal", "uniform"]
+__all__ = [
+    "INITIALIZERS",
+    "chrono",
+    "chrono_range",
+    "gaussian",
+    "glorot",
+    "identity",
+    "initializer",
+    "is_finite",
+    "orthogonal",
+    "uniform",
+]
 
 Initializer = Callable[[np.random.Generator, tuple[int, int]], np.ndarray]
 
@@ -83,3 +95,52 @@ def initializer(argument: str, name: str) -> Initializer:
     if name not in INITIALIZERS:
         raise unknown(argument, name, INITIALIZERS)
     return INITIALIZERS[name]
+
+
+def chrono(rng: np.random.Generator, longest: float, size: int) -> np.ndarray:
+    """Draw the biases of ``size`` keep gates, so that their timescales fill the range up to ``longest``.
+
+    ln u with u uniform in [1, longest - 1]: a gate sigmoid(ln u) keeps u/(1 + u), and so remembers for 1 + u
+    steps. Source: Tallec & Ollivier 2018.
+
+    Parameters
+    ----------
+    rng : numpy.random.Generator
+    longest : float
+        The range of the dependencies to be learned, in steps; at least 2.
+    size : int
+
+    Returns
+    -------
+    ndarray, (size,)
+    """
+    return np.log(rng.uniform(1.0, longest - 1.0, size))
+
+
+def chrono_range(forget_bias: float | str) -> float | None:
+    """Return T of a forget bias ``"chrono:T"``, and None for one that is a number.
+
+    Raises
+    ------
+    ArgumentError
+        For what is neither a finite number nor "chrono:T" with T of at least 2.
+    """
+    if is_finite(forget_bias):
+        return None
+    name, _, text = str(forget_bias).partition(":")
+    if isinstance(forget_bias, str) and name == "chrono":
+        try:
+            longest = float(text)
+        except ValueError:
+            longest = np.nan
+        if 2.0 <= longest < np.inf:
+            return longest
+    raise ArgumentError(
+        f"`forget_bias` must be a finite number or 'chrono:T' with T >= 2, got {forget_bias!r}. 1.0 is a common "
+        "choice; 'chrono:784' spreads the timescales of the gates up to 784 steps."
+    )
+
+
+def is_finite(value: object) -> bool:
+    """Return whether ``value`` is one finite real number."""
+    return not isinstance(value, bool) and isinstance(value, Real) and bool(np.isfinite(float(value)))

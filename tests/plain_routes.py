@@ -59,6 +59,29 @@ def step(name: str, phi: Callable[[Array], Array], params: dict, x: Array, state
         i, o = (gate(a[rows(k)] + u[rows(k)]) for k in (0, 2))
         c = state[size:] + i * phi(a[rows(1)] + u[rows(1)])
         return anp.concatenate([o * phi(c), c])
+    if name == "PeepholeLSTM":  # Gers & Schmidhuber 2000
+        old = state[size:]
+        i = gate(a[rows(0)] + u[rows(0)] + params["p_input"] * old)
+        f = gate(a[rows(1)] + u[rows(1)] + params["p_forget"] * old)
+        c = f * old + i * phi(a[rows(2)] + u[rows(2)])
+        return anp.concatenate([gate(a[rows(3)] + u[rows(3)] + params["p_output"] * c) * phi(c), c])
+    if name == "CoupledLSTM":  # Greff et al. 2017
+        i = 1.0 - gate(a[rows(0)] + u[rows(0)])
+        c = (1.0 - i) * state[size:] + i * phi(a[rows(1)] + u[rows(1)])
+        return anp.concatenate([gate(a[rows(2)] + u[rows(2)]) * phi(c), c])
+    if name == "JANET":  # van der Westhuizen & Lasenby 2018
+        s = a[rows(0)] + u[rows(0)]
+        return gate(s) * h + (1.0 - gate(s - 1.0)) * phi(a[rows(1)] + u[rows(1)])
+    if name == "IRNN":
+        return phi(a + u)
+    if name == "RWA":  # Ostmeyer & Cowell 2017, on numerator and denominator
+        denominator = anp.exp(state[2 * size :]) - 1.0
+        numerator = denominator * state[size : 2 * size]
+        weight = anp.exp(a[rows(2)] + u[rows(2)])
+        numerator = numerator + weight * a[rows(0)] * phi(a[rows(1)] + u[rows(1)])
+        denominator = denominator + weight
+        mean = numerator / denominator
+        return anp.concatenate([phi(mean), mean, anp.log(1.0 + denominator)])
     r, z = (gate(a[rows(k)] + u[rows(k)]) for k in (0, 1))  # GRU: Cho et al. 2014, reset after the product
     n = phi(a[rows(2)] + r * u[rows(2)])
     return (1.0 - z) * n + z * h
@@ -164,6 +187,8 @@ def make_case(
     }
     inputs = rng.standard_normal((length, batch, input_size)).astype(dtype)
     state = (0.5 * rng.standard_normal((batch, cell.state_size))).astype(dtype)
+    if name == "RWA":  # the sum of weights is not below 0
+        state[:, 2 * hidden_size :] = np.abs(state[:, 2 * hidden_size :])
     return Case(cell, params, inputs, state, chunk)
 
 
@@ -172,7 +197,7 @@ def cases(
     draw: Any,
     activations: tuple[str, ...] = tuple(ACTIVATIONS),
     dtypes: tuple[str, ...] = ("float64",),
-    names: tuple[str, ...] = STANDARD,
+    names: tuple[str, ...] = tuple(CELLS),
 ) -> Case:
     """Draw a case; the steps often do not fit into one chunk."""
     name = draw(st.sampled_from(names))

@@ -30,9 +30,14 @@ def drives(case, t=0):
     return split(x, count), split(h, count), split(case.state.T, len(case.cell.blocks))
 
 
+def opened(case):
+    """Return the parameters as an update reads them: unit parameters as columns."""
+    return {**case.params, **{name: case.params[name][:, None] for name in case.cell.unit_params}}
+
+
 @given(cases(names=tuple(CELLS)))
 def test_update_is_the_published_equation(case):
-    new = np.concatenate(case.cell.update(case.params, *drives(case))).T
+    new = np.concatenate(case.cell.update(opened(case), *drives(case))).T
     wanted = np.stack([case.plain_step(0, b)(case.state[b]) for b in range(len(case.state))])
     assert scaled_error(new, wanted) < 1e-13
 
@@ -40,11 +45,11 @@ def test_update_is_the_published_equation(case):
 @given(cases(names=tuple(CELLS)))
 def test_gates_and_flow_agree_with_the_update(case):
     x, h, state = drives(case)
-    gates = case.cell.gates(case.params, x, h, state)
+    gates = case.cell.gates(opened(case), x, h, state)
     assert tuple(gates) == case.cell.gate_names
     for name, gate in gates.items():
         np.testing.assert_array_equal(case.cell.gate_kind(name)(gate.drive), gate.value)
-    new = case.cell.update(case.params, x, h, state)
+    new = case.cell.update(opened(case), x, h, state)
     if not case.cell.keeps:
         return
     flow = case.cell.flow(gates, state, new)
@@ -156,14 +161,26 @@ WRONG = [
     (lambda: RNN(True, 3), r"`input_size` must be a whole number .* got True\. Count"),
     (lambda: RNN("2", 3), r"`input_size` must be a whole number .* got '2'\. Count"),
     (lambda: GRU(2, 3, "tahn"), r"`activation` must be one of .*, got 'tahn'\. Did you mean 'tanh'\?"),
-    (lambda: LSTM(2, 3, forget_bias="high"), r"`forget_bias` must be a finite number, got 'high'\. 1\.0 is a common"),
+    (
+        lambda: LSTM(2, 3, forget_bias="high"),
+        r"`forget_bias` must be a finite number or .chrono:T. with T >= 2, got 'high'\. 1\.0 is a common",
+    ),
     (
         lambda: LSTM(2, 3, forget_bias=float("nan")),
-        r"`forget_bias` must be a finite number, got nan\. 1\.0 is a common",
+        r"`forget_bias` must be a finite number or .chrono:T. with T >= 2, got nan\. 1\.0 is a common",
     ),
-    (lambda: GRU(2, 3, forget_bias=None), r"`forget_bias` must be a finite number, got None\. 1\.0 is a common"),
-    (lambda: GRU(2, 3, forget_bias=1j), r"`forget_bias` must be a finite number, got 1j\. 1\.0 is a common"),
-    (lambda: GRU(2, 3, forget_bias=[1.0, 2.0]), r"`forget_bias` must be a finite number, got \[1\.0, 2\.0\]\. 1\.0"),
+    (
+        lambda: GRU(2, 3, forget_bias=None),
+        r"`forget_bias` must be a finite number or .chrono:T. with T >= 2, got None\. 1\.0 is a common",
+    ),
+    (
+        lambda: GRU(2, 3, forget_bias=1j),
+        r"`forget_bias` must be a finite number or .chrono:T. with T >= 2, got 1j\. 1\.0 is a common",
+    ),
+    (
+        lambda: GRU(2, 3, forget_bias=[1.0, 2.0]),
+        r"`forget_bias` must be a finite number or .chrono:T. with T >= 2, got \[1\.0, 2\.0\]\. 1\.0",
+    ),
     (lambda: cell_class("LTSM"), r"`cell` must be one of RNN, LSTM, GRU, .*, got 'LTSM'\. Did you mean 'LSTM'\?"),
     (lambda: draw(recurrent="orthogonl"), r"`recurrent` must be one of .*Did you mean 'orthogonal'\?"),
     (lambda: draw(inputs="gloriot"), r"`inputs` must be one of .*Did you mean 'glorot'\?"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from hypothesis import given, settings
-from plain_routes import cases, chunks_of, make_case
+from plain_routes import STANDARD, cases, chunks_of, make_case
 
 import gradscope as gs
 from gradscope.errors import ArgumentError
@@ -17,7 +17,7 @@ def rms(array):
 
 
 @settings(max_examples=60)
-@given(cases())
+@given(cases(names=STANDARD))
 def test_flow_is_that_of_the_published_equations(case):
     trajectory = gs.unroll(case.cell, case.params, case.inputs, case.state)
     if case.name == "RNN":

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from hypothesis import given, settings
-from plain_routes import ACTIVATIONS, cases, chunks_of, make_case
+from plain_routes import ACTIVATIONS, STANDARD, cases, chunks_of, make_case
 
 import gradscope as gs
 from gradscope.activations import activation
@@ -38,7 +38,7 @@ def plain_drives(case, trajectory):
 
 
 @settings(max_examples=60)
-@given(cases())
+@given(cases(names=STANDARD))
 def test_every_statistic_is_what_it_says(case):
     with chunks_of(case.chunk):
         trajectory = run(case)
@@ -126,7 +126,7 @@ def test_infinite_values_have_infinite_quantiles():
 
 
 @settings(max_examples=40)
-@given(cases())
+@given(cases(names=STANDARD))
 def test_retention_and_timescale_are_those_of_the_keep_gate(case):
     if not case.cell.keeps:
         with pytest.raises(ArgumentError, match=r"`retention` needs a cell with a keep gate, got RNN\. Use an LSTM"):

@@ -134,10 +134,12 @@ def test_reading_while_recording_for_all_is_an_error_of_its_own():
 def test_every_cell_is_replayed(kind: type[Cell]):
     """The fast way is the one that is taken: no cell of ours falls back to tracing anew."""
     cell = kind(1, 3)
-    count = len(cell.gate_names)
+    count, units = len(cell.gate_names), cell.unit_params
+    total = 2 * count + len(cell.blocks) + len(units)
 
     def update(*given):
-        return cell.update({}, given[:count], given[count : 2 * count], given[2 * count :])
+        drives, rest = given[: 2 * count], given[2 * count :]
+        params = dict(zip(units, rest[len(cell.blocks) :], strict=True))
+        return cell.update(params, drives[:count], drives[count:], rest[: len(cell.blocks)])
 
-    total = 2 * count + len(cell.blocks)
     assert replayed(update, arrays(total, 3, 2), arrays(total, 3, 3)) is not update

@@ -16,12 +16,30 @@ from __future__ import annotations
 
 from gradscope.cells.cell import Cell, Gate, as_floats, split
 from gradscope.cells.standard import GRU, LSTM, RNN
-from gradscope.cells.variants import LSTM97
+from gradscope.cells.variants import IRNN, JANET, LSTM97, RWA, CoupledLSTM, PeepholeLSTM
 from gradscope.errors import unknown
 
-__all__ = ["CELLS", "GRU", "LSTM", "LSTM97", "RNN", "Cell", "Gate", "as_floats", "cell_class", "split"]
+__all__ = [
+    "CELLS",
+    "GRU",
+    "IRNN",
+    "JANET",
+    "LSTM",
+    "LSTM97",
+    "RNN",
+    "RWA",
+    "Cell",
+    "CoupledLSTM",
+    "Gate",
+    "PeepholeLSTM",
+    "as_floats",
+    "cell_class",
+    "split",
+]
 
-CELLS: dict[str, type[Cell]] = {kind.__name__: kind for kind in (RNN, LSTM, GRU, LSTM97)}
+CELLS: dict[str, type[Cell]] = {
+    kind.__name__: kind for kind in (RNN, LSTM, GRU, LSTM97, PeepholeLSTM, CoupledLSTM, JANET, IRNN, RWA)
+}
 """Every cell that goes by a name, so that sweeps can ask for it."""
 
 

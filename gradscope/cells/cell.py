@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from numbers import Real
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
 from gradscope.activations import ACTIVATIONS, Activation, activation, log_sigmoid
 from gradscope.errors import ArgumentError, ShapeError, unknown
-from gradscope.initializers import initializer
+from gradscope.initializers import chrono, chrono_range, initializer, is_finite
 
 __all__ = ["Array", "Cell", "Gate", "Params", "as_floats", "split"]
 
@@ -54,6 +53,12 @@ class Cell:
     """Blocks of H units that make up the state; the hidden state "h" comes first."""
     keep_gate: ClassVar[str | None] = None
     """The gate whose value is the share of the old state that is kept."""
+    write_gate: ClassVar[str | None] = None
+    """The gate whose value is the share of the candidate that is written, where that is not what is not kept."""
+    recurrent: ClassVar[str] = "orthogonal"
+    """The initializer of W_h that :meth:`init` takes when none is named."""
+    factored: ClassVar[bool] = True
+    """Whether the cell is two products and an elementwise update; else it is a ``step``."""
     unit_params: ClassVar[tuple[str, ...]] = ()
     """Parameters (H,) that the update reads, one number for each unit: peepholes, say."""
 
@@ -64,9 +69,7 @@ class Cell:
                 raise ArgumentError(f"`{name}` must be a whole number of at least 1, got {size!r}. Count units.")
         if self.activation not in ACTIVATIONS:
             raise unknown("activation", self.activation, ACTIVATIONS)
-        bias = getattr(self, "forget_bias", 0.0)
-        if not _is_finite(bias):
-            raise ArgumentError(f"`forget_bias` must be a finite number, got {bias!r}. 1.0 is a common choice.")
+        chrono_range(getattr(self, "forget_bias", 0.0))
 
     @property
     def state_size(self) -> int:
@@ -138,7 +141,7 @@ class Cell:
     def init(
         self,
         rng: np.random.Generator,
-        recurrent: str = "orthogonal",
+        recurrent: str | None = None,
         gain: float = 1.0,
         inputs: str = "glorot",
         dtype: Any = np.float64,
@@ -149,8 +152,9 @@ class Cell:
         ----------
         rng : numpy.random.Generator
             E.g. ``np.random.default_rng(0)``; the same seed gives the same parameters.
-        recurrent : str
-            Initializer of W_h, gate by gate: orthogonal, gaussian, glorot, uniform or identity.
+        recurrent : str, optional
+            Initializer of W_h, gate by gate: orthogonal, gaussian, glorot, uniform or identity. The cell's own when
+            left out: orthogonal for most.
         gain : float
             Factor on W_h. With ``gaussian`` it is the g of mean-field theory.
         inputs : str
@@ -161,7 +165,8 @@ class Cell:
         Returns
         -------
         dict
-            W_x (K*H, I), W_h (K*H, H), b (K*H,): zeros, apart from the forget bias.
+            W_x (K*H, I), W_h (K*H, H), b (K*H,): zeros, apart from the forget bias. Unit parameters (H,) are
+            drawn from N(0, 0.1²).
 
         Raises
         ------
@@ -172,21 +177,30 @@ class Cell:
             raise ArgumentError(
                 f"`rng` must be a numpy.random.Generator, got {type(rng).__name__}. Use `np.random.default_rng(0)`."
             )
-        if not _is_finite(gain):
+        if not is_finite(gain):
             raise ArgumentError(f"`gain` must be a finite number, got {gain!r}. 1.0 leaves the weights as drawn.")
         if np.dtype(dtype) not in (np.float64, np.float32):
             raise ArgumentError(f"`dtype` must be float64 or float32, got {dtype!r}. Leave it out for float64.")
-        draw_h, draw_x = initializer("recurrent", recurrent), initializer("inputs", inputs)
+        draw_h = initializer("recurrent", self.recurrent if recurrent is None else recurrent)
+        draw_x = initializer("inputs", inputs)
         size, count = self.hidden_size, len(self.gate_names)
-        W_h = gain * np.concatenate([draw_h(rng, (size, size)) for _ in range(count)])
-        W_x = np.concatenate([draw_x(rng, (size, self.input_size)) for _ in range(count)])
-        return {"W_x": W_x.astype(dtype), "W_h": W_h.astype(dtype), "b": self._bias().astype(dtype)}
+        drawn = {
+            "W_h": gain * np.concatenate([draw_h(rng, (size, size)) for _ in range(count)]),
+            "W_x": np.concatenate([draw_x(rng, (size, self.input_size)) for _ in range(count)]),
+            "b": self._bias(rng),
+            **{name: 0.1 * rng.standard_normal(size) for name in self.unit_params},
+        }
+        return {name: drawn[name].astype(dtype) for name in self.shapes() if name in drawn}
 
-    def _bias(self) -> np.ndarray:
+    def _bias(self, rng: np.random.Generator) -> np.ndarray:
         """Return the initial bias: zeros, and the forget bias on the keep gate."""
         bias = np.zeros((len(self.gate_names), self.hidden_size))
         if self.keep_gate is not None:
-            bias[self.gate_names.index(self.keep_gate)] = getattr(self, "forget_bias", 0.0)
+            keep, forget_bias = self.gate_names.index(self.keep_gate), getattr(self, "forget_bias", 0.0)
+            longest = chrono_range(forget_bias)
+            bias[keep] = forget_bias if longest is None else chrono(rng, longest, self.hidden_size)
+            if longest is not None and self.write_gate is not None:
+                bias[self.gate_names.index(self.write_gate)] = -bias[keep]
         return bias.ravel()
 
     def check(self, params: Params) -> dict[str, np.ndarray]:
@@ -234,11 +248,6 @@ class Cell:
     def describe(self) -> dict[str, Any]:
         """Return the cell as plain data: its name and its fields."""
         return {"cell": type(self).__name__, **asdict(self)}
-
-
-def _is_finite(value: object) -> bool:
-    """Return whether ``value`` is one finite real number."""
-    return not isinstance(value, bool) and isinstance(value, Real) and bool(np.isfinite(float(value)))
 
 
 def as_floats(name: str, value: Any) -> np.ndarray:

@@ -47,15 +47,18 @@ class LSTM(Cell):
     ----------
     input_size, hidden_size, activation
         See :class:`Cell`; ``activation`` is that of the candidate *and* of phi(c).
-    forget_bias : float
-        The *whole* initial bias of the forget gate (torch adds two).
+    forget_bias : float or str
+        The *whole* initial bias of the forget gate (torch adds two); or ``"chrono:T"``, which spreads the timescales
+        of the units up to T steps and sets the bias of the input gate to the negative
+        (:func:`gradscope.initializers.chrono`).
     """
 
-    forget_bias: float = 1.0
+    forget_bias: float | str = 1.0
 
     gate_names: ClassVar[tuple[str, ...]] = ("input", "forget", "candidate", "output")
     blocks: ClassVar[tuple[str, ...]] = ("h", "c")
     keep_gate: ClassVar[str | None] = "forget"
+    write_gate: ClassVar[str | None] = "input"
 
     def gates(
         self, params: Params, drive_x: Sequence[Array], drive_h: Sequence[Array], state: Sequence[Array]
@@ -92,11 +95,12 @@ class GRU(Cell):
     ----------
     input_size, hidden_size, activation
         See :class:`Cell`.
-    forget_bias : float
-        The *whole* initial bias of the update gate; above 0 the cell keeps more than it writes.
+    forget_bias : float or str
+        The *whole* initial bias of the update gate; above 0 the cell keeps more than it writes. Under ``"chrono:T"``
+        it is ln u as for a forget gate, since our update gate keeps; Tallec & Ollivier 2018 have -ln u for theirs.
     """
 
-    forget_bias: float = 0.0
+    forget_bias: float | str = 0.0
 
     gate_names: ClassVar[tuple[str, ...]] = ("reset", "update", "candidate")
     keep_gate: ClassVar[str | None] = "update"
