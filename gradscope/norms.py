@@ -7,14 +7,14 @@ sequences side by side, until the largest Ritz value stands still.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
 from gradscope.partials import Partials
 from gradscope.products import dense, pull, push, resolve
 
-__all__ = ["frobenius", "spectral"]
+__all__ = ["frobenius", "largest_singular_value", "spectral"]
 
 Array = np.ndarray
 
@@ -123,30 +123,63 @@ def _sum_of_squares(
 
 
 def spectral(partials: Partials, W_h: Array) -> Array:
-    """Return the largest singular value of each Jacobian, (n, B); NaN where one holds NaN or inf.
+    """Return the largest singular value of each Jacobian, (n, B); NaN where one holds NaN or inf."""
+    return largest_singular_value(
+        frobenius(partials, W_h),
+        lambda v: push(partials, W_h, v),
+        lambda u: pull(partials, W_h, u),
+        len(partials.value) * W_h.shape[1],
+        lambda t, b: dense(partials.pick((t, slice(None), b)).pick((..., None)), W_h)[:, 0],
+    )
+
+
+def largest_singular_value(
+    size: Array,
+    push: Callable[[Array], Array],
+    pull: Callable[[Array], Array],
+    rows: int,
+    matrices: Callable[[Array, Array], Array],
+) -> Array:
+    """Return the largest singular value of each of many maps, (n, B), from products with them.
 
     Golub & Kahan 1965. What still moves after the last of ``CHECKS``, and the last few before that, is taken
     from the matrix itself.
+
+    Parameters
+    ----------
+    size : ndarray, (n, B)
+        Their Frobenius norms, NaN where a map is not finite; the result has this dtype.
+    push, pull : callable
+        From columns (n, S, B) to the products with each map and with its transpose.
+    rows : int
+        S.
+    matrices : callable
+        From indices of steps and sequences to the matrices of those, (m, S, S).
+
+    Returns
+    -------
+    ndarray, (n, B)
+        NaN where ``size`` is not finite.
     """
-    size = frobenius(partials, W_h)
     known = ~np.isfinite(size) | (size == 0)
     if known.all():
         return size
-    low = _TINY[size.dtype] ** 0.25  # fourth powers of lengths between it and its inverse are floats
-    scale = np.where(known | ((size > low) & (size < 1.0 / low)), size.dtype.type(1), size)
+    dtype = size.dtype
+    low = _TINY[dtype] ** 0.25  # fourth powers of lengths between it and its inverse are floats
+    scale = np.where(known | ((size > low) & (size < 1.0 / low)), dtype.type(1), size)
 
     def forward(v: Array) -> Array:
-        u = push(partials, W_h, v)
+        u = push(v)
         return u if plain else u / scale[:, None, :]
 
     def backward(u: Array) -> Array:
-        v = pull(partials, W_h, u)
+        v = pull(u)
         return v if plain else v / scale[:, None, :]
 
     plain = bool((scale == 1.0).all())
     steps, batch = size.shape
-    start = np.random.default_rng(0).standard_normal((len(partials.value) * W_h.shape[1], 1))
-    v, _ = _normalize(np.broadcast_to(start, (steps, len(start), batch)).astype(W_h.dtype))
+    start = np.random.default_rng(0).standard_normal((rows, 1))
+    v, _ = _normalize(np.broadcast_to(start, (steps, rows, batch)).astype(dtype))
     u, alpha = _normalize(forward(v))
     diagonal: list[Array] = [alpha**2]
     off: list[Array] = []
@@ -157,7 +190,7 @@ def spectral(partials: Partials, W_h: Array) -> Array:
             open_ = ~settled
             root = _largest_root(np.stack(diagonal)[:, open_], np.stack(off)[:, open_])
             grown = np.maximum(root - largest[open_], 0.0)
-            settled[open_] = _stands(root, grown, growth[open_], W_h.dtype)
+            settled[open_] = _stands(root, grown, growth[open_], dtype)
             largest[open_], growth[open_] = root, grown if count > CHECKS[0] else np.nan
             if np.count_nonzero(~settled) <= FEW * settled.size:
                 break
@@ -165,11 +198,10 @@ def spectral(partials: Partials, W_h: Array) -> Array:
         off.append((alpha * beta) ** 2)
         diagonal.append(alpha_next**2 + beta**2)
         alpha = alpha_next
-    norm = np.where(known, size, scale * np.sqrt(largest)).astype(W_h.dtype)
+    norm = np.where(known, size, scale * np.sqrt(largest)).astype(dtype)
     if not settled.all():
         t, b = np.nonzero(~settled)
-        alone = partials.pick((t, slice(None), b)).pick((..., None))
-        norm[t, b] = np.linalg.svd(dense(alone, W_h)[:, 0], compute_uv=False)[:, 0]
+        norm[t, b] = np.linalg.svd(matrices(t, b), compute_uv=False)[:, 0]
     return norm
 
 
