@@ -1,27 +1,30 @@
 """Transport: ds_T/ds_t over long ranges, in log space.
 
 The product of the Jacobians from t to the end, taken backwards so that one pass gives it for every t.
-Each sequence carries its own exponent of two, so that a product of ten thousand factors is as exact
-as one of ten.
+Each sequence carries exponents of two, one for each pair of blocks that needs one, so that a product of ten thousand
+factors is as exact as one of ten.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
-from gradscope.linearization import Jacobians, Linearization
-from gradscope.logscale import LOG10_2, Scaled, log10_norm
+from gradscope.bundles import Bundle, log10_total
+from gradscope.errors import ArgumentError
+from gradscope.logscale import LOG10_2
+from gradscope.maps import Maps, as_maps, lags_of
 
-__all__ = ["HEARD", "Transport", "transport"]
+__all__ = ["HEARD", "Transport", "TransportMap", "transport", "transport_map"]
 
 Array = np.ndarray
 
 HEARD = 0.01
 """The transport below which a change of the state is no longer heard at the end."""
-
-_TINY = 1e-280  # a sum of squares below this may have lost entries: taken again, scaled
+POINTS = 25
+"""The most points of the map's grids."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,51 +46,177 @@ class Transport:
     heard: Array
 
 
-def transport(maps: Linearization | Jacobians) -> Transport:
+def transport(maps: Any) -> Transport:
     """Return how much of a change of the state at each time reaches the last state.
 
     A straight fall over the lag is exponential vanishing; its slope is the decay rate.
 
     Parameters
     ----------
-    maps : Linearization or Jacobians
-        A linearized trajectory, or plain matrices wrapped in :class:`gradscope.linearization.Jacobians`.
+    maps : Linearization, Jacobians, ndarray (T, B, S, S), or a function that yields (B, S, S)
+        As for :func:`gradscope.maps.as_maps`.
 
     Returns
     -------
     Transport
-        Right over any length: a transport of 1e-5000 reads -5000. NaN from the first bad
-        Jacobian backwards.
+        Right over any length: a transport of 1e-5000 reads -5000, also in a block that is so much smaller than its
+        neighbour. NaN from the first bad Jacobian backwards.
+
+    Raises
+    ------
+    ShapeError, ArgumentError
+        As :func:`gradscope.maps.as_maps`.
     """
-    size, batch, width = maps.state_size, maps.batch, maps.block_size
-    count = size // width
-    shape = (maps.length + 1, batch)
+    maps = as_maps(maps)
+    width = maps.block_size
+    count = maps.state_size // width
+    shape = (maps.length + 1, maps.batch)
     result = Transport(np.empty(shape), np.empty((count, count, *shape)), np.empty(shape, bool))
-    eye = np.broadcast_to(np.eye(size, dtype=maps.dtype)[:, None, :], (size, batch, size))
-    bundle = Scaled(np.ascontiguousarray(eye), np.zeros(batch, np.int64))
     with np.errstate(all="ignore"):
+        bundle = Bundle.eye(maps.state_size, maps.batch, width, maps.dtype)
         _note(result, maps.length, bundle, width)
         for t in reversed(range(maps.length)):
-            bundle = Scaled(maps.pull_at(t, bundle.mantissa), bundle.exponent).normalized()
+            bundle.advance(lambda columns, t=t: maps.pull_at(t, columns))
             _note(result, t, bundle, width)
     return result
 
 
-def _note(result: Transport, t: int, bundle: Scaled, width: int) -> None:
+def _note(result: Transport, t: int, bundle: Bundle, width: int) -> None:
     """Write the norms of a bundle (S of s_t, B, S of s_T) at time t."""
-    size, batch, _ = bundle.mantissa.shape
-    count = size // width
-    squares = np.square(bundle.mantissa, dtype=np.float64).reshape(count, width, batch, count, width)
-    sums = np.einsum("jubiv->ijb", squares)
-    logs = 0.5 * (np.log10(sums) - np.log10(width)) + bundle.exponent * LOG10_2
-    for i, j in zip(*np.nonzero((sums < _TINY).any(axis=2)), strict=True):
-        rows, columns = (slice(n * width, (n + 1) * width) for n in (j, i))
-        logs[i, j] = log10_norm(bundle, rows, columns) - 0.5 * np.log10(width)
-    result.blocks[:, :, t] = logs
-    result.rms[t] = 0.5 * (np.log10(sums.sum(axis=(0, 1))) - np.log10(size)) + bundle.exponent * LOG10_2
-    largest = result.rms[t] + 0.5 * np.log10(size)  # the Frobenius norm bounds the largest singular value
+    size = len(bundle.mantissa)
+    logs = np.moveaxis(bundle.logs, (0, 1, 2), (1, 2, 0))  # (block of s_T, block of s_t, B)
+    result.blocks[:, :, t] = logs - 0.5 * np.log10(width)
+    frobenius = log10_total(logs, (0, 1))  # it bounds the largest singular value
+    result.rms[t] = frobenius - 0.5 * np.log10(size)
     result.heard[t] = result.rms[t] >= np.log10(HEARD)
-    near = (largest >= np.log10(HEARD)) & ~result.heard[t]
+    near = (frobenius >= np.log10(HEARD)) & ~result.heard[t]
     if near.any():
-        values = np.linalg.svd(np.moveaxis(bundle.mantissa[:, near], 1, 0), compute_uv=False)[:, 0]
-        result.heard[t, near] = np.log10(values) + bundle.exponent[near] * LOG10_2 >= np.log10(HEARD)
+        exponent = np.where(near, np.floor(frobenius / LOG10_2), 0).astype(np.int64)
+        matrices = np.moveaxis(bundle.plain(exponent)[:, near], 1, 0)
+        values = np.linalg.svd(matrices, compute_uv=False)[:, 0]
+        result.heard[t, near] = np.log10(values) + exponent[near] * LOG10_2 >= np.log10(HEARD)
+
+
+@dataclass(frozen=True, eq=False)
+class TransportMap:
+    """How much of a change at each time is left some steps later.
+
+    Attributes
+    ----------
+    times, lags : ndarray of int
+        Coarse grids with one stride: times from 0, lags from 0.
+    rms : ndarray, (times, lags)
+        log10 of the Frobenius norm of ds_{t+lag}/ds_t over sqrt(S), root mean square over the sequences for which
+        neither state is padding. NaN where ``beyond`` or ``masked``.
+    beyond : ndarray of bool, (times, lags)
+        Where t + lag lies past the end.
+    masked : ndarray of bool, (times, lags)
+        Where no sequence has both states.
+    """
+
+    times: Array
+    lags: Array
+    rms: Array
+    beyond: Array
+    masked: Array
+
+
+def transport_map(maps: Any, points: int = POINTS) -> TransportMap:
+    """Return how much of a change at any time is left any number of steps later.
+
+    Rows that fall alike say that the lag alone decides; a row that falls at once, that the next steps forget.
+
+    Parameters
+    ----------
+    maps : Linearization, Jacobians, ndarray (T, B, S, S), or a function that yields (B, S, S)
+        As for :func:`gradscope.maps.as_maps`.
+    points : int
+        The most points of each grid. Their stride divides T where a stride up to twice as long does; else the last
+        steps, fewer than a stride, are left out.
+
+    Returns
+    -------
+    TransportMap
+        Right over any length, from the products of the segments between the points of the grid.
+
+    Raises
+    ------
+    ArgumentError
+        When ``points`` is below 2.
+    ShapeError
+        As :func:`gradscope.maps.as_maps`.
+    """
+    if points < 2:
+        raise ArgumentError(f"`points` must be at least 2, got {points}. 25 is the default.")
+    maps = as_maps(maps)
+    stride = _stride(maps.length, points)
+    count = maps.length // stride
+    times = stride * np.arange(count + 1)
+    here = lags_of(maps).times[times]
+    rms = np.full((count + 1, count + 1), np.nan)
+    masked = np.zeros(rms.shape, bool)
+    with np.errstate(all="ignore"):
+        reached: list[_Product] = []  # from each earlier point of the grid to this one
+        for n in range(count + 1):
+            if n:
+                segment = _segment(maps, times[n - 1], times[n])
+                reached = [segment, *(product.then(segment) for product in reached)]
+            for lag, product in enumerate([None, *reached]):
+                both = here[n] & here[n - lag]
+                masked[n - lag, lag] = not both.any()
+                if both.any():
+                    logs = np.zeros(maps.batch) if product is None else product.logs() - 0.5 * np.log10(maps.state_size)
+                    rms[n - lag, lag] = log10_total(logs[both], 0) - 0.5 * np.log10(both.sum())
+    beyond = np.add.outer(np.arange(count + 1), np.arange(count + 1)) > count
+    return TransportMap(times, times.copy(), rms, beyond, masked)
+
+
+def _stride(length: int, points: int) -> int:
+    """Return the stride of a grid of at most ``points`` over 0..T, one that divides T where there is one."""
+    least = -(-length // (points - 1))
+    return next((stride for stride in range(least, min(2 * least, length) + 1) if length % stride == 0), least)
+
+
+@dataclass(frozen=True, eq=False)
+class _Product:
+    """Matrices (row blocks, column blocks, B, H, H), with an exponent for each block (row blocks, column blocks, B)."""
+
+    mantissa: Array
+    exponent: Array
+
+    def then(self, later: _Product) -> _Product:
+        """Return the product ``later @ self``, each block on a scale of its own."""
+        blocks = range(len(self.mantissa))
+        mantissa, exponent = np.empty_like(self.mantissa), np.empty_like(self.exponent)
+        for i in blocks:
+            for k in blocks:
+                terms = [np.matmul(later.mantissa[i, j], self.mantissa[j, k]) for j in blocks]
+                scales = np.stack([later.exponent[i, j] + self.exponent[j, k] for j in blocks])
+                sizes = np.stack([np.abs(term).max(axis=(1, 2)) for term in terms])
+                common = np.where(sizes > 0, scales, scales.min()).max(axis=0)
+                total = sum(_ldexp(term, scale - common) for term, scale in zip(terms, scales, strict=True))
+                largest = np.abs(total).max(axis=(1, 2))
+                shift = np.where(np.isfinite(largest) & (largest > 0), np.frexp(largest)[1], 0)
+                mantissa[i, k], exponent[i, k] = _ldexp(total, -shift), common + shift
+        return _Product(mantissa, exponent)
+
+    def logs(self) -> Array:
+        """Return log10 of the Frobenius norms (B,)."""
+        squares = np.square(self.mantissa, dtype=np.float64).sum(axis=(3, 4))
+        return log10_total(0.5 * np.log10(squares) + self.exponent * LOG10_2, (0, 1))
+
+
+def _segment(maps: Maps, start: int, stop: int) -> _Product:
+    """Return ds_stop/ds_start."""
+    width = maps.block_size
+    count = maps.state_size // width
+    bundle = Bundle.eye(maps.state_size, maps.batch, width, maps.dtype)
+    for t in range(start, stop):
+        bundle.advance(lambda columns, t=t: maps.push_at(t, columns))
+    blocks = bundle.mantissa.reshape(count, width, maps.batch, count, width).transpose(0, 3, 2, 1, 4)
+    return _Product(np.ascontiguousarray(blocks), np.swapaxes(bundle.exponent, 1, 2))
+
+
+def _ldexp(matrices: Array, shift: Array) -> Array:
+    """Return matrices (B, H, H) times 2**shift (B,)."""
+    return np.ldexp(matrices, np.clip(shift, -4000, 4000).astype(np.intc)[:, None, None])

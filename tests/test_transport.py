@@ -7,10 +7,12 @@ import math
 import numpy as np
 import pytest
 from hypothesis import given, settings
+from hypothesis import strategies as st
 from plain_routes import cases, chunks_of, make_case
 
 import gradscope as gs
-from gradscope.transport import HEARD, transport
+from gradscope.errors import ArgumentError
+from gradscope.transport import HEARD, transport, transport_map
 
 EVERY = pytest.mark.parametrize("name", ["RNN", "LSTM", "GRU"])
 
@@ -149,3 +151,85 @@ def test_whole_numbers_do_not_overflow_or_round():
     square = before**2 + 2 * a**2 + b**2
     exact = 0.5 * (math.log10(square) - math.log10(2))
     assert found.rms[0, 0] == pytest.approx(exact, rel=1e-13)
+
+
+def test_a_block_that_no_other_meets_never_reads_zero():
+    """h halves, c is kept: past 308 decades one exponent for both would lose h."""
+    found = transport(gs.Jacobians(np.tile(np.diag([0.5, 0.5, 1.0, 1.0]), (3000, 1, 1, 1)), blocks=2))
+    np.testing.assert_allclose(found.blocks[0, 0, :, 0], np.log10(0.5) * np.arange(3000, -1, -1), rtol=1e-13)
+    np.testing.assert_allclose(found.blocks[1, 1], 0.0, atol=1e-15)
+    assert np.isneginf(found.blocks[0, 1]).all()
+
+
+def test_plain_arrays_and_functions_are_measured_too():
+    matrices = np.random.default_rng(0).standard_normal((6, 2, 3, 3))
+    wanted = log10_rms(products(matrices))
+    for maps in (matrices, lambda: iter(matrices), iter(matrices)):
+        np.testing.assert_allclose(transport(maps).rms, wanted, atol=1e-12)
+
+
+# ---- the map --------------------------------------------------------------------------------------------------------
+
+
+@settings(max_examples=30, deadline=None)
+@given(cases(), st.integers(2, 6))
+def test_the_map_holds_the_products_between_any_two_times(case, points):
+    found = transport_map(gs.linearize(gs.unroll(case.cell, case.params, case.inputs, case.state)), points)
+    matrices = case.plain_jacobians()
+    length, batch, size, _ = matrices.shape
+    assert len(found.times) <= max(points, 2)
+    np.testing.assert_array_equal(found.times, found.lags)
+    assert length - found.times[-1] < max(found.times[1], 1)
+    for n, start in enumerate(found.times):
+        for m, lag in enumerate(found.lags):
+            assert found.beyond[n, m] == (start + lag > found.times[-1])
+            if found.beyond[n, m]:
+                assert np.isnan(found.rms[n, m])
+                continue
+            product = np.broadcast_to(np.eye(size), (batch, size, size))
+            for matrix in matrices[start : start + lag]:
+                product = matrix @ product
+            with np.errstate(divide="ignore"):
+                wanted = np.log10(np.sqrt(np.square(product).sum() / (batch * size)))
+            np.testing.assert_allclose(found.rms[n, m], wanted, atol=1e-9)
+
+
+@pytest.mark.parametrize("blocks", [1, 2])
+def test_the_map_is_right_past_the_float_range(blocks):
+    """Two directions that swap: first one shrinks to 10^-400, then the other."""
+    matrices = np.concatenate(
+        [np.tile(np.diag([1.0, 0.1]), (400, 1, 1, 1)), np.tile(np.diag([0.01, 1.0]), (400, 1, 1, 1))]
+    )
+    found = transport_map(gs.Jacobians(matrices, blocks), 3)
+    assert found.times.tolist() == [0, 400, 800]
+    assert found.rms[0, 1] == pytest.approx(-0.5 * np.log10(2))
+    if blocks == 2:  # in one block the smaller direction is lost, as in any matrix of floats
+        assert found.rms[0, 2] == pytest.approx(-400 - 0.5 * np.log10(2))
+
+
+@pytest.mark.parametrize(
+    ("length", "points", "stride"), [(200, 25, 10), (24, 25, 1), (7, 25, 1), (97, 25, 5), (1, 2, 1)]
+)
+def test_the_stride_of_the_grid_divides_the_length_where_it_can(length, points, stride):
+    found = transport_map(np.ones((length, 1, 1, 1)), points)
+    assert found.times.tolist() == list(range(0, length + 1, stride))
+
+
+def test_a_grid_of_one_point_is_refused():
+    with pytest.raises(ArgumentError, match="25 is the default"):
+        transport_map(np.ones((3, 1, 1, 1)), 1)
+
+
+def test_padding_has_no_part_in_the_map():
+    case = make_case("LSTM", length=6, batch=3)
+    valid = np.ones((6, 3), bool)
+    valid[4:, 1:] = False
+    whole = transport_map(gs.linearize(gs.unroll(case.cell, case.params, case.inputs)))
+    found = transport_map(gs.linearize(gs.unroll(case.cell, case.params, case.inputs, valid=valid)))
+    alone = transport_map(gs.linearize(gs.unroll(case.cell, case.params, case.inputs[:, :1])))
+    np.testing.assert_allclose(found.rms[0, :5], whole.rms[0, :5])
+    np.testing.assert_allclose(found.rms[0, 5:], alone.rms[0, 5:])  # what is left is the first sequence
+    valid[5] = False
+    gone = transport_map(gs.linearize(gs.unroll(case.cell, case.params, case.inputs, valid=valid)))
+    assert gone.masked[0, 6]
+    assert np.isnan(gone.rms[0, 6])
