@@ -32,6 +32,7 @@ from gradscope.linearization import Jacobians, Linearization, linearize
 from gradscope.probes import CATALOGUE, PRESETS, probe
 from gradscope.record import Field, Record, Status
 from gradscope.spectra import lyapunov_spectrum
+from gradscope.taps import Heard, listen, tap
 from gradscope.trajectory import Trajectory, unroll
 from gradscope.transport import transport
 
@@ -53,6 +54,7 @@ __all__ = [
     "Field",
     "Gate",
     "GradscopeError",
+    "Heard",
     "Jacobians",
     "Linearization",
     "PeepholeLSTM",
@@ -66,10 +68,12 @@ __all__ = [
     "clip",
     "figures",
     "linearize",
+    "listen",
     "lyapunov_spectrum",
     "probe",
     "scan",
     "step_gradients",
+    "tap",
     "transport",
     "truncation",
     "unroll",

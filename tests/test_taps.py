@@ -1,0 +1,207 @@
+"""Taps: what they hear against scan's own gradients, and how they behave where programs nest, repeat and fail."""
+
+from __future__ import annotations
+
+import threading
+
+import autograd
+import autograd.numpy as anp
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from plain_routes import cases, make_case, step
+
+import gradscope as gs
+from gradscope.errors import ArgumentError
+from gradscope.taps import listen, tap
+
+
+def run(case, params, tapped=True, inputs=None):
+    """Return the loss of a hand-written loop with a tap on every state."""
+    state, total = case.state, 0.0
+    for t, x in enumerate(case.inputs if inputs is None else inputs):
+        state = anp.stack([step(case.name, case.phi, params, x[b], state[b]) for b in range(len(state))])
+        if tapped:
+            state = tap("state", state, t)
+        total = total + anp.sum(anp.sin(state)) / (t + 1)
+    return total
+
+
+@settings(max_examples=25)
+@given(cases(activations=("tanh", "softsign")))
+def test_a_tap_hears_the_states_and_their_total_gradient(case):
+    lin = gs.linearize(gs.unroll(case.cell, case.params, case.inputs, case.state))
+    scale = 1.0 / np.arange(1, len(case.inputs) + 1)
+    direct = np.zeros(lin.trajectory.states.shape)
+    direct[1:] = np.cos(lin.trajectory.states[1:]) * scale[:, None, None]
+    with listen() as heard:
+        autograd.grad(lambda params: run(case, params))(case.params)
+    np.testing.assert_allclose(heard.values["state"], lin.trajectory.states[1:], atol=1e-12)
+    np.testing.assert_allclose(heard.gradients["state"], gs.backpropagate(lin, direct).total[1:], atol=1e-11)
+    assert heard.passes[0].steps == {"state": list(range(len(case.inputs)))}
+
+
+@settings(max_examples=25)
+@given(cases())
+def test_the_programs_own_gradients_do_not_change_by_a_bit(case):
+    plain = autograd.grad(lambda params: run(case, params, tapped=False))(case.params)
+    outside = autograd.grad(lambda params: run(case, params))(case.params)
+    with listen():
+        inside = autograd.grad(lambda params: run(case, params))(case.params)
+    for name in plain:
+        np.testing.assert_array_equal(inside[name], plain[name])
+        np.testing.assert_array_equal(outside[name], plain[name])
+
+
+def test_outside_of_listen_a_tap_returns_the_very_value():
+    value = np.ones(3)
+    assert tap("x", value, 0) is value
+
+
+def test_every_pass_is_kept_and_the_last_one_is_at_hand():
+    def loss(x):
+        return tap("y", x**2, 0) + 0.0 * tap("y", x, 1)
+
+    with listen() as heard:
+        autograd.grad(loss)(1.0)
+        autograd.grad(loss)(3.0)
+        loss(5.0)  # forward alone
+    assert [one.values["y"].tolist() for one in heard.passes] == [[1, 1], [9, 3], [25, 5]]
+    assert heard.values["y"].tolist() == [25, 5]
+    assert heard.gradients["y"].tolist() == [1, 0]
+    assert list(heard.passes[2].gradients) == []
+    assert repr(heard) == "<Heard y; 3 passes>"
+
+
+def test_several_ways_back_over_one_way_forward_are_passes_of_their_own():
+    with listen() as heard:
+        pull, _ = autograd.make_vjp(lambda x: tap("y", 2.0 * x) * anp.array([1.0, 10.0]))(1.0)
+        pull(np.array([1.0, 0.0]))
+        pull(np.array([0.0, 1.0]))
+    assert [float(one.gradients["y"]) for one in heard.passes] == [1.0, 10.0]
+    assert [float(one.values["y"]) for one in heard.passes] == [2.0, 2.0]
+
+
+def test_a_jacobian_is_heard_row_by_row():
+    with listen() as heard:
+        matrix = autograd.jacobian(lambda x: tap("y", x * 1.0) ** 2)(np.array([1.0, 2.0]))
+    np.testing.assert_array_equal(matrix, [[2, 0], [0, 4]])
+    assert [one.gradients["y"].tolist() for one in heard.passes] == [[2, 0], [0, 4]]
+
+
+def test_second_derivatives_go_through_a_tap():
+    def slope(x):
+        return autograd.grad(lambda y: tap("y", y**3) ** 2)(x)
+
+    with listen() as heard:
+        assert autograd.grad(slope)(2.0) == pytest.approx(30 * 2.0**4)
+    assert float(heard.passes[0].gradients["y"]) == pytest.approx(2 * 2.0**3)
+    assert autograd.make_jvp(lambda x: tap("y", x**2))(3.0)(1.0)[1] == 6.0
+    with listen():
+        assert autograd.make_jvp(lambda x: tap("y", x**2))(3.0)(1.0)[1] == 6.0
+
+
+def test_nested_listeners_hear_what_happens_while_they_are_open():
+    with listen() as outer:
+        autograd.grad(lambda x: tap("a", x * 1.0))(1.0)
+        with listen() as inner:
+            autograd.grad(lambda x: tap("b", x * 2.0))(1.0)
+        autograd.grad(lambda x: tap("c", x * 3.0))(1.0)
+    assert [list(one.values) for one in outer.passes] == [["a", "b", "c"]]
+    assert [list(one.values) for one in inner.passes] == [["b"]]
+
+
+def test_segments_of_one_sequence_make_up_one_pass():
+    """Truncated back-propagation: each segment is differentiated by itself, and t counts on."""
+    with listen() as heard:
+        for start in (0, 3):
+            autograd.grad(lambda x, start=start: sum(tap("h", x * (t + 1.0), t) for t in range(start, start + 3)))(2.0)
+    assert len(heard.passes) == 1
+    assert heard.values["h"].tolist() == [2, 4, 6, 8, 10, 12]
+    assert heard.gradients["h"].tolist() == [1] * 6
+
+
+def test_what_was_heard_before_an_exception_remains_and_nobody_listens_after_it():
+    heard = None
+
+    def fails():
+        nonlocal heard
+        with listen() as heard:
+            tap("x", np.ones(2), 0)
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fails()
+    assert heard.values["x"].shape == (1, 2)
+    value = np.ones(1)
+    assert tap("x", value, 1) is value
+
+
+def test_threads_do_not_hear_each_other():
+    found, ready = {}, threading.Barrier(2)
+
+    def work(number):
+        with listen() as heard:
+            ready.wait()
+            autograd.grad(lambda x: tap("x", number * x))(1.0)
+            ready.wait()
+        found[number] = [float(one.values["x"]) for one in heard.passes]
+
+    threads = [threading.Thread(target=work, args=(n,)) for n in (1, 2)]
+    for thread in threads:
+        thread.start()
+    with listen() as mine:
+        for thread in threads:
+            thread.join()
+    assert found == {1: [1.0], 2: [2.0]}
+    assert mine.passes == []
+
+
+def test_a_value_that_is_no_part_of_the_differentiation_has_no_gradient():
+    with listen() as heard:
+        autograd.grad(lambda x: x * tap("data", np.ones(1))[0] + tap("idle", x * 1.0) * 0.0)(1.0)
+    assert list(heard.values) == ["data", "idle"]
+    assert float(heard.gradients["idle"]) == 0.0
+    with pytest.raises(KeyError, match="depends on what is differentiated"):
+        heard.gradients["data"]
+    with pytest.raises(KeyError, match="idle"):
+        heard.values["idel"]
+
+
+def test_nan_and_inf_are_heard():
+    with listen() as heard:
+        autograd.grad(lambda x: anp.sum(tap("x", x * np.array([np.nan, 1.0])) * np.array([1.0, np.inf])))(np.ones(2))
+    np.testing.assert_array_equal(heard.values["x"], [np.nan, 1.0])
+    np.testing.assert_array_equal(heard.gradients["x"], [1.0, np.inf])
+
+
+def test_the_total_gradient_is_not_what_retain_grad_says_of_a_stacked_output():
+    """A side copy of the outputs hears the direct part alone: exactly 0 before the last step."""
+    case = make_case("LSTM", length=6)
+
+    def loss(params):
+        rows, state = [], case.state
+        for t, x in enumerate(case.inputs):
+            state = anp.stack([step("LSTM", case.phi, params, x[b], state[b]) for b in range(len(state))])
+            state = tap("state", state, t)
+            rows.append(state)
+        outputs = tap("outputs", anp.stack(rows))  # the stack that a framework hands out
+        return anp.sum(outputs[-1])
+
+    with listen() as heard:
+        autograd.grad(loss)(case.params)
+    assert (heard.gradients["outputs"][:-1] == 0).all()
+    assert (np.abs(heard.gradients["state"]).sum(axis=(1, 2)) > 0).all()
+
+
+def test_a_bad_tap_is_refused():
+    with listen():
+        with pytest.raises(ArgumentError, match="tap\\('h', h, t\\)"):
+            tap(3, np.ones(1))
+        with pytest.raises(ArgumentError, match="Count steps from 0"):
+            tap("h", np.ones(1), 1.5)
+    with listen() as heard:
+        tap("h", np.ones(1), 0)
+        tap("h", np.ones(2), 1)
+    with pytest.raises(ArgumentError, match="other names"):
+        heard.values["h"]
