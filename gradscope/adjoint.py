@@ -81,6 +81,9 @@ def backpropagate(
         When the cell's update reads parameters other than its unit parameters: their way to the loss past the
         drives would be missed. Or when ``truncate`` is no number of steps.
     """
+    own = getattr(linearization, "backpropagate", None)  # a network's
+    if own is not None:
+        return own(direct, inputs, truncate)
     trajectory = linearization.trajectory
     check_direct(trajectory, direct)
     if reads_parameters(trajectory.cell):
@@ -189,7 +192,7 @@ def scan(
     """
     own = getattr(cell, "scan", None)  # a network's
     if own is not None:
-        return own(params, inputs, state, valid=valid, reset=reset, dropout=dropout)
+        return own(params, inputs, state, valid=valid, reset=reset, dropout=dropout, truncate=truncate)
     if not hasattr(params, "keys"):
         cell.check(params)
     names = tuple(params.keys())
