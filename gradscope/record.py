@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, ItemsView, Iterator, KeysView, Mapping, ValuesView
 from dataclasses import dataclass, field
 from enum import IntEnum
 from operator import attrgetter
@@ -24,7 +24,8 @@ from gradscope.errors import ArgumentError, ExtraError, ShapeError, StoreError, 
 
 __all__ = ["Field", "Record", "Status", "from_json", "log10_status", "plain_status", "to_json"]
 
-FORMAT = "gradscope record 1"
+FORMAT = "gradscope record 2"
+READABLE = ("gradscope record 1", FORMAT)
 
 
 class Status(IntEnum):
@@ -59,6 +60,8 @@ class Field:
         Axis name to the labels or numbers along it; an axis without an entry counts from 0.
     status : ndarray of uint8 or None
         A :class:`Status` for each element; None means that all are 0.
+    reason : str
+        Why elements were not computed or do not apply, as a half sentence; empty where none is needed.
 
     Raises
     ------
@@ -72,6 +75,7 @@ class Field:
     unit: str
     coords: dict[str, list] = field(default_factory=dict)
     status: np.ndarray | None = None
+    reason: str = ""
 
     def __post_init__(self) -> None:
         values = np.asarray(self.values)
@@ -140,12 +144,14 @@ class Record:
     ``record["jacobian_norm"]`` is the array; ``record.axes``, ``record.units``,
     ``record.coords`` and ``record.status`` are mappings by the same name;
     ``record.summary`` holds the numbers that stand for the whole run and
-    ``record.config`` what was measured.
+    ``record.config`` what was measured. Of a network with several layers ``record.layers["layer1"]`` is the record of
+    one.
     """
 
     fields: dict[str, Field] = field(default_factory=dict)
     summary: dict[str, Any] = field(default_factory=dict)
     config: dict[str, Any] = field(default_factory=dict)
+    layers: dict[str, Record] = field(default_factory=dict)
 
     def __getitem__(self, name: str) -> np.ndarray:
         """Return the array of that name."""
@@ -156,6 +162,24 @@ class Record:
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.fields)
+
+    def __len__(self) -> int:
+        return len(self.fields)
+
+    def __bool__(self) -> bool:
+        return True  # a record of nothing is a record, too
+
+    def keys(self) -> KeysView[str]:
+        """Return the names of the arrays."""
+        return self.fields.keys()
+
+    def values(self) -> ValuesView[np.ndarray]:
+        """Return the arrays."""
+        return _View(self.fields, attrgetter("values")).values()
+
+    def items(self) -> ItemsView[str, np.ndarray]:
+        """Return names and arrays in pairs."""
+        return _View(self.fields, attrgetter("values")).items()
 
     def field(self, name: str) -> Field:
         """Return the whole field: array, axes, unit, coordinates, status."""
@@ -186,6 +210,8 @@ class Record:
     def __repr__(self) -> str:
         cell = self.config.get("cell", {}).get("cell", "?")
         head = f"Record of {cell}, {len(self.fields)} arrays"
+        if self.layers:
+            head += f" and {len(self.layers)} layers"
         text = self.summary.get("verdict_text")
         return f"<{head}: {text}>" if text else f"<{head}>"
 
@@ -207,15 +233,8 @@ class Record:
             When the file cannot be written.
         """
         path = Path(path)
-        header: dict[str, Any] = {"format": FORMAT, "summary": self.summary, "config": self.config, "fields": []}
         arrays: dict[str, np.ndarray] = {}
-        for number, entry in enumerate(self.fields.values()):
-            header["fields"].append(
-                {"name": entry.name, "axes": entry.axes, "unit": entry.unit, "coords": entry.coords}
-            )
-            arrays[f"values_{number}"] = entry.values
-            if entry.status is not None:
-                arrays[f"status_{number}"] = entry.status
+        header = {"format": FORMAT, **self._header(arrays)}
         text = np.frombuffer(to_json(header).encode(), np.uint8)
         part = path.with_name(path.name + ".part")
         try:
@@ -230,6 +249,30 @@ class Record:
             part.unlink(missing_ok=True)
         return path
 
+    def _header(self, arrays: dict[str, np.ndarray]) -> dict[str, Any]:
+        """Return everything but the arrays, and add these by the names that it gives them."""
+        fields = []
+        for entry in self.fields.values():
+            number = len(arrays)
+            about = {"name": entry.name, "axes": entry.axes, "unit": entry.unit, "coords": entry.coords}
+            fields.append({**about, "reason": entry.reason, "number": number})
+            arrays[f"values_{number}"] = entry.values
+            if entry.status is not None:
+                arrays[f"status_{number}"] = entry.status
+        layers = {name: layer._header(arrays) for name, layer in self.layers.items()}
+        return {"summary": self.summary, "config": self.config, "fields": fields, "layers": layers}
+
+    @classmethod
+    def _from_header(cls, header: dict[str, Any], arrays: Mapping[str, np.ndarray]) -> Record:
+        """Return the record that :meth:`_header` described."""
+        fields = {}
+        for place, entry in enumerate(header["fields"]):
+            number = entry.pop("number", place)
+            values, status = arrays[f"values_{number}"], arrays.get(f"status_{number}")
+            fields[entry["name"]] = Field(values=values, status=status, **entry)
+        layers = {name: cls._from_header(layer, arrays) for name, layer in header.get("layers", {}).items()}
+        return cls(fields, header["summary"], header["config"], layers)
+
     @classmethod
     def load(cls, path: str | Path) -> Record:
         """Read a record that :meth:`save` wrote.
@@ -243,29 +286,18 @@ class Record:
         try:
             with open(path, "rb") as file, np.load(file, allow_pickle=False) as arrays:
                 header = from_json(bytes(arrays["header"]).decode())
-                if header["format"] != FORMAT:
+                if header["format"] not in READABLE:
                     raise StoreError(f"{path} must be a {FORMAT!r}, got {header['format']!r}. {remedy}")
-                fields = {
-                    entry["name"]: Field(
-                        name=entry["name"],
-                        values=arrays[f"values_{number}"],
-                        axes=tuple(entry["axes"]),
-                        unit=entry["unit"],
-                        coords=entry["coords"],
-                        status=arrays.get(f"status_{number}"),
-                    )
-                    for number, entry in enumerate(header["fields"])
-                }
+                return cls._from_header(header, arrays)
         except FileNotFoundError:
             raise StoreError(f"{path} must exist. {remedy}") from None
         except StoreError:
             raise
         except _UNREADABLE as error:
             raise StoreError(f"{path} must be a saved record, and is none that can be read. {remedy}") from error
-        return cls(fields, header["summary"], header["config"])
 
     def to_xarray(self) -> Any:
-        """Return an ``xarray.Dataset`` with every array, its unit and its status.
+        """Return an ``xarray.Dataset`` with every array, its unit and its status; ``layer1.transport`` is a layer's.
 
         An axis along which arrays have different labels becomes one dimension for each set of labels, the later ones
         with the probe's name before them, so that no array is padded with NaN.
@@ -281,16 +313,25 @@ class Record:
             raise ExtraError("`to_xarray` needs xarray. Install it with `pip install 'gradscope[xarray]'`.") from None
         data: dict[str, tuple] = {}
         coords: dict[str, list] = {}
+        self._add_to(data, coords, "")
+        layers = {name: {"summary": layer.summary, "config": layer.config} for name, layer in self.layers.items()}
+        about = {"summary": self.summary, "config": self.config, "layers": layers}
+        return xarray.Dataset(data, coords, {name: to_json(part) for name, part in about.items()})
+
+    def _add_to(self, data: dict[str, tuple], coords: dict[str, list], prefix: str) -> None:
+        """Add every array to what becomes a dataset, those of the layers with the layer's name before them."""
         for name, entry in self.fields.items():
             dimensions = []
             for axis in entry.axes:
                 labels, probe = entry.coord(axis), name.partition(".")[0]
-                names = (axis, f"{probe}.{axis}", f"{name}.{axis}")
+                names = dict.fromkeys((axis, f"{prefix}{axis}", f"{prefix}{probe}.{axis}", f"{prefix}{name}.{axis}"))
                 dimensions.append(next(d for d in names if coords.setdefault(d, labels) == labels))
-            data[name] = (dimensions, entry.values, {"units": entry.unit})
+            attributes = {"units": entry.unit} | ({"reason": entry.reason} if entry.reason else {})
+            data[f"{prefix}{name}"] = (dimensions, entry.values, attributes)
             if entry.status is not None:
-                data[f"{name}.status"] = (dimensions, entry.status, {})
-        return xarray.Dataset(data, coords, {"summary": to_json(self.summary), "config": to_json(self.config)})
+                data[f"{prefix}{name}.status"] = (dimensions, entry.status, {})
+        for name, layer in self.layers.items():
+            layer._add_to(data, coords, f"{prefix}{name}.")
 
 
 def plain_status(values: np.ndarray, unit: str) -> np.ndarray:

@@ -53,6 +53,69 @@ def test_a_record_reads_as_the_design_says():
     assert record.field("transport").coord("time") == list(range(121))
 
 
+def test_a_record_is_read_like_a_dict():
+    record = CASES["lstm"]()
+    assert len(record) == len(list(record)) == len(record.keys())
+    assert list(record.keys()) == list(record)
+    assert all(array is record[name] for name, array in record.items())
+    assert all(array is record[name] for name, array in zip(record, record.values(), strict=True))
+    assert dict(record).keys() == record.keys()
+    assert Record()  # empty, and still a record
+    assert len(Record()) == 0
+
+
+def layered() -> Record:
+    """Return a record of two layers, one of them in two directions."""
+    record = CASES["lstm"]()
+    record.layers = {"layer1": CASES["rnn"](), "layer2": CASES["diverged"]()}
+    record.layers["layer1"].layers = {"backward": CASES["underflow"]()}
+    return record
+
+
+def test_layers_come_back_from_a_file(tmp_path):
+    record = layered()
+    again = Record.load(record.save(tmp_path / "r.npz"))
+    assert_same(again, record)
+    assert list(again.layers) == ["layer1", "layer2"]
+    for name, layer in record.layers.items():
+        assert_same(again.layers[name], layer)
+    assert_same(again.layers["layer1"].layers["backward"], record.layers["layer1"].layers["backward"])
+    assert "and 2 layers" in repr(again)
+
+
+def test_a_reason_comes_back_from_a_file(tmp_path):
+    values = np.full(3, np.nan)
+    entry = Field("x", values, ("rank",), "1", {}, np.full(3, Status.NOT_COMPUTED), "the sequence is too short")
+    again = Record.load(Record({"x": entry}).save(tmp_path / "r.npz"))
+    assert again.field("x").reason == "the sequence is too short"
+    assert Record.load(CASES["rnn"]().save(tmp_path / "other.npz")).field("transport").reason == ""
+
+
+def test_records_of_the_first_format_are_read_too(tmp_path):
+    fields = [{"name": name, "axes": ["step"], "unit": "1", "coords": {}} for name in "ab"]
+    header = {"format": "gradscope record 1", "summary": {}, "config": {}, "fields": fields}
+    arrays = {"values_0": np.zeros(2), "status_0": np.ones(2, np.uint8), "values_1": np.ones(3)}
+    with (tmp_path / "old.npz").open("wb") as file:
+        np.savez(file, header=np.frombuffer(to_json(header).encode(), np.uint8), **arrays)
+    record = Record.load(tmp_path / "old.npz")
+    assert record["b"].tolist() == [1, 1, 1]
+    assert record.status["a"].tolist() == [1, 1]
+
+
+def test_xarray_holds_the_layers_by_their_names():
+    pytest.importorskip("xarray")
+    record = layered()
+    data = record.to_xarray()
+    for prefix, layer in (("layer1.", record.layers["layer1"]), ("layer2.", record.layers["layer2"])):
+        for name in layer:
+            np.testing.assert_array_equal(data[f"{prefix}{name}"].values, layer[name])
+            for dimension, axis in zip(data[f"{prefix}{name}"].dims, layer.axes[name], strict=True):
+                assert data.coords[dimension].values.tolist() == layer.field(name).coord(axis)
+    assert "layer1.backward.transport" in data
+    layers = from_json(data.attrs["layers"])
+    assert layers["layer1"]["config"] == record.layers["layer1"].config
+
+
 def test_an_array_that_was_not_measured_is_named():
     with pytest.raises(ArgumentError, match=r"Did you mean 'transport'\? Ask for it with `probes="):
         CASES["lstm"]()["transpor"]
