@@ -44,7 +44,17 @@ from gradscope.record import to_json
 
 from .tasks import LAYOUTS, load_task
 
-__all__ = ["MOST_RUNS", "Run", "Study", "Sweep", "read_study"]
+__all__ = ["KEPT", "MOST_RUNS", "Run", "Study", "Sweep", "read_study"]
+
+KEPT = {
+    "summary": "numbers alone: the summary of each record and the metrics",
+    "curves": "beside the numbers, arrays over one axis, such as the decay with the lag or the loss over iterations",
+    "everything": "every array",
+}
+"""What a store may keep of a run."""
+
+CHOICES = ("probes", "keep")
+"""Keys that are no axes: one choice holds for all runs of a sweep."""
 
 MOST_RUNS = 1_000_000
 """Points that a grid may have before duplicates are left out; more is a slip of the hand."""
@@ -118,6 +128,7 @@ Finite = Annotated[float, Field(strict=True, allow_inf_nan=False), AfterValidato
 Positive = Annotated[float, Field(strict=True, allow_inf_nan=False, gt=0)]
 PositiveOrInf = Annotated[float, Field(strict=True), AfterValidator(_above_zero)]
 Probes = Annotated[str, BeforeValidator(_probe_names)]
+Keep = Annotated[str, _one_of(KEPT)]
 
 
 def _as_tuple(value: Any) -> Any:
@@ -283,6 +294,8 @@ class Run(_Specification):
         Presets and names of the catalogue; kept as a preset, or as names with commas between them. Those that the
         cell cannot have are left out.
     dtype : {"float64", "float32"}
+    keep : {"everything", "curves", "summary"}
+        What a store keeps of the run: see ``KEPT``.
 
     Raises
     ------
@@ -307,6 +320,7 @@ class Run(_Specification):
     clip: PositiveOrInf | None = None
     probes: Probes = "standard"
     dtype: Dtype = "float64"
+    keep: Keep = "everything"
 
     def _values(self, key: str) -> tuple:
         return (getattr(self, key),)
@@ -363,8 +377,8 @@ class Sweep(_Specification):
     """A grid of runs: each key holds one value or a list of values, and every combination is a run.
 
     A key that a cell lacks (``forget_bias`` for an RNN) collapses to one run; so do ``learning_rate`` and ``clip``
-    without iterations. Keys and defaults are those of :class:`Run`; ``name`` says what it is, and ``probes`` is no
-    axis: a list of probes is one choice.
+    without iterations. Keys and defaults are those of :class:`Run`; ``name`` says what it is. ``probes`` and ``keep``
+    are no axes: a list of probes is one choice.
 
     Raises
     ------
@@ -400,6 +414,7 @@ class Sweep(_Specification):
     clip: Axis[PositiveOrInf | None] = (None,)
     probes: Probes = "standard"
     dtype: Axis[Dtype] = ("float64",)
+    keep: Keep = "everything"
 
     def _values(self, key: str) -> tuple:
         values = getattr(self, key)
@@ -414,7 +429,7 @@ class Sweep(_Specification):
     @property
     def axes(self) -> dict[str, tuple]:
         """The values of every key that can hold several."""
-        return {key: getattr(self, key) for key in Run.model_fields if key != "probes"}
+        return {key: getattr(self, key) for key in Run.model_fields if key not in CHOICES}
 
     def runs(self) -> list[Run]:
         """Return the runs of the grid, the last key varying fastest, none of them twice."""
@@ -422,7 +437,7 @@ class Sweep(_Specification):
         for point in itertools.product(*self.axes.values()):
             values = dict(zip(self.axes, point, strict=True))
             values |= {key: None for key, condition in CONDITIONS.items() if not condition.holds(values)}
-            run = Run(**values, probes=self.probes)
+            run = Run(**values, **{key: getattr(self, key) for key in CHOICES})
             runs.setdefault(to_json(run.config), run)
         return list(runs.values())
 

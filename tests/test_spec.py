@@ -100,6 +100,7 @@ def test_the_configuration_is_flat_and_writes_out_every_default():
         "clip": 1.0,
         "probes": "standard",
         "dtype": "float64",
+        "keep": "everything",
     }
     assert Run(cell="LSTM").config["forget_bias"] == 1.0
     untrained = Run(cell="RNN", task="digits_pixel").config
@@ -137,6 +138,7 @@ OTHER = {
     "iterations": 1,
     "probes": "cheap",
     "dtype": "float32",
+    "keep": "curves",
 }
 
 
@@ -192,6 +194,8 @@ MISTAKES = [
     ({"probes": []}, "`probes` must be a preset or a list of probes, got []."),
     ({"cell": "RNN", "probes": "retention"}, "must hold one that RNN can have, got 'retention'. Add 'transport'."),
     ({"dtype": "float16"}, "`dtype` must be one of float64, float32, got 'float16'."),
+    ({"keep": "curve"}, "`keep` must be one of summary, curves, everything, got 'curve'. Did you mean 'curves'?"),
+    ({"keep": ["curves"]}, "`keep` must be one of summary, curves, everything, got ['curves']."),
     ({"lenght": 10}, "`lenght` is not a key of a sweep. Did you mean `length`? The keys are name, cell, "),
     ({"length": -5}, "`length` must be at least 1, got -5. Count steps, e.g. 100"),
     ({"length": 7}, "`length` must be at least 8 for digits_delayed, got 7. The digit to name takes 8 steps."),
