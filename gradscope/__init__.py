@@ -29,6 +29,7 @@ from gradscope.clipping import clip
 from gradscope.errors import ArgumentError, ExtraError, GradscopeError, ShapeError, StoreError
 from gradscope.gradients import step_gradients, truncation
 from gradscope.linearization import Jacobians, Linearization, linearize
+from gradscope.network import Readout, Stack, attention
 from gradscope.probes import CATALOGUE, PRESETS, probe
 from gradscope.record import Field, Record, Status
 from gradscope.spectra import lyapunov_spectrum
@@ -58,11 +59,14 @@ __all__ = [
     "Jacobians",
     "Linearization",
     "PeepholeLSTM",
+    "Readout",
     "Record",
     "ShapeError",
+    "Stack",
     "Status",
     "StoreError",
     "Trajectory",
+    "attention",
     "backpropagate",
     "cell_class",
     "clip",

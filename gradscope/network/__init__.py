@@ -1,0 +1,12 @@
+"""Networks: cells above one another, in both directions, fed back, and one after the other.
+
+A network goes wherever a cell goes. Its Jacobians are products of those of its cells: nothing here differentiates
+anything but a readout.
+"""
+
+from __future__ import annotations
+
+from gradscope.network.readout import Readout, attention
+from gradscope.network.stack import Stack
+
+__all__ = ["Readout", "Stack", "attention"]
