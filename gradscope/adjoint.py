@@ -20,7 +20,7 @@ from autograd.builtins import tuple as autograd_tuple
 from autograd.extend import defvjp, defvjp_argnums, primitive
 from autograd.tracer import isbox
 
-from gradscope.cells import Cell, as_floats, split
+from gradscope.cells import Cell, DenseCell, as_floats, split
 from gradscope.errors import ArgumentError, ShapeError
 from gradscope.linearization import Linearization, linearize
 from gradscope.masks import NO_MASKS, Masks
@@ -218,8 +218,7 @@ def unroll_on_tape(
     The independent check of :func:`scan`, its route to derivatives of higher order, and what it is
     measured against. Arguments and result as for :func:`scan`, unchecked.
     """
-    count, size, blocks = len(cell.gate_names), cell.hidden_size, len(cell.blocks)
-    row = anp.transpose(state)
+    size, row = cell.hidden_size, anp.transpose(state)
     units = [anp.reshape(params[name], (-1, 1)) for name in cell.unit_params]
     opened = Opened(cell.unit_params, units, params)
     rows = [row]
@@ -231,14 +230,24 @@ def unroll_on_tape(
         column = anp.transpose(inputs[t])
         if masks.valid is not None:
             column = anp.where(masks.valid[t], column, 0.0)
-        drive_x = anp.dot(params["W_x"], column) + params["b"][:, None]
-        drive_h = anp.dot(params["W_h"], heard)
-        if "b_h" in params:
-            drive_h = drive_h + params["b_h"][:, None]
-        new = anp.concatenate(cell.update(opened, split(drive_x, count), split(drive_h, count), split(seen, blocks)))
+        new = _new_state(cell, opened, column, heard, seen)
         row = new if masks.valid is None else anp.where(masks.valid[t], new, row)
         rows.append(row)
     return anp.transpose(anp.stack(rows), (0, 2, 1))
+
+
+def _new_state(cell: Cell, params: Mapping[str, Any], column: Any, heard: Any, seen: Any) -> Any:
+    """Return the new state (S, B), from x (I, B), h as the product hears it and the old state as it is seen."""
+    if isinstance(cell, DenseCell):
+        return anp.transpose(anp.concatenate(cell.step(params, anp.transpose(column), anp.transpose(seen))[0], axis=1))
+    count = len(cell.gate_names)
+    drive_x = anp.dot(params["W_x"], column) + params["b"][:, None]
+    drive_h = anp.dot(params["W_h"], heard)
+    if "b_h" in params:
+        drive_h = drive_h + params["b_h"][:, None]
+    return anp.concatenate(
+        cell.update(params, split(drive_x, count), split(drive_h, count), split(seen, len(cell.blocks)))
+    )
 
 
 @primitive

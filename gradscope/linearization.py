@@ -17,6 +17,7 @@ import numpy as np
 
 from gradscope.backward import Backward, backward
 from gradscope.cells import Cell, as_floats, split
+from gradscope.dense import DenseLinearization
 from gradscope.errors import ArgumentError, ShapeError, unknown
 from gradscope.norms import frobenius, spectral
 from gradscope.partials import Partials, differentiator
@@ -324,13 +325,21 @@ class Linearization:
             return np.concatenate([NORMS[kind](self.partials(steps), W_h) for steps in trajectory.chunks()])
 
 
-def linearize(trajectory: Trajectory) -> Linearization:
+def linearize(trajectory: Trajectory) -> Any:
     """Return the linearization of a trajectory; partials are made when first asked for.
 
-    Whatever needs them first raises ArgumentError when the cell's update is not elementwise.
+    Whatever needs them first raises ArgumentError when the cell's update is not elementwise, or when the step of a cell
+    that does not factor mixes its sequences.
+
+    Returns
+    -------
+    Linearization, or DenseLinearization
+        The second, with the same methods, for a :class:`gradscope.cells.DenseCell`.
     """
     own = getattr(trajectory, "linearize", None)  # a network's
-    return Linearization(trajectory) if own is None else own()
+    if own is not None:
+        return own()
+    return Linearization(trajectory) if trajectory.cell.factored else DenseLinearization(trajectory)
 
 
 def partials_at(trajectory: Trajectory, steps: slice) -> Partials:

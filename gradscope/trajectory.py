@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from gradscope.cells import Cell, Gate, as_floats, split
+from gradscope.cells import Cell, DenseCell, Gate, as_floats, split
 from gradscope.errors import ArgumentError, ShapeError, unknown
 from gradscope.masks import NO_MASKS, Masks
 from gradscope.program import Opened, per_cell, replayed
@@ -145,7 +145,7 @@ class Trajectory:
 
     def chunks(self) -> list[slice]:
         """Return the steps in runs short enough for the cache."""
-        width = len(self.cell.gate_names) * self.cell.hidden_size * self.batch
+        width = max(1, len(self.cell.gate_names)) * self.cell.hidden_size * self.batch
         size = max(1, CHUNK // width)
         size = -(-self.length // -(-self.length // size))  # runs of about one length, none much shorter
         return [slice(start, min(start + size, self.length)) for start in range(0, self.length, size)]
@@ -171,6 +171,10 @@ class Trajectory:
 
     def gates_at(self, steps: slice) -> dict[str, Gate]:
         """Return drive and value of each gate at some steps, (n, H, B)."""
+        if isinstance(self.cell, DenseCell):
+            seen = self.masks.seen(self.rows[steps], steps)
+            with np.errstate(all="ignore"):
+                return self.cell.gates_along(self.params, self.columns[steps, :-1], seen)
         state = self.seen_at(steps)
         params = Opened(self.cell.unit_params, unit_arrays(self.cell, self.params, state[0].shape), self.params)
         with np.errstate(all="ignore"):
@@ -240,9 +244,13 @@ def unroll(
     if own is not None:
         return own(params, inputs, state, valid=valid, reset=reset, dropout=dropout)
     arrays = cell.check(params)
-    dtype = arrays["W_h"].dtype
+    dtype = next(iter(arrays.values())).dtype
     columns = _check_inputs(cell, inputs, dtype)
     length, _, batch = columns.shape
+    if dropout is not None and isinstance(cell, DenseCell):
+        raise ArgumentError(
+            f"`dropout` needs a cell with a product W_h h, got {type(cell).__name__}. Put the mask into its own step."
+        )
     masks = Masks.of(valid, reset, dropout, (length, batch, cell.hidden_size), dtype)
     if masks.valid is not None:
         columns[:, :-1] = np.where(masks.valid, columns[:, :-1], 0)
@@ -250,6 +258,10 @@ def unroll(
     rows = np.empty((length + 1, cell.state_size, batch), dtype)
     with np.errstate(over="ignore"):
         rows[0] = _check_state(cell, state, batch).T
+    if isinstance(cell, DenseCell):
+        trajectory = Trajectory(cell, arrays, columns, rows, None, masks)
+        _walk_dense(trajectory, cell)
+        return trajectory
     count = len(cell.gate_names)
     keep = length * count * size * batch <= KEPT
     drives = np.empty((length if keep else 1, count * size, batch), dtype)
@@ -271,6 +283,15 @@ def unroll(
                 for block, value, before in zip(states, new, old, strict=True):
                     block[t + 1] = masks.carried(value, before, t) if masks else value
     return trajectory
+
+
+def _walk_dense(trajectory: Trajectory, cell: DenseCell) -> None:
+    """Fill in the states of a cell that does not factor, step by step."""
+    rows, masks, x = trajectory.rows, trajectory.masks, trajectory.columns[:, :-1]
+    with np.errstate(all="ignore"):
+        for t in range(trajectory.length):
+            new, _ = cell.step(trajectory.params, x[t].T, masks.seen(rows[t], t).T)
+            rows[t + 1] = masks.carried(np.concatenate([block.T for block in new]), rows[t], t)
 
 
 @per_cell

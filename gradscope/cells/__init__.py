@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from gradscope.cells.cell import Cell, Gate, as_floats, split
 from gradscope.cells.standard import GRU, LSTM, RNN
+from gradscope.cells.stepcell import MGU, DenseCell, ResetBeforeGRU, StepCell
 from gradscope.cells.variants import IRNN, JANET, LSTM97, RWA, CoupledLSTM, PeepholeLSTM
 from gradscope.errors import unknown
 
@@ -26,12 +27,16 @@ __all__ = [
     "JANET",
     "LSTM",
     "LSTM97",
+    "MGU",
     "RNN",
     "RWA",
     "Cell",
     "CoupledLSTM",
+    "DenseCell",
     "Gate",
     "PeepholeLSTM",
+    "ResetBeforeGRU",
+    "StepCell",
     "as_floats",
     "cell_class",
     "split",

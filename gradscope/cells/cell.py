@@ -52,7 +52,7 @@ class Cell:
     blocks: ClassVar[tuple[str, ...]] = ("h",)
     """Blocks of H units that make up the state; the hidden state "h" comes first."""
     keep_gate: ClassVar[str | None] = None
-    """The gate whose value is the share of the old state that is kept."""
+    """The gate that says what share of the old state is kept; its value, unless :meth:`log_keep` says otherwise."""
     write_gate: ClassVar[str | None] = None
     """The gate whose value is the share of the candidate that is written, where that is not what is not kept."""
     recurrent: ClassVar[str] = "orthogonal"
@@ -108,15 +108,22 @@ class Cell:
     def flow(self, gates: Mapping[str, Gate], state: Sequence[Array], new: Sequence[Array]) -> dict[str, Array]:
         """Return what is retained of the old state, written to it, and exposed; retained + written = new.
 
+        Of the block "c", or of "h" where there is no "c". A cell that knows what it writes says so in a ``flow`` of
+        its own: here it is what is new less what is retained.
+
         Raises
         ------
         ArgumentError
-            When the cell has no flow.
+            When the cell has no keep gate.
         """
-        raise ArgumentError(
-            f"`flow` needs a cell with a keep gate, got {type(self).__name__}. Use an LSTM or a GRU, or "
-            "`gate_activation` and `slope_rms` for this cell."
-        )
+        if not self.keeps:
+            raise ArgumentError(
+                f"`flow` needs a cell with a keep gate, got {type(self).__name__}. Use an LSTM or a GRU, or "
+                "`gate_activation` and `slope_rms` for this cell."
+            )
+        memory = self.blocks.index("c") if "c" in self.blocks else 0
+        retained = np.exp(self.log_keep(gates)) * state[memory]
+        return {"retained": retained, "written": new[memory] - retained, "exposed": new[0]}
 
     def log_keep(self, gates: Mapping[str, Gate]) -> Array:
         """Return ln of the share of the old state that each unit keeps.
