@@ -32,8 +32,9 @@ from gradscope.cells import (
 from gradscope.clipping import clip
 from gradscope.errors import ArgumentError, ExtraError, GradscopeError, ShapeError, StoreError
 from gradscope.gradients import step_gradients, truncation
+from gradscope.interop import from_flax, from_keras, from_torch, load_weights
 from gradscope.linearization import Jacobians, Linearization, linearize
-from gradscope.network import Readout, Stack, attention
+from gradscope.network import Bidirectional, Readout, Stack, attention
 from gradscope.probes import CATALOGUE, PRESETS, probe
 from gradscope.record import Field, Record, Status
 from gradscope.spectra import lyapunov_spectrum
@@ -54,6 +55,7 @@ __all__ = [
     "RWA",
     "Adjoint",
     "ArgumentError",
+    "Bidirectional",
     "Cell",
     "CoupledLSTM",
     "DenseCell",
@@ -67,9 +69,11 @@ __all__ = [
     "PeepholeLSTM",
     "Readout",
     "Record",
+    "ResetBeforeGRU",
     "ShapeError",
     "Stack",
     "Status",
+    "StepCell",
     "StoreError",
     "Trajectory",
     "attention",
@@ -77,8 +81,12 @@ __all__ = [
     "cell_class",
     "clip",
     "figures",
+    "from_flax",
+    "from_keras",
+    "from_torch",
     "linearize",
     "listen",
+    "load_weights",
     "lyapunov_spectrum",
     "probe",
     "scan",

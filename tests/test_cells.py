@@ -35,14 +35,14 @@ def opened(case):
     return {**case.params, **{name: case.params[name][:, None] for name in case.cell.unit_params}}
 
 
-@given(cases(names=tuple(CELLS)))
+@given(cases())
 def test_update_is_the_published_equation(case):
     new = np.concatenate(case.cell.update(opened(case), *drives(case))).T
     wanted = np.stack([case.plain_step(0, b)(case.state[b]) for b in range(len(case.state))])
     assert scaled_error(new, wanted) < 1e-13
 
 
-@given(cases(names=tuple(CELLS)))
+@given(cases())
 def test_gates_and_flow_agree_with_the_update(case):
     x, h, state = drives(case)
     gates = case.cell.gates(opened(case), x, h, state)

@@ -43,7 +43,8 @@ __all__ = [
 ]
 
 CELLS: dict[str, type[Cell]] = {
-    kind.__name__: kind for kind in (RNN, LSTM, GRU, LSTM97, PeepholeLSTM, CoupledLSTM, JANET, IRNN, RWA)
+    kind.__name__: kind
+    for kind in (RNN, LSTM, GRU, LSTM97, PeepholeLSTM, CoupledLSTM, ResetBeforeGRU, MGU, JANET, IRNN, RWA)
 }
 """Every cell that goes by a name, so that sweeps can ask for it."""
 
