@@ -177,3 +177,119 @@ def test_activations_and_slopes_are_torchs(name):
     np.testing.assert_allclose(
         kind.slope(x, kind(x))[~kinked], wanted, rtol=1e-7, atol=1e-12
     )  # torch has 1/6 in float32
+
+
+class BothNetworks:
+    """A module of torch with several layers or both directions, and a network of gradscope with the same weights."""
+
+    def __init__(self, kind, depth, bidirectional=False, seed=0):
+        torch.manual_seed(seed)
+        name, _, phi = kind.partition("-")
+        options = {"nonlinearity": phi} if phi else {}
+        self.lstm, self.depth, self.ways = name == "LSTM", depth, 2 if bidirectional else 1
+        module = getattr(torch.nn, name)
+        self.module = module(INPUT, HIDDEN, num_layers=depth, bidirectional=bidirectional, **options).double()
+        cells = [
+            gs.cell_class(name)(INPUT if n == 0 else self.ways * HIDDEN, HIDDEN, phi or "tanh") for n in range(depth)
+        ]
+        self.network = gs.Stack([gs.Bidirectional(cell) for cell in cells] if bidirectional else cells)
+        self.params = [self.weights(n) for n in range(depth)]
+        self.inputs = torch.randn(LENGTH, BATCH, INPUT, dtype=torch.float64)
+        self.state = torch.randn(BATCH, self.network.state_size, dtype=torch.float64)
+
+    def names(self, n, suffix=""):
+        return {mine: its[:-1] + str(n) + suffix for mine, its in NAMES.items()}
+
+    def weights(self, n, what=lambda parameter: parameter.detach()):
+        def of(suffix):
+            return {mine: what(getattr(self.module, its)).numpy().copy() for mine, its in self.names(n, suffix).items()}
+
+        return of("") if self.ways == 1 else {"forward": of(""), "backward": of("_reverse")}
+
+    def start(self, state):
+        """Return torch's initial state (layers * directions, B, H) from (B, S)."""
+        parts = [state[:, place] for _, _, place in self.network.spans]
+        h = torch.stack([part[:, :HIDDEN] for part in parts])
+        return (h, torch.stack([part[:, HIDDEN:] for part in parts])) if self.lstm else h
+
+    def step(self, x, state):
+        """Return the new state (S,) of one sequence, layers in one direction composed of torch's own cells."""
+        new = []
+        for n, place in enumerate(self.network.places):
+            weights = [getattr(self.module, name) for name in self.names(n).values()]
+            own = state[place]
+            if self.lstm:
+                new.append(
+                    torch.cat(torch.lstm_cell(x[None], (own[None, :HIDDEN], own[None, HIDDEN:]), *weights), dim=1)[0]
+                )
+            else:
+                phi = self.network.cells[n].activation
+                function = {torch.nn.GRU: torch.gru_cell, torch.nn.RNN: getattr(torch, f"rnn_{phi}_cell")}
+                new.append(function[type(self.module)](x[None], own[None], *weights)[0])
+            x = new[-1][:HIDDEN]
+        return torch.cat(new)
+
+
+DEEP = pytest.mark.parametrize(("kind", "depth"), [(kind, depth) for kind in KINDS for depth in (1, 2, 3)])
+
+
+@DEEP
+def test_step_jacobians_of_a_stack_are_torchs(kind, depth):
+    both = BothNetworks(kind, depth)
+    trajectory = gs.unroll(both.network, both.params, both.inputs.numpy(), both.state.numpy())
+    states = torch.from_numpy(np.ascontiguousarray(trajectory.states[:-1]))
+    over = torch.func.vmap(torch.func.vmap(torch.func.jacrev(both.step, argnums=(1, 0))))
+    by_state, by_input = over(both.inputs, states)
+    lin = gs.linearize(trajectory)
+    np.testing.assert_allclose(lin.jacobians(), by_state.detach().numpy(), rtol=0, atol=1e-10)
+    np.testing.assert_allclose(lin.input_jacobians(), by_input.detach().numpy(), rtol=0, atol=1e-10)
+    np.testing.assert_allclose(lin.norm(), torch.linalg.matrix_norm(by_state, 2).detach().numpy(), rtol=1e-9)
+
+
+@DEEP
+@pytest.mark.parametrize("bidirectional", [False, True], ids=["forward", "both"])
+@pytest.mark.parametrize("packed", [False, True], ids=["full", "packed"])
+def test_values_and_all_gradients_of_a_network_are_torchs(kind, depth, bidirectional, packed):
+    both = BothNetworks(kind, depth, bidirectional)
+    lengths = [LENGTH, 4, 1] if packed else [LENGTH] * BATCH
+    valid = np.arange(LENGTH)[:, None] < np.array(lengths)
+    inputs, state = both.inputs.clone().requires_grad_(), both.state.clone().requires_grad_()
+    read = torch.nn.utils.rnn.pack_padded_sequence(inputs, lengths) if packed else inputs
+    output, last = both.module(read, both.start(state))
+    if packed:
+        output, _ = torch.nn.utils.rnn.pad_packed_sequence(output)
+    rng = np.random.default_rng(0)
+    weights = rng.standard_normal(output.shape) * valid[:, :, None]
+    finals = [rng.standard_normal(part.shape) for part in (last if both.lstm else [last])]
+    loss = (torch.from_numpy(weights) * torch.sin(output)).sum()
+    for weight, part in zip(finals, last if both.lstm else [last], strict=True):
+        loss = loss + (torch.from_numpy(weight) * part).sum()
+    loss.backward()
+    trajectory = gs.unroll(both.network, both.params, both.inputs.numpy(), both.state.numpy(), valid=valid)
+    found = np.where(valid[:, :, None], trajectory.hidden, 0.0)
+    np.testing.assert_allclose(found, output.detach().numpy(), rtol=0, atol=1e-12)
+    for n, layer in enumerate(trajectory.layers.values()):
+        final = torch.cat([part[n] for part in last], dim=1) if both.lstm else last[n]
+        np.testing.assert_allclose(layer.states[-1], final.detach().numpy(), rtol=0, atol=1e-12)
+
+    def ours(params, inputs, state):
+        states = gs.scan(both.network, params, inputs, state, valid=valid)
+        hidden = anp.concatenate([states[1:, :, at] for at in both.network.hidden_slices], axis=2)
+        total = anp.sum(weights * anp.sin(hidden))
+        for n, (name, _, place) in enumerate(both.network.spans):
+            final = states[1 if name.endswith("backward") else -1, :, place]  # the backward direction ends at the start
+            for k, weight in enumerate(finals):
+                total = total + anp.sum(weight[n] * final[:, k * HIDDEN : (k + 1) * HIDDEN])
+        return total
+
+    by_params, by_inputs, by_state = autograd.grad(ours, (0, 1, 2))(
+        both.params, both.inputs.numpy(), both.state.numpy()
+    )
+    for n in range(depth):
+        wanted = both.weights(n, lambda parameter: parameter.grad)
+        for way, gradients in {"": wanted}.items() if both.ways == 1 else wanted.items():
+            mine = by_params[n] if both.ways == 1 else by_params[n][way]
+            for name, gradient in gradients.items():
+                np.testing.assert_allclose(mine[name], gradient, rtol=0, atol=1e-10)
+    np.testing.assert_allclose(by_inputs, inputs.grad.numpy(), rtol=0, atol=1e-10)
+    np.testing.assert_allclose(by_state, state.grad.numpy(), rtol=0, atol=1e-10)

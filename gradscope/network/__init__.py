@@ -6,7 +6,8 @@ anything but a readout.
 
 from __future__ import annotations
 
+from gradscope.network.bidirectional import Bidirectional
 from gradscope.network.readout import Readout, attention
 from gradscope.network.stack import Stack
 
-__all__ = ["Readout", "Stack", "attention"]
+__all__ = ["Bidirectional", "Readout", "Stack", "attention"]

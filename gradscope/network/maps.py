@@ -138,11 +138,15 @@ class NetworkMaps:
         norms = {"spectral": _spectral, "frobenius": _frobenius}
         if kind not in norms:
             raise unknown("kind", kind, norms)
+        self._whole()
         width = self.batch * self.state_size
         few = max(1, min(VECTORS // width, MATRICES // (width * self.state_size)))
         parts = [slice(start, min(start + few, self.length)) for start in range(0, self.length, few)]
         with np.errstate(all="ignore"):
             return np.concatenate([norms[kind](self.during(part)) for part in parts])
+
+    def _whole(self) -> None:
+        """Refuse what only a network whose steps have one order has."""
 
     def _fits(self, name: str, vectors: Any, letter: str, size: int) -> Array:
         """Return one vector for each step, or say what shape it must have."""

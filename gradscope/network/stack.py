@@ -19,7 +19,7 @@ import numpy as np
 from gradscope.adjoint import backpropagate, scan
 from gradscope.cells import Cell, as_floats
 from gradscope.errors import ArgumentError, ShapeError
-from gradscope.linearization import Linearization, linearize
+from gradscope.linearization import linearize
 from gradscope.logscale import Scaled
 from gradscope.network.layers import (
     blocks_of,
@@ -362,10 +362,10 @@ class StackLinearization(NetworkMaps):
     @property
     def forward(self) -> bool:
         """Whether every layer runs forward, so that the whole state has Jacobians."""
-        return all(isinstance(level, Linearization) or getattr(level, "forward", False) for level in self.levels)
+        return all(getattr(level, "forward", True) for level in self.levels)
 
     def _whole(self) -> None:
-        """Refuse what only a network with one direction has."""
+        """Refuse what only a network whose steps have one order has."""
         if not self.forward:
             raise ArgumentError(
                 "A Jacobian of the whole state needs layers that all run forward, got one that runs backward, too. "
