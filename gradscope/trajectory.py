@@ -19,7 +19,7 @@ from gradscope.errors import ArgumentError, ShapeError, unknown
 from gradscope.masks import NO_MASKS, Masks
 from gradscope.program import Opened, per_cell, replayed
 
-__all__ = ["Trajectory", "unroll"]
+__all__ = ["Trajectory", "stepper", "unroll"]
 
 CHUNK = 2**18
 """Elements of one array of gates that are worked on at a time: 2 MB of float64 stay near the cache."""
@@ -267,7 +267,7 @@ def unroll(
     drives = np.empty((length if keep else 1, count * size, batch), dtype)
     trajectory = Trajectory(cell, arrays, columns, rows, drives if keep else None, masks)
     hidden, states, recurrent = rows[:, :size], split(rows, blocks), split(drives, count)
-    update = _stepper(cell, arrays, dtype)
+    update = stepper(cell, arrays, dtype)
     units = unit_arrays(cell, arrays, (size, batch))
     with np.errstate(all="ignore"):
         for steps in trajectory.chunks():
@@ -295,7 +295,7 @@ def _walk_dense(trajectory: Trajectory, cell: DenseCell) -> None:
 
 
 @per_cell
-def _stepper(cell: Cell, params: Mapping[str, np.ndarray], dtype: np.dtype) -> Callable[..., Sequence[np.ndarray]]:
+def stepper(cell: Cell, params: Mapping[str, np.ndarray], dtype: np.dtype) -> Callable[..., Sequence[np.ndarray]]:
     """Return the update of a cell on its drives and blocks in a row, recorded where that gives the same digits."""
     count, blocks = len(cell.gate_names), len(cell.blocks)
 
