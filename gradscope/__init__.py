@@ -29,6 +29,7 @@ from gradscope.cells import (
     StepCell,
     cell_class,
 )
+from gradscope.checks import check_cell
 from gradscope.clipping import clip
 from gradscope.errors import ArgumentError, ExtraError, GradscopeError, ShapeError, StoreError
 from gradscope.gradients import step_gradients, truncation
@@ -79,6 +80,7 @@ __all__ = [
     "attention",
     "backpropagate",
     "cell_class",
+    "check_cell",
     "clip",
     "figures",
     "from_flax",

@@ -26,7 +26,7 @@ from gradscope.errors import ArgumentError, ShapeError, unknown
 from gradscope.logscale import log10_norms
 from gradscope.trajectory import KEPT, Trajectory
 
-__all__ = ["DenseBackward", "DenseLinearization"]
+__all__ = ["DenseBackward", "DenseLinearization", "check_rows"]
 
 Array = np.ndarray
 
@@ -378,8 +378,9 @@ def check_rows(trajectory: Trajectory) -> None:
     """
     cell: Any = trajectory.cell
     name, rng = type(cell).__name__, np.random.default_rng(0)
-    x, state = trajectory.columns[0, :-1, :1].T, trajectory.rows[0, :, :1].T
-    x, state = (np.vstack([row, row + rng.standard_normal((2, row.shape[1])).astype(row.dtype)]) for row in (x, state))
+    rows = trajectory.batch + 2  # another number than the sequences, and more than one
+    first = trajectory.columns[0, :-1, :1].T, trajectory.rows[0, :, :1].T
+    x, state = ((row + rng.standard_normal((rows, row.shape[1]))).astype(row.dtype) for row in first)
     nudged = x.copy(), state.copy()
     for array in nudged:
         array[0] += 0.5

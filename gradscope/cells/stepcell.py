@@ -342,14 +342,37 @@ def _whole_step(cell: Cell) -> Callable[..., Step]:
     size = cell.hidden_size
     gates, blocks = ([slice(k * size, (k + 1) * size) for k in range(len(of))] for of in (cell.gate_names, cell.blocks))
 
-    def step(params: Params, x: Array, state: Array) -> Step:
-        old = [state[:, rows] for rows in blocks]
+    def parts(params: Params, x: Array, state: Array, turn: Callable[[Array], Array]) -> tuple[Any, ...]:
         drive_x = anp.dot(x, params["W_x"].T) + params["b"]
-        drive_h = anp.dot(old[0], params["W_h"].T)
+        drive_h = anp.dot(state[:, blocks[0]], params["W_h"].T)
         if "b_h" in params:
             drive_h = drive_h + params["b_h"]
-        drives = [drive_x[:, rows] for rows in gates], [drive_h[:, rows] for rows in gates]
-        return cell.update(params, *drives, old), cell.gates(params, *drives, old)
+        units = {name: turn(params[name][None, :]) for name in cell.unit_params}
+        drives = ([turn(drive[:, rows]) for rows in gates] for drive in (drive_x, drive_h))
+        return {**{name: params[name] for name in params}, **units}, *drives, [turn(state[:, rows]) for rows in blocks]
 
+    def by_rows(params: Params, x: Array, state: Array) -> Step:
+        given = parts(params, x, state, lambda rows: rows)
+        return cell.update(*given), cell.gates(*given)
+
+    def by_columns(params: Params, x: Array, state: Array) -> Step:
+        given = parts(params, x, state, anp.transpose)
+        found = {name: Gate(*map(anp.transpose, gate)) for name, gate in cell.gates(*given).items()}
+        return tuple(map(anp.transpose, cell.update(*given))), found
+
+    step = by_rows if _same(cell, by_rows, by_columns) else by_columns
     step.__qualname__ = f"{type(cell).__name__}.step"
     return step
+
+
+def _same(cell: Cell, by_rows: Callable[..., Step], by_columns: Callable[..., Step]) -> bool:
+    """Return whether an update does the same with its arrays the other way round: only then it keeps its chain."""
+    rng = np.random.default_rng(0)
+    params = {name: rng.standard_normal(shape) for name, shape in cell.shapes().items()}
+    given = params, rng.standard_normal((3, cell.input_size)), rng.standard_normal((3, cell.state_size))
+    try:
+        with np.errstate(all="ignore"):
+            pairs = zip(by_rows(*given)[0], by_columns(*given)[0], strict=True)
+            return all(np.allclose(one, other, equal_nan=True) for one, other in pairs)
+    except Exception:  # noqa: BLE001 (whatever stops it, the update is made for columns)
+        return False
