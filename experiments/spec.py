@@ -42,7 +42,7 @@ from gradscope.initializers import INITIALIZERS
 from gradscope.probes import CATALOGUE, PRESETS, REVISION, choose
 from gradscope.record import to_json
 
-from .tasks import LAYOUTS, load_task
+from .tasks import TASKS, load_task
 
 __all__ = ["KEPT", "MOST_RUNS", "Run", "Study", "Sweep", "read_study"]
 
@@ -120,7 +120,7 @@ def _above_zero(value: float, info: ValidationInfo) -> float:
 Cell = Annotated[str, BeforeValidator(_cell_name)]
 Activation = Annotated[str, _one_of(ACTIVATIONS)]
 Recurrent = Annotated[str, _one_of(INITIALIZERS)]
-TaskName = Annotated[str, _one_of(LAYOUTS)]
+TaskName = Annotated[str, _one_of(TASKS)]
 Dtype = Annotated[str, _one_of({"float64": None, "float32": None})]
 Count = Annotated[int, Field(strict=True, ge=1)]
 CountFromZero = Annotated[int, Field(strict=True, ge=0)]
@@ -241,7 +241,7 @@ class _Specification(BaseModel):
     def _disagreements(self) -> Iterator[tuple[tuple[str, ...], str]]:
         """Yield the keys that do not fit together, and why."""
         for task, length in itertools.product(self._values("task"), self._values("length")):
-            fault = None if length is None else LAYOUTS[task].fault(task, length)
+            fault = None if length is None else TASKS[task].lengths.fault(task, length)
             if fault:
                 yield ("task", "length"), f"`length` {fault}"
         for key, condition in CONDITIONS.items():
@@ -277,7 +277,7 @@ class Run(_Specification):
     gain : float
         Factor on W_h.
     task : str
-        One of ``tasks.LAYOUTS``.
+        One of ``tasks.TASKS``.
     length : int or None
         T, in steps; None takes the task's own.
     batch_size : int
@@ -330,7 +330,7 @@ class Run(_Specification):
         """The run as a flat dict in which every default is written out; None where the run has no such thing."""
         config = self.model_dump()
         if config["length"] is None:
-            config["length"] = LAYOUTS[self.task].default_length
+            config["length"] = TASKS[self.task].lengths.default
         config["probes"] = _fitting(self.probes, self.cell)
         defaults = {"learning_rate": 3e-3, "clip": 1.0}
         if CONDITIONS["forget_bias"].holds(config):
@@ -361,7 +361,7 @@ class Run(_Specification):
         length, batch = config["length"], self.batch_size
         sizes = {"step": length, "time": length + 1, "batch": batch, "unit": units, "rank": width}
         sizes |= {"gate": gates, "side": 2, "block": len(cell.blocks) ** 2, "bin": BINS}
-        sizes |= {"lag": length + 1, "input": LAYOUTS[self.task].input_size, "parameter": 3, "route": 3}
+        sizes |= {"lag": length + 1, "input": load_task(self.task).input_size, "parameter": 3, "route": 3}
         probes = [CATALOGUE[name] for name in choose(self.probe_choice) if _fitting(name, self.cell)]
         shapes = [
             [min(sizes[axis], dict(probe.grids).get(axis, sizes[axis])) for axis in axes]

@@ -160,9 +160,9 @@ def test_the_id_follows_the_data_and_the_revision_of_the_probes(monkeypatch):
         patch.setattr(spec, "REVISION", spec.REVISION + 1)
         assert Run().id != before
     task = load_task("digits_delayed")
-    images = task.digits.images.copy()
+    images = task.images.images.copy()
     images[7, 3, 3] ^= 1
-    other = dataclasses.replace(task, digits=dataclasses.replace(task.digits, images=images))
+    other = dataclasses.replace(task, images=dataclasses.replace(task.images, images=images))
     monkeypatch.setattr(spec, "load_task", lambda name: other)
     assert Run().id != before
 
