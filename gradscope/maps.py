@@ -93,15 +93,15 @@ class Pushes:
     Attributes
     ----------
     batch, state_size : int
-    length : int or None
-        T; None when it is known only at the end.
+    lags : Lags or None
+        Which steps count; None when T is known only at the end.
     each : iterator
         For each step the function V -> J_t V for a bundle of columns (S, B, M).
     """
 
     batch: int
     state_size: int
-    length: int | None
+    lags: Lags | None
     each: Iterator[Callable[[Array], Array]]
 
 
@@ -128,7 +128,7 @@ def as_pushes(maps: Any) -> Pushes:
         return Pushes(len(first), first.shape[1], None, each)
     known = as_maps(maps)
     steps = ((lambda bundle, t=t: known.push_at(t, bundle)) for t in range(known.length))
-    return Pushes(known.batch, known.state_size, known.length, steps)
+    return Pushes(known.batch, known.state_size, lags_of(known), steps)
 
 
 def _push(matrices: Array, bundle: Array) -> Array:
@@ -194,15 +194,15 @@ class Lags:
         Steps that count from each state to the last.
     longest : ndarray of int, (B,)
         L: the lag of the first state after the last reset, of the first state where there is none.
-    reset : ndarray of bool, (T, B)
-        Before which steps the state was set to zero.
+    age : ndarray of int, (T, B)
+        Steps that count from the start, or the last reset, to each step.
     """
 
     valid: Array
     times: Array
     lag: Array
     longest: Array
-    reset: Array
+    age: Array
 
     @classmethod
     def of(cls, length: int, batch: int, valid: Array | None = None, reset: Array | None = None) -> Lags:
@@ -214,7 +214,9 @@ class Lags:
         times = np.concatenate([start == 0, valid])
         after = length - np.argmax(reset[::-1], axis=0)  # the time after the last reset
         first = np.where(reset.any(axis=0), after, 0)
-        return cls(valid, times, lag, lag[first, np.arange(batch)], reset)
+        before = lag[0] - lag[:-1]
+        age = before - np.maximum.accumulate(np.where(reset, before, 0), axis=0)
+        return cls(valid, times, lag, lag[first, np.arange(batch)], age)
 
     @property
     def masked_share(self) -> float:

@@ -30,7 +30,7 @@ def test_every_form_has_the_same_products(form):
     assert (maps.length, maps.batch, maps.state_size, maps.block_size) == (5, 2, 3, 3)
     pushes = as_pushes(FORMS[form]())
     assert (pushes.batch, pushes.state_size) == (2, 3)
-    assert pushes.length in (5, None)
+    assert pushes.lags is None or pushes.lags.longest.tolist() == [5, 5]
     for t, push in enumerate(pushes.each):
         np.testing.assert_allclose(maps.push_at(t, columns), np.einsum("bij,jbm->ibm", MATRICES[t], columns))
         np.testing.assert_allclose(maps.pull_at(t, columns), np.einsum("bji,jbm->ibm", MATRICES[t], columns))
@@ -58,7 +58,7 @@ def test_a_stream_is_read_as_it_goes():
     pushes = as_pushes(endless)
     next(pushes.each)
     assert len(read) <= 2
-    assert pushes.length is None
+    assert pushes.lags is None
 
 
 @pytest.mark.parametrize(
@@ -99,6 +99,9 @@ def test_lags_count_the_steps_that_count(drawn):
         starts = [t + 1 for t in steps if reset[t, b]]
         first = starts[-1] if starts else 0
         assert lags.longest[b] == sum(t >= first for t in steps)
+        for t in steps:
+            begin = max([s for s in steps if reset[s, b] and s <= t], default=0)
+            assert lags.age[t, b] == sum(begin <= s < t for s in steps)
         states = [0, *(t + 1 for t in steps)][::-1]
         np.testing.assert_array_equal(by_lag[: len(states), b], values[states, b])
         assert np.isnan(by_lag[len(states) :, b]).all()
@@ -110,7 +113,7 @@ def test_maps_without_masks_count_every_step():
     assert lags.lag[:, 0].tolist() == [5, 4, 3, 2, 1, 0]
     assert lags.longest.tolist() == [5, 5]
     assert lags.times.all()
-    assert not lags.reset.any()
+    assert lags.age[:, 0].tolist() == [0, 1, 2, 3, 4]
 
 
 def test_the_masks_of_a_trajectory_are_seen():

@@ -6,11 +6,18 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from plain_routes import make_case
+from plain_routes import cases, chunks_of, make_case
 
 import gradscope as gs
 from gradscope.errors import ArgumentError
-from gradscope.spectra import BURN_IN, TANGENT_BURN_IN, lyapunov_spectrum
+from gradscope.spectra import (
+    BURN_IN,
+    TANGENT_BURN_IN,
+    eigenvalues,
+    jacobian_blocks,
+    lyapunov_spectrum,
+    transport_spectrum,
+)
 
 
 def repeated(matrix, steps, batch=1):
@@ -167,3 +174,216 @@ def test_wrong_arguments_are_told_what_to_do(options, message):
     assert (BURN_IN, TANGENT_BURN_IN) == (200, 100)
     with pytest.raises(ArgumentError, match=message):
         lyapunov_spectrum(repeated(np.eye(2), 300), **options)
+
+
+def test_a_rank_below_the_size_is_no_exponent_of_rounding():
+    """Full matrices of rank 2: QR leaves 1e-17 where 0 is true, whose logarithm is about -39."""
+    rng = np.random.default_rng(0)
+    matrices = rng.standard_normal((40, 2, 5, 2)) @ rng.standard_normal((40, 2, 2, 5))
+    found = no_burn_in(matrices)
+    assert np.isfinite(found.exponents[:2]).all()
+    assert np.isneginf(found.exponents[2:]).all()
+    assert np.isnan(found.error[2:]).all()
+    dead = gs.RNN(1, 6, "relu")
+    params = dead.init(np.random.default_rng(0))
+    params["b"][:3] = -100.0  # three units that never fire
+    found = no_burn_in(gs.linearize(gs.unroll(dead, params, np.ones((30, 2, 1)))))
+    assert np.isneginf(found.exponents[-3:]).all()
+    assert np.isfinite(no_burn_in(repeated(np.diag([1.0, 1e-13, 1e-14]), 20)).exponents).all()
+
+
+def test_the_standard_error_is_that_of_equal_blocks():
+    """809 steps: eight blocks of 100, and nine steps that are in the mean only."""
+    logs = np.random.default_rng(0).normal(0.0, 1.0, (809, 1))
+    found = no_burn_in(gs.Jacobians(np.exp(logs)[..., None, None]))
+    assert found.exponents[0] == pytest.approx(logs.mean(), rel=1e-10)
+    assert found.error[0] == pytest.approx(0.0354, rel=0.5)
+    few = np.random.default_rng(0).normal(0.0, 1.0, (19, 1))
+    blocks = few[:16].reshape(8, 2).mean(axis=1)
+    found = no_burn_in(gs.Jacobians(np.exp(few)[..., None, None]))
+    assert found.error[0] == pytest.approx(blocks.std(ddof=1) / np.sqrt(8), rel=1e-10)
+
+
+def test_a_map_that_is_followed_step_by_step():
+    """The logistic map at r = 4: ln 2; Henon's map: the sum is ln 0.3 at any length."""
+
+    def logistic():
+        x = 0.3
+        for _ in range(20000):
+            yield np.array([[[4.0 - 8.0 * x]]])
+            x = 4.0 * x * (1.0 - x)
+
+    found = lyapunov_spectrum(logistic)
+    assert found.exponents[0] == pytest.approx(np.log(2.0), abs=5e-3)
+    assert found.error[0] < 5e-3
+
+    def henon():
+        x, y = 0.1, 0.1
+        for _ in range(5000):
+            yield np.array([[[-2.8 * x, 1.0], [0.3, 0.0]]])
+            x, y = 1.0 - 1.4 * x * x + y, 0.3 * x
+
+    found = lyapunov_spectrum(henon())
+    assert found.exponents.sum() == pytest.approx(np.log(0.3), rel=1e-12)
+    assert found.exponents[0] == pytest.approx(0.419, abs=0.03)
+    with pytest.raises(ArgumentError, match=r"200 \+ 100 steps, got 7\. Use a longer sequence"):
+        lyapunov_spectrum(lambda: iter(np.ones((7, 1, 2, 2))))
+
+
+def masked_case(name="LSTM", length=40, batch=3):
+    """Return a linearization with padding before, in the middle and after, and the ones of its sequences alone."""
+    case = make_case(name, length=length, batch=batch, hidden_size=3)
+    valid = np.ones((length, batch), bool)
+    valid[25:, 0], valid[:9, 1], valid[10:14, 2] = False, False, False
+    lin = gs.linearize(gs.unroll(case.cell, case.params, case.inputs, valid=valid))
+    alone = [
+        gs.linearize(gs.unroll(case.cell, case.params, case.inputs[valid[:, b], b][:, None])) for b in range(batch)
+    ]
+    return lin, alone
+
+
+def test_padding_does_not_count_in_lyapunov_exponents():
+    lin, alone = masked_case()
+    found = lyapunov_spectrum(lin, burn_in=0, tangent_burn_in=15)
+    each = [lyapunov_spectrum(one, burn_in=0, tangent_burn_in=15) for one in alone]
+    steps = np.array([one.length - 15 for one in alone])
+    pooled = np.einsum("b,br->r", steps, [one.exponents for one in each]) / steps.sum()
+    assert found.exponents.sum() == pytest.approx(pooled.sum(), rel=0.2)
+    np.testing.assert_allclose(found.exponents[0], pooled[0], atol=0.05)
+
+
+def test_after_a_reset_both_burn_ins_begin_anew():
+    matrices = np.tile(np.diag([2.0, 0.5]), (60, 2, 1, 1))
+    matrices[20:29] = np.diag([100.0, 70.0])  # right after the reset
+
+    class Reset(gs.Jacobians):
+        valid = None
+        reset = np.zeros((60, 2), bool)
+
+    Reset.reset[20] = True
+    matrices[20] = 0.0
+    found = lyapunov_spectrum(Reset(matrices), burn_in=4, tangent_burn_in=10)
+    np.testing.assert_allclose(found.exponents, np.log([2.0, 0.5]), atol=1e-3)
+
+
+# ---- singular values of long products -------------------------------------------------------------------------------
+
+
+@settings(max_examples=30, deadline=None)
+@given(cases(activations=("tanh", "softsign", "identity")), st.integers(2, 6))
+def test_the_transport_spectrum_is_that_of_the_plain_product(case, points):
+    with chunks_of(case.chunk):
+        found = transport_spectrum(gs.linearize(gs.unroll(case.cell, case.params, case.inputs, case.state)), points)
+    matrices = case.plain_jacobians()
+    length = len(matrices)
+    assert found.lags[0] == 0
+    assert found.lags[-1] == length
+    product = np.broadcast_to(np.eye(matrices.shape[2]), matrices.shape[1:])
+    for lag in range(length + 1):
+        if lag:
+            product = product @ matrices[length - lag]
+        values = np.linalg.svd(product, compute_uv=False)
+        for place in np.nonzero(found.lags == lag)[0]:
+            np.testing.assert_allclose(10 ** found.values[place].T, values, rtol=1e-7, atol=1e-9 * values.max())
+    assert not found.missing.any()
+    with np.errstate(divide="ignore"):
+        finite = np.log(values) / length
+    sure = values > 1e-8 * values.max()
+    np.testing.assert_allclose(found.exponents.T[sure], finite[sure], atol=1e-6)
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_singular_values_sum_to_the_log_determinant_past_the_float_range(dtype):
+    cell = gs.LSTM(1, 5, forget_bias=-2.0)
+    params = cell.init(np.random.default_rng(0), dtype=dtype)
+    inputs = np.random.default_rng(1).standard_normal((700, 2, 1))
+    lin = gs.linearize(gs.unroll(cell, params, inputs))
+    found = transport_spectrum(lin)
+    dets = np.concatenate(
+        [np.zeros((1, 2)), np.cumsum(np.linalg.slogdet(lin.jacobians().astype(float))[1][::-1], axis=0)]
+    )
+    np.testing.assert_allclose(found.values.sum(axis=1) * np.log(10), dets[found.lags], rtol=1e-6)
+    np.testing.assert_allclose(found.exponents.sum(axis=0) * 700, dets[-1], rtol=1e-6)
+    assert found.values[-1, -1].max() < -600
+    assert (np.diff(found.values, axis=1) <= 0).all()
+
+
+def test_a_sequence_that_ends_early_has_the_spectrum_of_itself_alone():
+    lin, alone = masked_case()
+    found = transport_spectrum(lin)
+    assert found.lags[-1] == 36
+    for b, one in enumerate(alone):
+        whole = transport_spectrum(one, points=200)
+        there = found.lags <= one.length
+        np.testing.assert_array_equal(found.missing[:, b], ~there)
+        assert np.isnan(found.values[~there, :, b]).all()
+        np.testing.assert_allclose(found.values[there, :, b], whole.values[found.lags[there], :, 0], atol=1e-8)
+        np.testing.assert_allclose(found.exponents[:, b], whole.exponents[:, 0], atol=1e-9)
+
+
+def test_nothing_goes_through_a_reset():
+    case = make_case("RNN", length=10, batch=2)
+    reset = np.zeros((10, 2), bool)
+    reset[5, 0] = True
+    found = transport_spectrum(gs.linearize(gs.unroll(case.cell, case.params, case.inputs, reset=reset)))
+    assert np.isneginf(found.values[found.lags >= 5, :, 0]).all()
+    assert np.isfinite(found.values[found.lags < 5, :, 0]).all()
+    after = gs.linearize(gs.unroll(case.cell, case.params, case.inputs[5:, :1]))
+    last = transport_spectrum(gs.Jacobians(after.jacobians()[1:]))
+    np.testing.assert_allclose(found.exponents[:, 0], last.exponents[:, 0], atol=1e-9)
+
+
+def test_a_grid_of_lags_needs_both_its_ends():
+    with pytest.raises(ArgumentError, match="17 is the default"):
+        transport_spectrum(np.ones((3, 1, 1, 1)), points=1)
+    with pytest.raises(ArgumentError, match="16 is the default"):
+        eigenvalues(np.ones((3, 1, 1, 1)), points=0)
+
+
+# ---- one step -------------------------------------------------------------------------------------------------------
+
+
+@settings(max_examples=30, deadline=None)
+@given(cases(activations=("tanh", "softsign", "relu")))
+def test_eigenvalues_and_blocks_are_those_of_the_plain_jacobians(case):
+    matrices = case.plain_jacobians()
+    length, batch, *_ = matrices.shape
+    with chunks_of(case.chunk):
+        lin = gs.linearize(gs.unroll(case.cell, case.params, case.inputs, case.state))
+        blocks, found = jacobian_blocks(lin), eigenvalues(lin, 3)
+    width, count = case.cell.hidden_size, len(case.cell.blocks)
+    plain = matrices.reshape(length, batch, count, width, count, width)
+    wanted = np.linalg.norm(plain, axis=(3, 5)).transpose(2, 3, 0, 1) / np.sqrt(width)
+    np.testing.assert_allclose(blocks, wanted, rtol=1e-7, atol=1e-12)
+    np.testing.assert_allclose(jacobian_blocks(gs.Jacobians(matrices, count)), wanted, rtol=1e-10, atol=1e-300)
+    assert found.steps[-1] == length - 1 or len(found.steps) == 1
+    for n, t in enumerate(found.steps):
+        for b in range(batch):
+            moduli = np.abs(found.values[n, :, b])
+            assert (np.diff(moduli) <= 0).all()
+            np.testing.assert_allclose(np.poly(found.values[n, :, b]), np.poly(matrices[t, b]), atol=1e-8)
+            if moduli[0] > 1e-6:
+                ratio = np.linalg.norm(matrices[t, b], 2) / np.abs(np.linalg.eigvals(matrices[t, b])).max()
+                assert found.nonnormality[n, b] == pytest.approx(ratio, rel=1e-6)
+                assert found.nonnormality[n, b] > 1 - 1e-9
+
+
+def test_blocks_keep_their_digits_at_any_size():
+    matrices = np.ones((2, 1, 4, 4))
+    matrices[:, :, 2:, :2] = 1e-200
+    matrices[1, 0, 0, 3] = np.nan
+    found = jacobian_blocks(gs.Jacobians(matrices, 2))[:, :, :, 0]
+    assert found[1, 0] == pytest.approx(1e-200 * np.sqrt(2))
+    assert np.isnan(found[0, 1, 1])
+    assert found[0, 1, 0] == pytest.approx(np.sqrt(2))
+
+
+def test_normal_nilpotent_and_bad_matrices():
+    matrices = np.stack([np.eye(2), [[0.0, 1.0], [0.0, 0.0]], np.zeros((2, 2)), [[np.nan, 0.0], [0.0, 1.0]]])[:, None]
+    found = eigenvalues(matrices)
+    assert found.nonnormality[0, 0] == pytest.approx(1.0)
+    assert found.nonnormality[1, 0] == np.inf
+    assert np.isnan(found.nonnormality[2:, 0]).all()
+    assert np.isnan(found.values[3]).all()
+    rotation = eigenvalues(np.array([[[[0.0, -1.0], [1.0, 0.0]]]]))
+    np.testing.assert_allclose(np.sort_complex(rotation.values[0, :, 0]), [-1j, 1j], atol=1e-15)
