@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import collections
 import math
+import multiprocessing
 import os
 import shlex
 import signal
+import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -19,6 +21,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from gradscope.store import Store
 
+from .engines import check, reach
 from .runner import Tally, run_study
 from .spec import Study, read_study
 from .studies import load_study, study_names
@@ -34,8 +37,11 @@ FAILED, INTERRUPTED = 1, 130
 @click.option("--store", type=click.Path(path_type=Path), help="File that the results are written to.")
 @click.option("--workers", type=int, help="Processes on this machine, 0 for none.  [default: one a core]")
 @click.option("--scheduler", metavar="ADDRESS", help="Dask scheduler to use instead, e.g. tcp://10.0.0.1:8786.")
+@click.option("--memory", metavar="SIZE", help="What each process may use, e.g. 2GB.  [default: its share]")
 @click.option("--dry-run", is_flag=True, help="Say what would be run, and run nothing.")
-def sweep(study: str, store: Path | None, workers: int | None, scheduler: str | None, dry_run: bool) -> None:
+def sweep(
+    study: str, store: Path | None, workers: int | None, scheduler: str | None, memory: str | None, dry_run: bool
+) -> None:
     """Run a study, and write it to a store.
 
     STUDY is one that comes with gradscope (activation, forget_bias, quickstart, sequence_length), FILE.toml one of
@@ -47,9 +53,13 @@ def sweep(study: str, store: Path | None, workers: int | None, scheduler: str | 
         return
     if store is None:
         raise click.UsageError("Missing option '--store'. Give the file to write, e.g. --store results.db.")
-    options = {"--store": store, "--workers": workers, "--scheduler": scheduler}
+    options = {"--store": store, "--workers": workers, "--scheduler": scheduler, "--memory": memory}
     given = [str(part) for name, value in options.items() if value is not None for part in (name, value)]
-    run(wanted, store, workers, scheduler, again=shlex.join(["gradscope", "sweep", study, *given]))
+    check(workers, scheduler, memory)
+    if scheduler is not None:
+        reach(scheduler)  # before a file is made
+    crew = {"workers": workers, "scheduler": scheduler, "memory": memory}
+    run(wanted, store, crew, again=shlex.join(["gradscope", "sweep", study, *given]))
 
 
 def find_study(name: str) -> Study:
@@ -77,7 +87,7 @@ def describe(study: Study, path: Path | None) -> None:
     console.print(line)
 
 
-def run(study: Study, path: Path, workers: int | None, scheduler: str | None, again: str) -> None:
+def run(study: Study, path: Path, crew: dict[str, Any], again: str) -> None:
     """Run a study with a display of its progress; leave with exit code 1 or 130 where it did not all go well."""
     last = Tally()
 
@@ -87,13 +97,18 @@ def run(study: Study, path: Path, workers: int | None, scheduler: str | None, ag
         display(tally)
 
     console = Console(highlight=False, markup=False, soft_wrap=True)
+
+    def tell() -> None:
+        console.show_cursor(True)
+        console.print(f"Interrupted. {summary(last)} What is finished is kept; go on with")
+        console.print(f"  {again}")
+
     with Store(path, "w") as store:
         try:
-            with interruptible(), progress_display(console, study.name) as display:
-                run_study(study, store, workers=workers, scheduler=scheduler, progress=show)
+            with interruptible(tell), progress_display(console, study.name) as display:
+                run_study(study, store, **crew, progress=show)
         except KeyboardInterrupt:
-            console.print(f"Interrupted. {summary(last)} What is finished is kept; go on with")
-            console.print(f"  {again}")
+            tell()
             raise click.exceptions.Exit(INTERRUPTED) from None
     console.print(summary(last))
     for error, count in collections.Counter(last.errors.values()).most_common(3):
@@ -106,21 +121,35 @@ def run(study: Study, path: Path, workers: int | None, scheduler: str | None, ag
 
 
 @contextmanager
-def interruptible() -> Iterator[None]:
-    """Let ``kill`` end a sweep as Ctrl-C does."""
+def interruptible(tell: Callable[[], None]) -> Iterator[None]:
+    """Let Ctrl-C and ``kill`` end a sweep in good order, and a second one at once.
+
+    At once loses no more than ``kill -9`` would: the runs that are under way.
+    """
+    asked = False
 
     def interrupt(*_: Any) -> None:
+        nonlocal asked
+        if asked:
+            for process in multiprocessing.active_children():
+                process.kill()
+            tell()
+            sys.stdout.flush()
+            os._exit(INTERRUPTED)
+        asked = True
         raise KeyboardInterrupt
 
+    signals = (signal.SIGINT, signal.SIGTERM)
     try:
-        before = signal.signal(signal.SIGTERM, interrupt)
+        before = [signal.signal(number, interrupt) for number in signals]
     except ValueError:  # not in the main thread, where no signal arrives
         yield
         return
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in zip(signals, before, strict=True):
+            signal.signal(number, handler)
 
 
 @contextmanager
@@ -159,9 +188,12 @@ class Lines:
 
 def pace(tally: Tally) -> str:
     """Return rate, time left and the number of failed runs, in words."""
+    if tally.ready is not None and not tally.workers:
+        return "waiting for workers"
     if math.isnan(tally.rate):
-        return "starting"
-    return f"{tally.rate:.1f} runs/s, {_duration(tally.seconds_left)} left, {tally.failed} failed"
+        return f"{tally.elsewhere} carried out by another sweep" if tally.elsewhere else "starting"
+    elsewhere = f", {tally.elsewhere} by another sweep" if tally.elsewhere else ""
+    return f"{tally.rate:.1f} runs/s, {_duration(tally.seconds_left)} left, {tally.failed} failed{elsewhere}"
 
 
 def summary(tally: Tally) -> str:

@@ -569,7 +569,7 @@ def test_the_key_of_a_page_changes_when_it_must_be_built_anew(tmp_path):
         store.start_run("a", 1, {"cell": "GRU", "length": 20})
         reader = Reader(path)
         running = shell.page(reader, "/run/a", "").key
-        store.beat(["a"])
+        store.beat(store.add_owner())
         assert shell.page(reader, "/run/a", "").key == running
         store.finish_run("a", {0: sample_records.sample("GRU", length=20, batch=2, hidden=3)})
         assert shell.page(reader, "/run/a", "").key != running

@@ -51,7 +51,7 @@ def test_every_contract_is_kept(shipped):
         ("names", "experiments/__init__.py", "import experiments.tasks", "gradscope.experiments -> experiments"),
         ("plotly", "probes/__init__.py", "import plotly.graph_objects", "gradscope.probes -> plotly"),
         ("sweep", "dashboards/__init__.py", "import dask", "gradscope.dashboards -> dask"),
-        ("sweep", "store.py", "import pydantic", "gradscope.store -> pydantic"),
+        ("sweep", "store/__init__.py", "import pydantic", "gradscope.store -> pydantic"),
         ("dashboard", "experiments/__init__.py", "from dash import Dash", "gradscope.experiments -> dash"),
     ],
 )

@@ -1,0 +1,442 @@
+"""Engines: who carries out the runs of a study - this process, workers of this machine, or those of a cluster.
+
+Runs travel in batches, because a message costs a few milliseconds and a small run hardly more. A worker gives back
+what it has not begun after :data:`BUDGET` seconds, so a batch is never long by mistake. A batch that is lost with its
+worker comes back with the reason; which of its runs was to blame nobody can tell.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import multiprocessing
+import os
+import queue
+import signal
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import CancelledError
+from dataclasses import dataclass
+from multiprocessing import resource_tracker
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+
+from gradscope.errors import ArgumentError, GradscopeError
+
+from .measurement import Ended, carry_out
+from .spec import Run
+from .tasks import Task, load_task
+
+if TYPE_CHECKING:
+    from distributed import Client, Future, LocalCluster
+
+__all__ = ["BUDGET", "Batch", "Engine", "SchedulerLostError", "check", "engine", "reach", "work"]
+
+BUDGET = 1.0  # seconds after which a worker begins no other run of a batch
+STRANDED = 3.0  # seconds after which a batch whose worker is not there is given to another
+LOOK = 1.0  # seconds between two looks at how many workers there are
+CONNECT = 10.0  # seconds to wait for a scheduler
+PATIENCE = 0.3  # seconds that a worker has to end by itself when a sweep is interrupted
+LEAST = 200e6  # bytes: a worker that has only begun uses most of that
+KEPT = 4  # tasks that a worker remembers
+PREFIX = "gradscope-run"
+THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
+DIED = (
+    "Its worker died, twice: perhaps it was killed, perhaps for lack of memory. "
+    "Use fewer workers, smaller batches or shorter sequences."
+)
+OUTGREW = (
+    "It outgrew the memory of its worker, twice: {used} of {limit} allowed. "
+    "Give each worker more with `--memory`, or use smaller batches or shorter sequences."
+)
+
+_tasks: dict[bytes, Task] = {}
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Runs that go to a worker together.
+
+    Attributes
+    ----------
+    runs : tuple of Run
+    ended : tuple of Ended
+        Those that have come to their end, once the batch is back.
+    lost : str
+        Why the worker did not give it back, "" when it did.
+    """
+
+    runs: tuple[Run, ...]
+    ended: tuple[Ended, ...] = ()
+    lost: str = ""
+
+
+class SchedulerLostError(GradscopeError):
+    """The scheduler does not answer any more: no run can be carried out."""
+
+
+class Engine(Protocol):
+    """Who carries out the runs."""
+
+    def workers(self) -> int:
+        """Return how many runs can be carried out at the same time, now."""
+
+    def idle(self) -> int:
+        """Return how many workers could now be given a run that they have to themselves."""
+
+    def start(self, batch: Batch, alone: bool = False) -> None:
+        """Begin a batch; with ``alone`` on a worker that has nothing else."""
+
+    def wait(self, seconds: float) -> list[Batch]:
+        """Return batches that are back, after at most some seconds."""
+
+
+class _Here:
+    """Carries out one run after another in this process."""
+
+    def __init__(self) -> None:
+        self._begun: list[Batch] = []
+
+    def workers(self) -> int:
+        return 1
+
+    def idle(self) -> int:
+        return 1 - len(self._begun)
+
+    def start(self, batch: Batch, alone: bool = False) -> None:
+        self._begun.append(batch)
+
+    def wait(self, seconds: float) -> list[Batch]:
+        batch, *self._begun = self._begun
+        run = batch.runs[0]
+        return [Batch(batch.runs, (carry_out(run, load_task(run.task)),))]
+
+
+def work(runs: Sequence[Run], tasks: dict[str, bytes], budget: float) -> list[Ended]:
+    """Carry out runs one after another until the budget is spent; at least one.
+
+    Parameters
+    ----------
+    runs : sequence of Run
+    tasks : dict
+        By name, each task as bytes: a worker needs no file of its own.
+    budget : float
+        Seconds after which no other run is begun.
+    """
+    started, ended = time.monotonic(), []
+    for run in runs:
+        ended.append(carry_out(run, _unpacked(tasks[run.task])))
+        if time.monotonic() - started > budget:
+            break
+    return ended
+
+
+def _unpacked(data: bytes) -> Task:
+    """Return a task from its bytes, unpacked once."""
+    import cloudpickle
+
+    if data not in _tasks:
+        while len(_tasks) >= KEPT:
+            _tasks.pop(next(iter(_tasks)))
+        _tasks[data] = cloudpickle.loads(data)
+    return _tasks[data]
+
+
+class _OnDask:
+    """Carries out runs on the workers of a Dask scheduler."""
+
+    def __init__(self, client: Client, address: str) -> None:
+        from distributed.diagnostics.plugin import SchedulerPlugin
+
+        self._client, self._address = client, address
+        self._begun: dict[str, tuple[Batch, Future]] = {}
+        self._back: queue.SimpleQueue[str] = queue.SimpleQueue()
+        self._tasks: dict[str, bytes] = {}
+        self._looked, self._threads, self._count = -np.inf, 0, 0
+        self._places: dict[str, str] = {}  # the worker of each batch that has one to itself
+        self._missed: dict[str, float] = {}  # since when that worker is not there
+        client.register_plugin(_one_death(SchedulerPlugin))
+
+    def workers(self) -> int:
+        if time.monotonic() - self._looked > LOOK:
+            self._looked, self._threads = time.monotonic(), sum(self._crew().values())
+        return self._threads
+
+    def idle(self) -> int:
+        return len(self._crew().keys() - self._places.values())
+
+    def _crew(self) -> dict[str, int]:
+        """Return the threads of each worker that is there now."""
+        try:
+            return self._client.nthreads()
+        except OSError:
+            raise self._gone() from None
+
+    def start(self, batch: Batch, alone: bool = False) -> None:
+        import cloudpickle
+
+        names = {run.task for run in batch.runs}
+        for name in names.difference(self._tasks):
+            self._tasks[name] = cloudpickle.dumps(load_task(name))
+        self._count += 1
+        key = f"{PREFIX}-{os.getpid()}-{id(self):x}-{self._count}"
+        tasks = {name: self._tasks[name] for name in names}
+        place = {}
+        if alone:
+            self._places[key] = next(iter(self._crew().keys() - self._places.values()), "")
+            place = {"workers": [self._places[key]], "allow_other_workers": False}
+        future = self._client.submit(work, batch.runs, tasks, BUDGET, key=key, pure=False, **place)
+        self._begun[key] = (batch, future)
+        future.add_done_callback(lambda _, key=key: self._back.put(key))
+
+    def wait(self, seconds: float) -> list[Batch]:
+        try:
+            back = [self._back.get(timeout=seconds)]
+        except queue.Empty:
+            return self._stranded()
+        while not self._back.empty():
+            back.append(self._back.get())
+        return [self._collect(key) for key in back if key in self._begun]
+
+    def _collect(self, key: str) -> Batch:
+        """Return a batch that is back."""
+        from distributed import KilledWorker
+
+        batch, future = self._begun.pop(key)
+        self._places.pop(key, None)
+        try:
+            return Batch(batch.runs, tuple(future.result()))
+        except KilledWorker as error:
+            return Batch(batch.runs, lost=self._why(error.last_worker.address, error.last_worker.memory_limit))
+        except CancelledError:  # nobody here cancels
+            raise self._gone() from None
+
+    def _stranded(self) -> list[Batch]:
+        """Return batches, as not begun, whose worker had gone before they reached it."""
+        crew, now = self._crew() if self._places else {}, time.monotonic()
+        gone = [key for key, place in self._places.items() if place not in crew]
+        self._missed = {key: self._missed.get(key, now) for key in gone}
+        back = []
+        for key in [key for key, since in self._missed.items() if now - since > STRANDED]:
+            batch, future = self._begun.pop(key)
+            del self._places[key], self._missed[key]
+            future.cancel()
+            back.append(batch)
+        return back
+
+    def _why(self, worker: str, limit: float) -> str:
+        """Return why a worker died, as far as anybody knows."""
+        with contextlib.suppress(OSError, KeyError, TypeError):
+            for _, event in self._client.get_events("worker-restart-memory"):
+                if event["worker"] == worker:
+                    return OUTGREW.format(used=_memory(event["rss"]), limit=_memory(limit))
+        return DIED
+
+    def _gone(self) -> SchedulerLostError:
+        """Return the error that ends the sweep when the scheduler does not answer any more."""
+        return SchedulerLostError(
+            f"The scheduler at {self._address} is gone. "
+            "What is finished is kept: start the scheduler again, then give the same command."
+        )
+
+
+def _memory(size: float) -> str:
+    """Return bytes for reading."""
+    return f"{size / 1e9:.2g} GB" if size >= 1e9 else f"{size / 1e6:.0f} MB"
+
+
+def _one_death(base: type) -> Any:
+    """Return a plugin that lets a batch fail with its worker, instead of taking three more workers with it.
+
+    It changes nothing for others who use the same scheduler. The class travels as code: a scheduler needs no gradscope.
+    """
+    prefix = PREFIX
+
+    class OneDeath(base):
+        name = "gradscope"
+        idempotent = True
+
+        async def start(self, scheduler: Any) -> None:
+            self.scheduler = scheduler
+
+        def transition(self, key: Any, start: str, finish: str, *_: Any, **__: Any) -> None:
+            if finish == "processing" and str(key).startswith(prefix):
+                task = self.scheduler.tasks[key]
+                task.suspicious = max(task.suspicious, self.scheduler.allowed_failures)
+
+    return OneDeath()
+
+
+@contextlib.contextmanager
+def engine(workers: int | None, scheduler: str | None, runs: int, memory: str | None = None) -> Iterator[Engine]:
+    """Start the engine that was asked for, and stop it in the end.
+
+    Parameters
+    ----------
+    workers : int, optional
+        Processes on this machine; 0 for none; one for each core when left out.
+    scheduler : str, optional
+        Address of a Dask scheduler to use instead.
+    runs : int
+        No more processes than that are started.
+    memory : str, optional
+        What each process on this machine may use, e.g. ``"2GB"``; its share of the machine's when left out.
+
+    Raises
+    ------
+    ArgumentError
+        For workers and a scheduler together, a negative number of workers, a size that cannot be read, or an address
+        without a scheduler.
+    """
+    check(workers, scheduler, memory)
+    if scheduler is not None:
+        with _remote(scheduler) as found:
+            yield found
+    elif workers == 0:
+        yield _Here()
+    else:
+        from dask.system import CPU_COUNT
+
+        with _local(min(CPU_COUNT if workers is None else workers, runs), memory) as found:
+            yield found
+
+
+def check(workers: int | None, scheduler: str | None, memory: str | None) -> None:
+    """Refuse a choice of engine that cannot be had."""
+    if workers is not None and scheduler is not None:
+        raise ArgumentError("`workers` must be left out with a scheduler: it has its own. Give one of the two.")
+    if workers is not None and workers < 0:
+        raise ArgumentError(f"`workers` must be at least 0, got {workers}. 0 works in this process.")
+    if memory is not None:
+        if scheduler is not None or workers == 0:
+            raise ArgumentError(
+                "`memory` must be left out without workers on this machine. "
+                "Give it to the workers where they are started, e.g. `dask worker --memory-limit 4GB`."
+            )
+        from dask.utils import parse_bytes
+
+        try:
+            sound = parse_bytes(memory) >= LEAST
+        except ValueError:
+            sound = False
+        if not sound:
+            raise ArgumentError(
+                f"`memory` must be a size of at least {_memory(LEAST)}, got {memory!r}. Write e.g. 2GB."
+            )
+
+
+@contextlib.contextmanager
+def _local(workers: int, memory: str | None) -> Iterator[_OnDask]:
+    """Start single-thread worker processes on this machine, and stop them in the end."""
+    import dask
+    from distributed import Client, LocalCluster
+
+    settings: dict[str, Any] = {
+        # Without Dask's own MALLOC_TRIM_THRESHOLD_, which makes glibc map and unmap every large array anew.
+        "distributed.nanny.pre-spawn-environ": dict.fromkeys(THREADS, 1),
+        # A run that outgrows its worker ends with it. To write Dask's own data to disk or to pause would not help it.
+        "distributed.worker.memory.target": False,
+        "distributed.worker.memory.spill": False,
+        "distributed.worker.memory.pause": False,
+        "distributed.worker.memory.terminate": 0.95,
+    }
+    with dask.config.set(settings):
+        with _deaf_to_ctrl_c():
+            cluster = LocalCluster(
+                n_workers=workers,
+                threads_per_worker=1,
+                memory_limit="auto" if memory is None else memory,
+                processes=True,
+                host="127.0.0.1",
+                # Dask serves HTTP in any case; with no address it would take port 8787 and warn when that is taken.
+                dashboard_address="127.0.0.1:0",
+                scheduler_kwargs={"dashboard": False},
+                silence_logs=logging.CRITICAL,
+            )
+        with contextlib.ExitStack() as stack:
+            stack.callback(cluster.close)
+            try:
+                with Client(cluster, set_as_default=False) as client:
+                    yield _OnDask(client, cluster.scheduler_address)
+            except BaseException:
+                _hurry(cluster)
+                raise
+
+
+def _hurry(cluster: LocalCluster) -> None:
+    """Let workers that are in the middle of a run not hold up the end: kill those that are left in a moment."""
+    pids = {nanny.pid for nanny in cluster.workers.values()}
+    processes = [process for process in multiprocessing.active_children() if process.pid in pids]
+
+    def kill() -> None:
+        for process in processes:
+            process.kill()
+
+    timer = threading.Timer(PATIENCE, kill)
+    timer.daemon = True
+    timer.start()
+
+
+@contextlib.contextmanager
+def _deaf_to_ctrl_c() -> Iterator[None]:
+    """Start threads and processes that do not hear Ctrl-C, which a terminal sends to all of them: only we shall."""
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        yield
+        return
+    resource_tracker.ensure_running()  # it would start with the first process, and unblock the signal
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+@contextlib.contextmanager
+def _remote(address: str) -> Iterator[_OnDask]:
+    """Connect to a scheduler that runs elsewhere."""
+    with _quiet(), _client(address) as client:
+        yield _OnDask(client, address)
+
+
+def reach(address: str) -> None:
+    """Refuse the address of a scheduler that does not answer.
+
+    Raises
+    ------
+    ArgumentError
+        When it is no address, or nobody answers there.
+    """
+    _client(address).close()
+
+
+def _client(address: str) -> Client:
+    """Return a client of a scheduler."""
+    from distributed import Client
+    from distributed.comm.registry import backends
+
+    remedy = "Start one with `dask scheduler` and give the address that it prints, e.g. tcp://127.0.0.1:8786."
+    scheme, _, place = address.partition("://")
+    if scheme not in backends or not place.rpartition(":")[2].isdecimal():
+        raise ArgumentError(f"`scheduler` must be an address like tcp://host:port, got {address!r}. {remedy}")
+    try:
+        return Client(address, timeout=CONNECT, set_as_default=False)
+    except OSError as error:
+        raise ArgumentError(
+            f"`scheduler` must be the address of one that runs, got {address!r}: {error}. {remedy}"
+        ) from None
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep Dask's log from the user: what matters of it comes as an error."""
+    loggers = [logging.getLogger(name) for name in ("distributed", "distributed.client")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
