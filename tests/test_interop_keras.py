@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 
 import autograd
@@ -13,14 +12,11 @@ import pytest
 import gradscope as gs
 from gradscope.errors import ArgumentError
 
-if importlib.util.find_spec("torch") is None:
-    pytest.skip("Keras runs on torch here, and torch is not installed", allow_module_level=True)
-os.environ.setdefault("KERAS_BACKEND", "torch")
+jax = pytest.importorskip("jax", reason="Keras runs on JAX here, and jax is not installed")
+os.environ.setdefault("KERAS_BACKEND", "jax")
 keras = pytest.importorskip("keras", reason="keras is not installed: pip install 'gradscope[keras]'")
-import torch  # noqa: E402
-
-# Keras itself turns torch's tensors into arrays in a way that NumPy warns of.
-pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept a copy keyword")
+if keras.backend.backend() != "jax":
+    pytest.skip("KERAS_BACKEND names another backend than jax, whose float64 is none", allow_module_level=True)
 
 LENGTH, BATCH, INPUT, HIDDEN = 6, 3, 4, 5
 LAYERS = {
@@ -29,6 +25,22 @@ LAYERS = {
     "GRU-after": lambda **o: keras.layers.GRU(HIDDEN, dtype="float64", return_sequences=True, **o),
     "GRU-before": lambda **o: keras.layers.GRU(HIDDEN, dtype="float64", return_sequences=True, reset_after=False, **o),
 }
+
+
+@pytest.fixture(autouse=True)
+def wide(monkeypatch):
+    """Let Keras compute in float64: on every backend but TensorFlow it falls back to float32 behind one's back."""
+    from keras.src.backend.common import dtypes
+
+    monkeypatch.setitem(dtypes.BIT64_TO_BIT32_DTYPE, "float64", "float64")
+    before = keras.config.floatx(), jax.config.jax_enable_x64
+    keras.config.set_floatx("float64")
+    jax.config.update("jax_enable_x64", True)
+    yield
+    keras.config.set_floatx(before[0])
+    jax.config.update("jax_enable_x64", before[1])
+
+
 EVERY = pytest.mark.parametrize("kind", list(LAYERS))
 
 
@@ -57,16 +69,21 @@ def test_a_layer_gives_keras_values(kind, bias):
 def test_gradients_are_those_of_keras(kind):
     layer, inputs = built(kind)
     weights = np.random.default_rng(1).standard_normal((LENGTH, BATCH, HIDDEN))
-    x = torch.tensor(inputs.transpose(1, 0, 2), requires_grad=True)
-    (layer(x) * torch.tensor(weights.transpose(1, 0, 2))).sum().backward()
+    rest = [variable.value for variable in layer.non_trainable_variables]
+
+    def theirs(variables, x):
+        return (layer.stateless_call(variables, rest, x)[0] * weights.transpose(1, 0, 2)).sum()
+
+    variables = [variable.value for variable in layer.trainable_variables]
+    by_kernel, by_x = jax.grad(theirs, (0, 1))(variables, inputs.transpose(1, 0, 2))
     cell, params = gs.from_keras(layer)
 
     def loss(params, inputs):
         return anp.sum(gs.scan(cell, params, inputs)[1:, :, :HIDDEN] * weights)
 
     found, by_inputs = autograd.grad(loss, (0, 1))(params, inputs)
-    np.testing.assert_allclose(by_inputs, x.grad.numpy().transpose(1, 0, 2), atol=1e-10)
-    recurrent = layer.cell.recurrent_kernel.value.grad.numpy().T
+    np.testing.assert_allclose(by_inputs, np.asarray(by_x).transpose(1, 0, 2), atol=1e-10)
+    recurrent = np.asarray(by_kernel[1]).T
     if kind.startswith("GRU"):  # Keras: z, r, h
         recurrent = recurrent.reshape(3, HIDDEN, HIDDEN)[[1, 0, 2]].reshape(-1, HIDDEN)
     np.testing.assert_allclose(found["W_h"], recurrent, atol=1e-10)
@@ -81,12 +98,11 @@ def test_step_jacobians_are_those_of_the_keras_cell(kind):
     for t, b in ((0, 0), (LENGTH - 1, BATCH - 1)):
 
         def step(state, x=inputs[t, b]):
-            parts = list(torch.split(state, HIDDEN))
-            new = layer.cell(torch.tensor(x)[None], [part[None] for part in parts])[1]
-            return torch.cat([part[0] for part in new])
+            parts = [part[None] for part in jax.numpy.split(state, len(cell.blocks))]
+            return jax.numpy.concatenate([part[0] for part in layer.cell(jax.numpy.array(x)[None], parts)[1]])
 
-        wanted = torch.autograd.functional.jacobian(step, torch.tensor(np.array(trajectory.states[t, b])))
-        np.testing.assert_allclose(matrices[t, b], wanted.numpy(), atol=1e-10)
+        wanted = jax.jacobian(step)(jax.numpy.array(trajectory.states[t, b]))
+        np.testing.assert_allclose(matrices[t, b], wanted, atol=1e-10)
 
 
 @pytest.mark.parametrize("kind", ["SimpleRNN", "LSTM", "GRU-after"])
@@ -110,6 +126,7 @@ def test_the_activation_is_taken_over(activation):
 
 @pytest.mark.parametrize("suffix", ["weights.h5", "h5", "keras"])
 @pytest.mark.filterwarnings("ignore:You are saving your model as an HDF5")
+@pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept a copy keyword")  # Keras' own
 def test_saved_models_give_the_same_cell(suffix, tmp_path):
     pytest.importorskip("h5py", reason="h5py is not installed: pip install 'gradscope[weights]'")
     keras.utils.set_random_seed(0)

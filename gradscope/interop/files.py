@@ -80,7 +80,10 @@ def _damaged(path: Path, reason: str) -> StoreError:
 
 def _as_float(array: np.ndarray) -> np.ndarray:
     """Return floats as float32 or float64."""
-    return array if array.dtype in (np.float32, np.float64) else array.astype(np.float32)
+    if array.dtype in (np.float32, np.float64):
+        return array
+    with np.errstate(over="ignore"):
+        return array.astype(np.float32 if array.dtype.itemsize < 4 else np.float64)
 
 
 def _safetensors(path: Path) -> Iterator[tuple[str, np.ndarray]]:
@@ -148,7 +151,7 @@ def _hdf5(path: Path | io.BytesIO, source: Path | None = None) -> Iterator[tuple
             item = group[name]
             if isinstance(item, h5py.Group):
                 yield from walk(item, f"{prefix}{name}/")
-            elif item.dtype.kind == "f":
+            elif isinstance(item, h5py.Dataset) and item.dtype.kind == "f":
                 if item.external:
                     raise _damaged(source, f"{prefix}{name} is kept in another file, which is never opened")
                 if item.size and item.nbytes > most:

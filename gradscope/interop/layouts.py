@@ -159,21 +159,14 @@ def _keras(arrays: Mapping[str, Array]) -> dict[str, Levels]:
         elif last in ("kernel", "recurrent_kernel", "bias"):
             cells[parent][last] = array
     found: dict[str, Levels] = {}
-    both: dict[str, dict[str, Layer]] = defaultdict(dict)
     for name, parts in cells.items():
-        if "recurrent_kernel" not in parts:
-            continue  # some other layer
-        layer, label = _keras_layer(name, parts), name.rpartition(".")[0]
-        outer, _, last = label.rpartition(".")
-        direction = next((word for word in ("forward", "backward") if last.startswith(f"{word}_")), None)
-        if direction:
-            both[outer][direction] = layer
-        else:
-            found[label] = [(layer, None)]
-    for name, pair in both.items():
-        if set(pair) != {"forward", "backward"}:
-            raise ArgumentError(f"{name} must have both directions, got {', '.join(pair)} alone. Save all of it.")
-        found[name] = [(pair["forward"], pair["backward"])]
+        if "recurrent_kernel" in parts:
+            found[name.rpartition(".")[0]] = [(_keras_layer(name, parts), None)]
+    for name in [name for name in found if name.rpartition(".")[2].startswith("forward_")]:
+        outer, _, last = name.rpartition(".")
+        other = f"{outer}.{last.replace('forward_', 'backward_', 1)}".lstrip(".")
+        if other in found:  # the two halves of a Bidirectional layer
+            found[outer] = [(found.pop(name)[0][0], found.pop(other)[0][0])]
     return found
 
 

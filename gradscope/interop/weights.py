@@ -101,15 +101,21 @@ def assemble(levels: Levels, activation: str = "tanh") -> tuple[Any, Any]:
     cells, params = [], []
     for n, (forward, backward) in enumerate(levels):
         cell = _cell(forward, activation)
-        if n and forward.input_size != levels[n - 1][0].hidden_size * (1 + (backward is not None)):
+        below = _width(levels[n - 1]) if n else forward.input_size
+        if forward.input_size != below:
             raise ShapeError(
-                f"layer {n + 1} must read the {levels[n - 1][0].hidden_size * (1 + (backward is not None))} hidden "
-                f"units of the layer below, got input size {forward.input_size}. The file does not hold one module."
+                f"layer {n + 1} must read the {below} hidden units of the layer below, got input size "
+                f"{forward.input_size}. The file does not hold one module."
             )
         cells.append(cell if backward is None else Bidirectional(cell))
         own = dict(forward.params)
         params.append(own if backward is None else {"forward": own, "backward": dict(backward.params)})
     return (cells[0], params[0]) if len(cells) == 1 else (Stack(cells), params)
+
+
+def _width(level: tuple[Layer, Layer | None]) -> int:
+    """Return how many hidden units a layer shows, those of both directions."""
+    return level[0].hidden_size * (1 if level[1] is None else 2)
 
 
 def _cell(layer: Layer, activation: str) -> Cell:
