@@ -22,7 +22,7 @@ from autograd.util import toposort
 
 from gradscope.cells import as_floats
 from gradscope.cells.stepcell import columns_of, rows_of
-from gradscope.errors import ArgumentError, ShapeError, unknown
+from gradscope.errors import ArgumentError, GradscopeError, ShapeError, unknown
 from gradscope.logscale import log10_norms
 from gradscope.trajectory import KEPT, Trajectory
 
@@ -135,8 +135,8 @@ class DenseLinearization:
         """Return the pull-back of the step from new states (N, S) to old ones or to inputs."""
         params, step = self.trajectory.params, self.step
         if of == "x":
-            return make_vjp(lambda x: step(params, x, state))(x)[0]
-        return make_vjp(lambda state: step(params, x, state))(state)[0]
+            return _vjp(lambda x: step(params, x, state), x)
+        return _vjp(lambda state: step(params, x, state), state)
 
     def _masked(self, of: str, steps: slice, matrices: Array) -> Array:
         """Return Jacobians with those of padded steps and resets as they are."""
@@ -364,8 +364,21 @@ class DenseBackward:
         """Return the gradient of each parameter over some steps."""
         linearization = self.linearization
         x, state = linearization.read_at(steps)
-        pull, _ = make_vjp(lambda params: linearization.step(params, x, state))(linearization.trajectory.params)
+        pull = _vjp(lambda params: linearization.step(params, x, state), linearization.trajectory.params)
         return dict(pull(rows_of(linearization.working(steps, total))))
+
+
+def _vjp(step: Callable[[Any], Any], at: Any) -> Callable[[Array], Any]:
+    """Return the pull-back of a step, or say what it must be written in."""
+    try:
+        return make_vjp(step)(at)[0]
+    except GradscopeError:
+        raise
+    except (TypeError, AttributeError, ValueError) as error:
+        raise ArgumentError(
+            f"`step` must be written in `autograd.numpy`, got {type(error).__name__}: {error}. "
+            "Use `import autograd.numpy as np` in it, and no function that wants plain arrays."
+        ) from error
 
 
 def check_rows(trajectory: Trajectory) -> None:
@@ -389,7 +402,7 @@ def check_rows(trajectory: Trajectory) -> None:
             before, after = (
                 np.concatenate(cell.step(trajectory.params, *some)[0], axis=1) for some in ((x, state), nudged)
             )
-        except (ShapeError, ArgumentError):
+        except GradscopeError:
             raise
         except Exception as error:
             raise ArgumentError(

@@ -443,7 +443,7 @@ def test_a_cell_that_a_user_wrote_is_probed_like_any():
         lin = gs.linearize(gs.unroll(cell, params, inputs))
         np.testing.assert_allclose(record["jacobian_norm"], np.linalg.norm(lin.jacobians(), 2, axis=(2, 3)), rtol=1e-8)
         assert ("retention" in record) == cell.keeps
-        assert "flow_retained" not in record  # it has no flow of its own, and that is no reason to fail
+        assert ("flow_retained" in record) == cell.keeps  # what is written is then what is new less what is kept
         assert record.summary["verdict"] in ("vanishing", "stable", "undetermined")
         assert record.config["cell"]["cell"] == cell_class.__name__
 
@@ -523,7 +523,6 @@ def test_a_wrong_argument_is_told_what_to_do(options, error, message):
             "cell_gradient",
             r"`cell_gradient` needs a cell with a cell state, got GRU\. Use `state_gradient`",
         ),
-        (Coupled(1, 3), "flow_exposed", r"`flow_exposed` needs a cell with a `flow`, got Coupled\. Define it, or use"),
     ],
 )
 def test_a_probe_that_the_cell_cannot_have_is_refused_by_name_and_left_out_of_presets(cell, name, message):

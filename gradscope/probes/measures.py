@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 
-from gradscope.cells import Cell
 from gradscope.errors import ArgumentError
 from gradscope.flow import Flow, flow
 from gradscope.gates import GateStatistics, Retention, gate_statistics, retention
@@ -96,7 +95,7 @@ def applies(name: str, trajectory: Trajectory) -> bool:
     met = {"": True, "gates": cell.keeps, "cell_state": "c" in cell.blocks, "blocks": len(cell.blocks) > 1}
     if not met[CATALOGUE[name].needs] or name not in MEASURES:
         return False
-    return name not in (*FLOWS, "write_survival") or (cell.keeps and type(cell).flow is not Cell.flow)
+    return name not in (*FLOWS, "write_survival") or cell.keeps
 
 
 def _field(name: str, values: Array, part: str = "", coords: dict[str, list] | None = None) -> Field:
@@ -249,8 +248,6 @@ def require(name: str, trajectory: Trajectory) -> None:
     if applies(name, trajectory):
         return
     cell = type(trajectory.cell).__name__
-    if name in FLOWS and trajectory.cell.keeps:
-        raise ArgumentError(f"`{name}` needs a cell with a `flow`, got {cell}. Define it, or use `retention`.")
     instead = {"cell_state": "state_gradient", "gates": "slope_rms", "blocks": "jacobian_rms"}[CATALOGUE[name].needs]
     raise ArgumentError(f"`{name}` needs {NEEDS[CATALOGUE[name].needs]}, got {cell}. Use `{instead}` for this cell.")
 
