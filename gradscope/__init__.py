@@ -35,7 +35,7 @@ from gradscope.errors import ArgumentError, ExtraError, GradscopeError, ShapeErr
 from gradscope.gradients import step_gradients, truncation
 from gradscope.interop import from_flax, from_keras, from_torch, load_weights
 from gradscope.linearization import Jacobians, Linearization, linearize
-from gradscope.network import Bidirectional, Readout, Stack, attention
+from gradscope.network import Bidirectional, EncoderDecoder, FreeRunning, Readout, Stack, attention
 from gradscope.probes import CATALOGUE, PRESETS, probe
 from gradscope.record import Field, Record, Status
 from gradscope.spectra import lyapunov_spectrum
@@ -60,8 +60,10 @@ __all__ = [
     "Cell",
     "CoupledLSTM",
     "DenseCell",
+    "EncoderDecoder",
     "ExtraError",
     "Field",
+    "FreeRunning",
     "Gate",
     "GradscopeError",
     "Heard",
@@ -100,8 +102,11 @@ __all__ = [
 ]
 
 
+_LATER = {"figures": "gradscope.figures", "torch": "gradscope.interop.torch"}
+
+
 def __getattr__(name: str) -> Any:
-    """Load ``gs.figures`` when it is first used."""
-    if name == "figures":
-        return import_module("gradscope.figures")
+    """Load ``gs.figures`` and ``gs.torch`` when they are first used."""
+    if name in _LATER:
+        return import_module(_LATER[name])
     raise AttributeError(f"module 'gradscope' has no attribute {name!r}")

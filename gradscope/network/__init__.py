@@ -7,7 +7,9 @@ anything but a readout.
 from __future__ import annotations
 
 from gradscope.network.bidirectional import Bidirectional
+from gradscope.network.chain import EncoderDecoder
+from gradscope.network.feedback import FreeRunning
 from gradscope.network.readout import Readout, attention
 from gradscope.network.stack import Stack
 
-__all__ = ["Bidirectional", "Readout", "Stack", "attention"]
+__all__ = ["Bidirectional", "EncoderDecoder", "FreeRunning", "Readout", "Stack", "attention"]

@@ -72,9 +72,16 @@ def scaled_steps(direct: Array) -> list[Scaled]:
     return [Scaled.of(np.ascontiguousarray(rows.T)) for rows in direct]
 
 
-def rows_of(direct: Sequence[Scaled], rows: slice) -> list[Scaled]:
-    """Return some rows of a gradient at every time."""
-    return [Scaled(entry.mantissa[rows], entry.exponent).normalized() for entry in direct]
+def rows_of(direct: Sequence[Any], rows: slice) -> list[Scaled]:
+    """Return some rows of a gradient at every time; where it is a list of parts, their sum."""
+    return [_rows(entry, rows) for entry in direct]
+
+
+def _rows(entry: Any, rows: slice) -> Scaled:
+    """Return some rows of a gradient, or of the parts of one."""
+    parts = entry if isinstance(entry, list) else [entry]
+    found = [Scaled(part.mantissa[rows], part.exponent).normalized() for part in parts]
+    return sum(found[1:], found[0])
 
 
 def raised(gradient: Scaled, slices: Sequence[slice], size: int) -> Scaled:
