@@ -110,7 +110,7 @@ def assemble(levels: Levels, activation: str = "tanh") -> tuple[Any, Any]:
         cells.append(cell if backward is None else Bidirectional(cell))
         own = dict(forward.params)
         params.append(own if backward is None else {"forward": own, "backward": dict(backward.params)})
-    return (cells[0], params[0]) if len(cells) == 1 else (Stack(cells), params)
+    return (cells[0], params[0]) if len(cells) == 1 else (Stack(tuple(cells)), params)
 
 
 def _width(level: tuple[Layer, Layer | None]) -> int:
