@@ -42,9 +42,12 @@ GROUP = "gradscope.commands"
 EXTRAS = {"demo": "all", "sweep": "sweep", "dashboard": "dashboard"}  # what a command needs beyond the package
 LINES = {
     "sweep": "Run a study: a grid of networks, probed and stored.",
+    "export": "Write the runs of a store as CSV, Parquet or netCDF.",
+    "report": "Write a store as one page that works offline.",
     "dashboard": "Look at a store in the browser.",
 }  # in the list of commands, which loads none
-ORDER = ("demo", "sweep", "runs", "show", "dashboard")
+ORDER = ("demo", "sweep", "runs", "show", "export", "report", "dashboard")
+OWN = {"export": "gradscope.export:command", "report": "gradscope.report:command"}  # loaded when asked for
 INTERRUPTED = 130
 PIPE_CLOSED = 141  # as the shell says it of every program
 SILENT = 60  # seconds without a heartbeat after which a running run is no longer believed
@@ -155,8 +158,9 @@ def _show_warning(message: Warning | str, category: type[Warning], *where: Any) 
 
 
 def _brought() -> dict[str, importlib.metadata.EntryPoint]:
-    """Return the commands that installed packages bring."""
-    return {entry.name: entry for entry in importlib.metadata.entry_points(group=GROUP)}
+    """Return the commands of rooms that are loaded when asked for, and those that installed packages bring."""
+    own = [importlib.metadata.EntryPoint(name, place, GROUP) for name, place in OWN.items()]
+    return {entry.name: entry for entry in (*importlib.metadata.entry_points(group=GROUP), *own)}
 
 
 def _load(name: str) -> click.Command:
