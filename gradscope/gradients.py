@@ -113,6 +113,9 @@ def gradient_norms(linearization: Linearization, direct: Array, exponent: Array 
     ShapeError
         When ``direct`` or ``exponent`` has another shape.
     """
+    own = getattr(linearization, "gradient_norms", None)  # a network's
+    if own is not None:
+        return own(direct)
     trajectory = linearization.trajectory
     check_direct(trajectory, direct)
     length, batch = trajectory.length, trajectory.batch

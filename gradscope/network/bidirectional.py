@@ -15,15 +15,16 @@ from typing import Any
 import autograd.numpy as anp
 import numpy as np
 
-from gradscope.adjoint import backpropagate, scan
+from gradscope.adjoint import backpropagate, check_direct, scan
 from gradscope.cells import Cell
 from gradscope.errors import ArgumentError, ShapeError
 from gradscope.linearization import linearize
 from gradscope.logscale import Scaled
+from gradscope.network.gradients import NetworkGradients, network_gradients
 from gradscope.network.layers import blocks_of, check_state
 from gradscope.network.maps import NetworkAdjoint
 from gradscope.network.walk import Walk, rows_of, walk
-from gradscope.trajectory import Trajectory, unroll
+from gradscope.trajectory import Trajectory, batch_last, unroll
 
 __all__ = ["Bidirectional", "BidirectionalLinearization", "BidirectionalTrajectory"]
 
@@ -90,9 +91,9 @@ class Bidirectional:
         return [(name, self.cell, slice(n * size, (n + 1) * size)) for n, name in enumerate(DIRECTIONS)]
 
     @property
-    def blocks(self) -> list[tuple[str, slice]]:
-        """Name and place in the state of every block, ``("forward.h", slice(0, H))`` first."""
-        return blocks_of(self)
+    def blocks(self) -> tuple[str, ...]:
+        """Names of the blocks that make up the state, in order, as a cell has them."""
+        return tuple(name for name, _ in blocks_of(self))
 
     @property
     def hidden_slices(self) -> list[slice]:
@@ -306,6 +307,11 @@ class BidirectionalTrajectory:
         return np.concatenate([self.forward.states[-1], self.backward.states[-1]], axis=1)
 
     @property
+    def rows(self) -> Array:
+        """The states with units before sequences, (T+1, S, B)."""
+        return batch_last(self.states)
+
+    @property
     def valid(self) -> Array | None:
         """Which steps are no padding, (T, B) of bool; None when all of them count."""
         return self.forward.valid
@@ -351,12 +357,8 @@ class BidirectionalLinearization:
 
         ``direct`` and ``total`` stand as ``states`` does: by the input that was read last.
         """
-        trajectory = self.trajectory
-        if np.shape(direct) != trajectory.states.shape:
-            raise ShapeError(
-                f"`direct` must have shape (T+1, B, S)={trajectory.states.shape}, got {np.shape(direct)}. "
-                "Give dL/ds for the initial state too."
-            )
+        trajectory: Any = self.trajectory
+        check_direct(trajectory, direct)
         first, second = np.split(np.asarray(direct), 2, axis=2)
         forward = backpropagate(self.layers["forward"], first, inputs, truncate)
         backward = backpropagate(self.layers["backward"], aligned(second), inputs, truncate)
@@ -368,6 +370,16 @@ class BidirectionalLinearization:
             {"forward": forward, "backward": backward},
             lambda: np.concatenate([forward.total, aligned(backward.total)], axis=2),
         )
+
+    def parts(self) -> list[tuple[str, slice, int]]:
+        """Return name, place in the state and first time of both directions."""
+        return [(name, place, 0) for name, _, place in self.trajectory.cell.spans]
+
+    def gradient_norms(self, direct: Array) -> NetworkGradients:
+        """Return norms of the gradient in log space, of each direction alone; see :class:`NetworkGradients`."""
+        trajectory: Any = self.trajectory
+        check_direct(trajectory, direct)
+        return network_gradients(self, direct)
 
     def walk(self, direct: Sequence[Scaled]) -> Walk:
         """Return what each direction hears on the way back, in its own time; see :mod:`gradscope.network.walk`."""

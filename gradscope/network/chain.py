@@ -24,7 +24,7 @@ from gradscope.network.layers import blocks_of, dotted, leaves, read_hidden, spa
 from gradscope.network.maps import NetworkAdjoint, NetworkMaps
 from gradscope.network.stack import Stack
 from gradscope.network.walk import Walk, raised, rows_of, walk
-from gradscope.trajectory import Trajectory, unroll
+from gradscope.trajectory import Trajectory, batch_last, unroll
 
 __all__ = ["ChainLinearization", "ChainTrajectory", "EncoderDecoder"]
 
@@ -104,9 +104,9 @@ class EncoderDecoder:
         return spans(self.decoder)
 
     @property
-    def blocks(self) -> list[tuple[str, slice]]:
-        """Name and place in the state of every block."""
-        return blocks_of(self.decoder)
+    def blocks(self) -> tuple[str, ...]:
+        """Names of the blocks that make up the state, in order, as a cell has them."""
+        return tuple(name for name, _ in blocks_of(self))
 
     @property
     def hidden_slices(self) -> list[slice]:
@@ -350,6 +350,11 @@ class ChainTrajectory:
         return self.decoder.outputs
 
     @property
+    def rows(self) -> Array:
+        """The states with units before sequences, (T+1, S, B)."""
+        return batch_last(self.states)
+
+    @property
     def valid(self) -> Array | None:
         """Which steps are no padding, (T, B) of bool; None when all of them count."""
         return self._mask("valid", True)
@@ -394,6 +399,12 @@ class ChainLinearization(NetworkMaps):
         """Return the part that a step belongs to, and its number there."""
         first = self.encoder.length
         return (self.encoder, t) if t < first else (self.decoder, t - first)
+
+    def parts(self) -> list[tuple[str, slice, int]]:
+        """Return name, place in the state and first time of every cell, those of the decoder last."""
+        cell, first = self.trajectory.cell, self.encoder.length
+        encoder = [(dotted("encoder", name), place, 0) for name, _, place in spans(cell.encoder)]
+        return encoder + [(dotted("decoder", name), place, first) for name, _, place in spans(cell.decoder)]
 
     def push_at(self, t: int, bundle: Array) -> Array:
         """Return J_t V for a bundle of columns V (S, B, M)."""

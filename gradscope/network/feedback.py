@@ -31,7 +31,7 @@ from gradscope.network.readout import Readout
 from gradscope.network.stack import Stack
 from gradscope.network.walk import Walk, raised, walk
 from gradscope.program import reads_parameters
-from gradscope.trajectory import Trajectory, stepper, unit_arrays, unroll
+from gradscope.trajectory import Trajectory, batch_last, stepper, unit_arrays, unroll
 
 __all__ = ["FreeRunning", "FreeRunningLinearization", "FreeRunningTrajectory"]
 
@@ -105,9 +105,9 @@ class FreeRunning:
         return [(name or "layer1", cell, place) for name, cell, place in spans(self.network)]
 
     @property
-    def blocks(self) -> list[tuple[str, slice]]:
-        """Name and place in the state of every block, ``("layer1.h", slice(0, H))`` first."""
-        return blocks_of(self)
+    def blocks(self) -> tuple[str, ...]:
+        """Names of the blocks that make up the state, in order, as a cell has them."""
+        return tuple(name for name, _ in blocks_of(self))
 
     @property
     def hidden_slices(self) -> list[slice]:
@@ -361,6 +361,11 @@ class FreeRunningTrajectory:
     def states(self) -> Array:
         """All that is carried, (T+1, B, S)."""
         return self.inner.states
+
+    @property
+    def rows(self) -> Array:
+        """The states with units before sequences, (T+1, S, B)."""
+        return batch_last(self.states)
 
     @property
     def valid(self) -> Array | None:

@@ -12,6 +12,7 @@ import numpy as np
 from gradscope.adjoint import Adjoint
 from gradscope.cells import as_floats
 from gradscope.errors import ShapeError, unknown
+from gradscope.network.gradients import NetworkGradients, network_gradients
 from gradscope.network.layers import blocks_of
 from gradscope.norms import largest_singular_value
 from gradscope.trajectory import batch_last
@@ -61,6 +62,19 @@ class NetworkMaps:
     """What every linearization of a network has: sizes, norms, and matrices for whoever wants them."""
 
     trajectory: Any
+
+    @property
+    def forward(self) -> bool:
+        """Whether every layer runs forward, so that the whole state has Jacobians."""
+        return True
+
+    def parts(self) -> list[tuple[str, slice, int]]:
+        """Return name, place in the state and first time of every cell."""
+        return [(name, place, 0) for name, _, place in self.trajectory.cell.spans]
+
+    def gradient_norms(self, direct: Array) -> NetworkGradients:
+        """Return norms of the gradient in log space; see :func:`gradscope.gradients.gradient_norms`."""
+        return network_gradients(self, self._fits_times(direct))
 
     def __repr__(self) -> str:
         return f"<Linearization of {repr(self.trajectory)[1:-1]}>"

@@ -36,7 +36,7 @@ from gradscope.network.layers import (
 )
 from gradscope.network.maps import NetworkAdjoint, NetworkMaps
 from gradscope.network.walk import Walk, raised, rows_of, walk
-from gradscope.trajectory import Trajectory, unroll
+from gradscope.trajectory import Trajectory, batch_last, unroll
 
 __all__ = ["Stack", "StackLinearization", "StackTrajectory"]
 
@@ -124,9 +124,9 @@ class Stack:
         ]
 
     @property
-    def blocks(self) -> list[tuple[str, slice]]:
-        """Name and place in the state of every block, ``("layer1.h", slice(0, H))`` first."""
-        return blocks_of(self)
+    def blocks(self) -> tuple[str, ...]:
+        """Names of the blocks that make up the state, in order, as a cell has them."""
+        return tuple(name for name, _ in blocks_of(self))
 
     @property
     def hidden_slices(self) -> list[slice]:
@@ -319,6 +319,11 @@ class StackTrajectory:
     def states(self) -> Array:
         """All that is carried, (T+1, B, S): the states of the layers side by side."""
         return np.concatenate([level.states for level in self.levels], axis=2)
+
+    @property
+    def rows(self) -> Array:
+        """The states with units before sequences, (T+1, S, B)."""
+        return batch_last(self.states)
 
     @property
     def valid(self) -> Array | None:
