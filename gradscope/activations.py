@@ -144,7 +144,7 @@ def _tanh_slope(x: Array, y: Array) -> Array:
     edge = _NEAR.get(slope.dtype.char, _NEAR["d"])
     if slope.size and not slope.min() >= edge:
         tail = slope < edge
-        u = np.exp(-2.0 * np.abs(np.asarray(x)[tail]))
+        u = np.exp(-np.abs(np.asarray(x)[tail])) ** 2  # twice the largest float would overflow
         slope[tail] = 4.0 * u / (1.0 + u) ** 2
     return slope if slope.ndim else slope[()]
 
@@ -229,7 +229,7 @@ tanh: Callable[[Array], Array] = _register(
 softsign = _register(
     _named("softsign", _softsign, "Return x / (1 + abs(x)), elementwise; between -1 and 1."),
     _softsign_slope,
-    lambda x: -2.0 * anp.sign(x) / (1.0 + anp.abs(x)) ** 3,
+    lambda x: -2.0 * anp.sign(x) * (1.0 / (1.0 + anp.abs(x))) ** 3,
     _softsign_inverse,
     -1.0,
     1.0,

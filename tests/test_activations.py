@@ -129,12 +129,31 @@ def test_nan_in_gives_nan_out(name, dtype):
         assert np.isnan(slope(name, x)).tolist() == [True, False]
 
 
-@pytest.mark.parametrize("name", sorted(set(ACTIVATIONS) - {"softsign"}))
-def test_infinite_x_reaches_the_limit_with_no_slope(name):
-    x = np.array([-np.inf, np.inf])
+@EVERY
+@DTYPES
+def test_infinite_x_reaches_the_limit_with_no_slope(name, dtype):
     kind = activation(name)
-    np.testing.assert_array_equal(kind(x), [kind.low, kind.high])
-    np.testing.assert_array_equal(slope(name, x), {"relu": [0, 1], "identity": [1, 1]}.get(name, [0, 0]))
+    for largest in (np.inf, np.finfo(dtype).max):
+        x = np.array([-largest, largest], dtype)
+        if kind.bounded or np.isinf(largest):
+            np.testing.assert_array_equal(kind(x), [kind.low, kind.high])
+        np.testing.assert_array_equal(slope(name, x), {"relu": [0, 1], "identity": [1, 1]}.get(name, [0, 0]))
+        curved = autograd.elementwise_grad(autograd.elementwise_grad(kind.function))(x)
+        np.testing.assert_array_equal(curved, 0.0)
+
+
+@EVERY
+def test_the_inverse_leads_back_to_the_value(name):
+    kind = activation(name)
+    x = np.linspace(-2.5, 2.5, 31)
+    y = kind(x)
+    np.testing.assert_allclose(kind(kind.inverse(y)), y, atol=1e-13)
+    inside = slope(name, x) > 0
+    np.testing.assert_allclose(kind.inverse(y)[inside], x[inside], atol=1e-12)
+    if kind.bounded:
+        ends = np.array([kind.low, kind.high])
+        np.testing.assert_array_equal(kind(kind.inverse(ends)), ends)
+        np.testing.assert_array_equal(slope(name, kind.inverse(ends)), 0.0)
 
 
 @EVERY

@@ -7,7 +7,17 @@ import pytest
 from scipy import stats
 
 from gradscope.errors import ArgumentError
-from gradscope.initializers import INITIALIZERS, gaussian, glorot, identity, initializer, orthogonal, uniform
+from gradscope.initializers import (
+    INITIALIZERS,
+    chrono,
+    chrono_range,
+    gaussian,
+    glorot,
+    identity,
+    initializer,
+    orthogonal,
+    uniform,
+)
 
 
 def generator(seed=0):
@@ -71,3 +81,24 @@ def test_every_initializer_has_the_shape_and_follows_its_seed(name, shape):
 def test_a_misspelt_name_is_refused_with_the_nearest_one():
     with pytest.raises(ArgumentError, match=r"`recurrent` must be one of .* Did you mean 'orthogonal'\?"):
         initializer("recurrent", "ortogonal")
+
+
+def test_chrono_spreads_the_timescales_evenly():
+    bias = chrono(generator(), 784.0, 20000)
+    assert stats.kstest(np.exp(bias), stats.uniform(1.0, 782.0).cdf).pvalue > 1e-3
+    assert bias.shape == (20000,)
+    np.testing.assert_array_equal(chrono(generator(3), 50.0, 5), chrono(generator(3), 50.0, 5))
+    np.testing.assert_array_equal(chrono(generator(), 2.0, 3), 0.0)  # a range of one step
+
+
+def test_a_forget_bias_is_a_number_or_chrono():
+    assert [chrono_range(value) for value in (1.0, -3, np.float32(2.0), np.int64(1))] == [None] * 4
+    assert [chrono_range(value) for value in ("chrono:784", "chrono:2", "chrono:1e3")] == [784.0, 2.0, 1000.0]
+
+
+@pytest.mark.parametrize(
+    "value", ["chrono", "chrono:", "chrono:1.5", "chrono:-3", "chrono:inf", "chrono:nan", "chrno:5", "5", None, True]
+)
+def test_what_is_neither_is_refused(value):
+    with pytest.raises(ArgumentError, match=r"`forget_bias` must be a finite number or 'chrono:T'.*'chrono:784' spre"):
+        chrono_range(value)

@@ -6,6 +6,8 @@ shown to give another number.
 
 from __future__ import annotations
 
+import autograd
+import autograd.numpy as anp
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -427,3 +429,102 @@ def test_p4_a_vanishing_lstm_of_64_units_reads_e_minus_300():
     record = gs.probe(cell, params, inputs, ["transport"])
     assert -340 < np.log(10) * record["transport"][0, 0] < -240
     assert record.summary["verdict"] == "vanishing"
+
+
+# ---- 25. Chrono initialization --------------------------------------------------------------------------------------
+
+
+def test_chrono_biases_have_the_numbers_of_the_paper():
+    """T_max = 784: f between 1/2 and 0.99872, 0.99236 on average, a median timescale 1/(1 - f) of 393 steps."""
+    cell = gs.LSTM(1, 20000, forget_bias="chrono:784")
+    bias = cell._bias(np.random.default_rng(0)).reshape(4, -1)
+    forget = 1 / (1 + np.exp(-bias[1]))
+    assert forget.min() >= 0.5
+    assert forget.max() <= 783 / 784
+    assert forget.max() == pytest.approx(0.99872, abs=2e-5)
+    assert forget.mean() == pytest.approx(0.99236, abs=5e-4)
+    assert np.median(1 / (1 - forget)) == pytest.approx(393, rel=0.03)
+    np.testing.assert_array_equal(bias[0], -bias[1])
+    np.testing.assert_array_equal(bias[2:], 0.0)
+
+
+@pytest.mark.parametrize(("steps", "kept"), [(100, 0.3660), (784, 0.3676)])
+def test_a_unit_of_the_longest_timescale_keeps_a_third_over_its_range(steps, kept):
+    """(1 - 1/T)^T, about 1/e."""
+    cell = gs.LSTM(1, 1)
+    params = {name: np.zeros_like(array) for name, array in cell.init(np.random.default_rng(0)).items()}
+    params["b"][:] = [-40.0, np.log(steps - 1), 0.0, 0.0]
+    lin = gs.linearize(gs.unroll(cell, params, np.zeros((steps, 1, 1))))
+    assert 10 ** gs.transport(lin).blocks[1, 1, 0, 0] == pytest.approx(kept, abs=5e-5)
+
+
+# ---- P11. The kink of softsign --------------------------------------------------------------------------------------
+
+
+def test_p11_the_slope_of_softsign_at_its_kink_is_1_where_finite_differences_are_off():
+    """Differences across 0 miss by their width, not by its square; the rule is exact, and so is a Jacobian at rest."""
+    kind = activation("softsign")
+    assert autograd.grad(kind.function)(0.0) == 1.0
+    assert autograd.grad(lambda x: x / (1.0 + anp.abs(x)))(0.0) == 1.0  # autograd's own rule for |x|, likewise
+    for width in (1e-2, 1e-4, 1e-6):
+        numeric = (kind(width) - kind(-width)) / (2 * width)
+        assert 1.0 - numeric == pytest.approx(width, rel=0.02)
+        smooth = (np.tanh(width) - np.tanh(-width)) / (2 * width)
+        assert 1.0 - smooth < width**2
+    W = np.random.default_rng(0).standard_normal((6, 6))
+    np.testing.assert_array_equal(rnn(W, "softsign", steps=3).jacobians()[:, 0], [W, W, W])
+    around = np.array([-1e-300, -0.0, 0.0, 1e-300])
+    np.testing.assert_array_equal(kind.slope(around, kind(around)), 1.0)
+
+
+# ---- P12. Conventions of the GRU ------------------------------------------------------------------------------------
+
+
+class ChungGRU(gs.GRU):
+    """The other convention: an update gate of 1 forgets (Chung et al. 2014)."""
+
+    def update(self, params, drive_x, drive_h, state):
+        gate = self.gates(params, drive_x, drive_h, state)
+        return ((1.0 - gate["update"].value) * state[0] + gate["update"].value * gate["candidate"].value,)
+
+
+def is_copying(kind, bias):
+    """Return whether the Jacobians of a GRU with that bias of its update gate are the identity."""
+    cell = kind(1, 6)
+    params = cell.init(np.random.default_rng(0))
+    gate_rows(cell, params, "update", "b")[...] = bias
+    inputs, state = np.random.default_rng(1).standard_normal((5, 2, 1)), np.full((2, 6), 0.3)
+    return np.abs(gs.linearize(gs.unroll(cell, params, inputs, state)).jacobians() - np.eye(6)).max() < 1e-12
+
+
+def test_p12_an_update_gate_of_1_keeps_and_the_other_convention_is_told_from_it():
+    for kind in (gs.GRU, gs.ResetBeforeGRU):
+        assert (is_copying(kind, 40.0), is_copying(kind, -40.0)) == (True, False)
+    assert (is_copying(ChungGRU, 40.0), is_copying(ChungGRU, -40.0)) == (False, True)
+
+
+def test_p12_the_forget_bias_says_what_is_kept_in_every_convention():
+    """At the zero state the Jacobian is z + (1 - z) W_n / 2: a bias of 2 keeps 0.88, whatever the gate is called."""
+    for kind in (gs.GRU, gs.ResetBeforeGRU):
+        cell = kind(1, 6, forget_bias=2.0)
+        params = cell.init(np.random.default_rng(0))
+        keep = 1 / (1 + np.exp(-2.0))
+        wanted = keep * np.eye(6) + (1 - keep) * 0.5 * params["W_h"][12:]
+        found = gs.linearize(gs.unroll(cell, params, np.zeros((1, 1, 1)))).jacobians()[0, 0]
+        np.testing.assert_allclose(found, wanted, atol=1e-14)
+    cell = gs.MGU(1, 6, forget_bias=2.0)  # its gate forgets, so that the bias is -2; it resets, too
+    params = cell.init(np.random.default_rng(0))
+    np.testing.assert_array_equal(params["b"], [-2.0] * 6 + [0.0] * 6)
+    found = gs.linearize(gs.unroll(cell, params, np.zeros((1, 1, 1)))).jacobians()[0, 0]
+    np.testing.assert_allclose(found, keep * np.eye(6) + (1 - keep) ** 2 * params["W_h"][6:], atol=1e-14)
+
+
+def test_p12_where_the_reset_gate_stands_shows_away_from_the_zero_state_only():
+    after, before = gs.GRU(2, 5), gs.ResetBeforeGRU(2, 5)
+    params = after.init(np.random.default_rng(0))
+    rng = np.random.default_rng(1)
+    inputs, state = rng.standard_normal((1, 1, 2)), rng.standard_normal((1, 5))
+    one, other = (gs.linearize(gs.unroll(cell, params, np.zeros((1, 1, 2)))).jacobians() for cell in (after, before))
+    np.testing.assert_allclose(one, other, atol=1e-15)
+    one, other = (gs.linearize(gs.unroll(cell, params, inputs, state)).jacobians() for cell in (after, before))
+    assert np.abs(one - other).max() > 1e-2
