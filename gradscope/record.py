@@ -14,6 +14,7 @@ import zlib
 from collections.abc import Callable, ItemsView, Iterator, KeysView, Mapping, ValuesView
 from dataclasses import dataclass, field
 from enum import IntEnum
+from html import escape
 from operator import attrgetter
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from typing import Any
 import numpy as np
 
 from gradscope.errors import ArgumentError, ExtraError, ShapeError, StoreError, unknown
+from gradscope.sketch import sketch
 
 __all__ = ["Field", "Record", "Status", "from_json", "log10_status", "plain_status", "to_json"]
 
@@ -215,6 +217,60 @@ class Record:
         text = self.summary.get("verdict_text")
         return f"<{head}: {text}>" if text else f"<{head}>"
 
+    def _repr_html_(self) -> str:
+        """Return the record as a notebook shows it: the verdict, and every array with a sketch of it."""
+        rows = "".join(_row(entry) for entry in self.fields.values())
+        words = ("array", "axes", "unit", "", "not usable")
+        head = "".join(f'<th style="text-align:left">{word}</th>' for word in words)
+        inner = "".join(
+            f"<details><summary>{escape(name)}</summary>{layer._repr_html_()}</details>"
+            for name, layer in self.layers.items()
+        )
+        return (
+            f"<div><strong>{escape(repr(self)[1:-1])}</strong><details><summary>{len(self.fields)} arrays</summary>"
+            f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></details>{inner}</div>"
+        )
+
+    def to_dataframe(self, *names: str) -> Any:
+        """Return arrays as one long ``pandas.DataFrame``: a row for each element, its place, value and status.
+
+        Parameters
+        ----------
+        *names : str
+            Which arrays; all of them when left out, which may be many rows.
+
+        Returns
+        -------
+        pandas.DataFrame
+            Columns array, one for each axis (missing where an array does not have it), value, status (in words).
+
+        Raises
+        ------
+        ArgumentError
+            For a name that the record does not hold.
+        ExtraError
+            When pandas is not installed.
+        """
+        try:
+            import pandas
+        except ImportError:
+            raise ExtraError(
+                "`to_dataframe` needs pandas. Install it with `pip install 'gradscope[xarray]'`."
+            ) from None
+        frames = []
+        for entry in [self.field(name) for name in (names or self.fields)]:
+            places = pandas.MultiIndex.from_product([entry.coord(axis) for axis in entry.axes], names=entry.axes)
+            frame = places.to_frame(index=False) if entry.axes else pandas.DataFrame(index=[0])
+            frame.insert(0, "array", entry.name)
+            frame["value"] = np.asarray(entry.values).ravel()
+            words = np.array([status.name.lower().replace("_", " ") for status in Status])
+            frame["status"] = words[entry.statuses().ravel()]
+            frames.append(frame)
+        if not frames:
+            return pandas.DataFrame({"array": [], "value": [], "status": []})
+        whole = pandas.concat(frames, ignore_index=True)
+        return whole[[*(name for name in whole.columns if name not in ("value", "status")), "value", "status"]]
+
     def save(self, path: str | Path) -> Path:
         """Write the record to one ``.npz`` file, without pickle.
 
@@ -332,6 +388,19 @@ class Record:
                 data[f"{prefix}{name}.status"] = (dimensions, entry.status, {})
         for name, layer in self.layers.items():
             layer._add_to(data, coords, f"{prefix}{name}.")
+
+
+def _row(entry: Field) -> str:
+    """Return one array as a row of a table."""
+    status, counts = entry.statuses(), []
+    for kind in Status:
+        count = int(np.count_nonzero(status == kind))
+        if kind > Status.UNDERFLOW and count:
+            counts.append(f"{count} {kind.name.lower().replace('_', ' ')}")
+    shape = ", ".join(f"{axis} {size}" for axis, size in zip(entry.axes, entry.values.shape, strict=True))
+    cells = (entry.name, shape, entry.unit, None, ", ".join(counts))
+    drawn = sketch(entry.usable() if not np.iscomplexobj(entry.values) else entry.values, entry.axes)
+    return "<tr>" + "".join(f"<td>{drawn if cell is None else escape(cell)}</td>" for cell in cells) + "</tr>"
 
 
 def plain_status(values: np.ndarray, unit: str) -> np.ndarray:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import builtins
 import json
 import math
+import re
 import zipfile
 
 import numpy as np
@@ -290,3 +291,51 @@ def test_plain_statuses():
 def test_a_reduction_uses_statuses_0_to_2_only():
     entry = Field("speed", np.arange(8.0), ("step",), "1", status=np.arange(8))
     np.testing.assert_array_equal(entry.usable(), [0, 1, 2, *[np.nan] * 5])
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_a_notebook_shows_every_array_with_a_sketch_and_what_cannot_be_used(case):
+    record = CASES[case]()
+    shown = record._repr_html_()
+    for name in record:
+        assert f"<td>{name}</td>" in shown
+    assert shown.count("<td>") == 5 * len(record)
+    if any((status >= Status.NAN).any() for status in record.status.values()):
+        assert re.search(r"<td>\d+ (nan|inf|not applicable|not computed|masked)", shown)
+
+
+def test_names_from_elsewhere_are_text_in_a_notebook():
+    bad = "<script>alert(1)</script>"
+    record = Record({bad: Field(bad, np.ones(3), ("step",), bad)}, {"verdict_text": bad}, {"cell": {"cell": bad}})
+    record.layers[bad] = Record()
+    assert "<script" not in record._repr_html_()
+
+
+def test_a_long_frame_holds_every_element_with_its_place_and_status():
+    pytest.importorskip("pandas", reason="pandas is not installed: pip install 'gradscope[xarray]'")
+    record = CASES["lstm"]() if "lstm" in CASES else next(iter(CASES.values()))()
+    name = next(iter(record))
+    frame = record.to_dataframe(name)
+    assert list(frame.columns) == ["array", *record.axes[name], "value", "status"]
+    np.testing.assert_array_equal(frame["value"].to_numpy(), record[name].ravel())
+    wanted = [Status(kind).name.lower().replace("_", " ") for kind in record.status[name].ravel()]
+    assert frame["status"].tolist() == wanted
+    whole = record.to_dataframe()
+    assert len(whole) == sum(array.size for array in record.values())
+    assert set(whole["array"]) == set(record)
+    assert Record().to_dataframe().empty
+    with pytest.raises(ArgumentError, match="Ask for it with"):
+        record.to_dataframe("jacobian")
+
+
+def test_a_frame_without_pandas_says_what_to_install(monkeypatch):
+    real = builtins.__import__
+
+    def without(name, *arguments, **options):
+        if name == "pandas":
+            raise ImportError(name)
+        return real(name, *arguments, **options)
+
+    monkeypatch.setattr(builtins, "__import__", without)
+    with pytest.raises(ExtraError, match=r"gradscope\[xarray\]"):
+        Record().to_dataframe()
