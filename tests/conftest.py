@@ -53,3 +53,11 @@ def browser_type_launch_args(browser_type_launch_args: dict) -> dict:
 def base_url() -> None:
     """Stand in for pytest-playwright's own fixture, which pytest 9 warns of; every test gives whole addresses."""
     return
+
+
+@pytest.fixture(scope="session")
+def records() -> dict:
+    """Return every made-up record by the name of its case; no test changes one."""
+    from sample_records import CASES
+
+    return {name: case() for name, case in CASES.items()}

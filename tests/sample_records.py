@@ -42,6 +42,7 @@ def sample(
     _add_norms(record, rng, length, batch, rate)
     _add_gradients(record, rng, cell, length, batch, rate)
     _add_spectrum(record, rng, hidden * (2 if cell == "LSTM" else 1), rate)
+    _add_depth(record, np.random.default_rng(seed + 1000), gates, cell, rate)
     _summarize(record, rate, length)
     return record
 
@@ -114,7 +115,8 @@ def _not_applicable(record: Record, gates: list[int]) -> None:
         entry = record.fields[name]
         values, status = entry.values.copy(), entry.statuses().copy()
         values[gates], status[gates] = np.nan, Status.NOT_APPLICABLE
-        record.fields[name] = Field(name, values, entry.axes, entry.unit, entry.coords, status)
+        reason = "its activation is unbounded"
+        record.fields[name] = Field(name, values, entry.axes, entry.unit, entry.coords, status, reason)
 
 
 def _add_memory(record: Record, gates: dict[str, np.ndarray], cell: str) -> None:
@@ -178,6 +180,102 @@ def _add_spectrum(record: Record, rng: np.random.Generator, size: int, rate: flo
     _add(record, "lyapunov_spectrum.error", errors, ("rank",), "nat/step", rank=list(range(1, size + 1)))
 
 
+def _grid(last: int, most: int) -> np.ndarray:
+    """Return at most so many whole numbers from 0 to the last."""
+    return np.unique(np.linspace(0, last, min(most, last + 1)).round().astype(int))
+
+
+def _add_depth(record: Record, rng: np.random.Generator, gates: dict[str, np.ndarray], cell: str, rate: float) -> None:
+    """Add the probes of the full preset, and the gradients of units, inputs and weights."""
+    length, batch, hidden = next(iter(gates.values())).shape
+    blocks = ["h", "c"] if cell == "LSTM" else ["h"]
+    fall = rate / np.log(10)
+    _add_unit_gradients(record, rng, [gate for gate in gates if gate != "hidden"] or ["hidden"], blocks, hidden)
+    _add_directions(record, rng, length, batch, hidden * len(blocks), fall)
+    lags, times = _grid(length, 33), _grid(length, 33)
+    field = -fall * lags[None] * (1 + 0.4 * np.sin(times / 9.0))[:, None]
+    _add(record, "transport_map", field, ("time", "lag"), "log10", time=times.tolist(), lag=lags.tolist())
+    _mark(record, "transport_map", times[:, None] + lags > length, Status.NOT_APPLICABLE)
+    if cell != "LSTM":
+        return
+    pairs = {"h-h": 0.5, "h-c": 0.6, "c-h": 0.2, "c-c": 0.9}
+    norms = np.stack([share * record["jacobian_rms"] for share in pairs.values()])
+    _add(record, "jacobian_blocks", norms, ("block", "step", "batch"), "1", block=list(pairs))
+    _add_writes(record, gates)
+    _add_routes(record, rng, length, batch, fall)
+
+
+def _add_unit_gradients(record: Record, rng: np.random.Generator, gates: list, blocks: list, hidden: int) -> None:
+    """Add the gradient of every unit, of two inputs, and each step's share of the weights' gradient."""
+    total = record["state_gradient"]
+    middle = np.median(total, axis=1)
+    units = 0.3 * rng.standard_normal(hidden)
+    parts = np.stack([middle[:, None] * (1 + 0.2 * units) - 0.7 + 0.1 * units for _ in blocks])
+    both = np.log10((10.0**parts).sum(0)) if middle.min() > -100 else parts.max(0)
+    _add(record, "unit_gradient", both, ("time", "unit"), "log10")
+    _add(record, "unit_gradient.blocks", parts, ("block", "time", "unit"), "log10", block=blocks)
+    inputs = middle[1:, None] + np.array([-0.2, -0.9])
+    _add(record, "input_gradient", inputs, ("step", "input"), "log10")
+    shares = middle[1:] + np.array([0.3, 0.9, 0.1])[:, None, None] - 0.15 * np.arange(len(gates))[:, None]
+    labels = {"parameter": ["W_x", "W_h", "b"], "gate": gates}
+    _add(record, "weight_gradient", shares, ("parameter", "gate", "step"), "log10", **labels)
+
+
+def _add_directions(record, rng, length: int, batch: int, size: int, fall: float) -> None:
+    """Add singular values, finite-time exponents, eigenvalues and non-normality."""
+    rates = np.sort(rng.gamma(1.2, 0.17, size)) + fall
+    spread = 1 + 0.1 * rng.standard_normal(batch)
+    lags = _grid(length, 17)
+    values = -lags[:, None, None] * rates[:, None] * spread
+    _add(record, "transport_spectrum", values, ("lag", "rank", "batch"), "log10", lag=lags.tolist())
+    _add(record, "finite_time_exponents", -np.log(10) * rates[:, None] * spread, ("rank", "batch"), "nat/step")
+    steps = _grid(length - 1, 16)
+    radii = np.sort(np.sqrt(rng.random((len(steps), size, batch))), axis=1)[:, ::-1] * 10.0**-fall
+    turns = np.exp(2j * np.pi * rng.random(radii.shape))
+    axes = ("step", "rank", "batch")
+    record.fields["jacobian_eigenvalues"] = Field(
+        "jacobian_eigenvalues", radii * turns, axes, "1", {"step": steps.tolist()}
+    )
+    ratio = np.median(record["jacobian_norm"][steps] / radii[:, 0], axis=1)
+    _add(record, "nonnormality", ratio, ("step",), "1", step=steps.tolist())
+
+
+def _add_writes(record: Record, gates: dict[str, np.ndarray]) -> None:
+    """Add what survives of each write, as the gates have it."""
+    forget, write = (gate.transpose(0, 2, 1) for gate in (gates["forget"], gates["input"] * gates["candidate"]))
+    start = 0.1 * np.ones_like(write[:1])
+    kept = np.cumsum(np.log10(forget)[::-1], axis=0)[::-1]
+    later = np.concatenate([kept, np.zeros_like(kept[:1])])
+    writes = np.concatenate([start, write])
+    _add(record, "write_survival", later + np.log10(np.abs(writes)), ("time", "unit", "batch"), "log10")
+    _add(record, "write_survival.sign", np.sign(writes), ("time", "unit", "batch"), "1")
+
+
+def _add_routes(record: Record, rng: np.random.Generator, length: int, batch: int, fall: float) -> None:
+    """Add the routes: the highway falls faster than the rest."""
+    lags = _grid(length, 65)
+    highway = -1.8 * fall * lags[:, None] * (1 + 0.05 * rng.standard_normal(batch))
+    rest = -fall * lags[:, None] - 0.5 + 0.05 * rng.standard_normal((len(lags), batch))
+    rest[0] = -np.inf
+    cosine = 0.4 * np.exp(-lags / 20)[:, None] * np.ones(batch) + 0.05 * rng.standard_normal((len(lags), batch))
+    total = np.maximum(highway, rest) + 0.1 * (lags > 0)[:, None]
+    labels = {"lag": lags.tolist()}
+    routes = {"highway": highway, "rest": rest, "total": total}
+    shape = ("route", "lag", "batch")
+    _add(record, "routes", np.stack(list(routes.values())), shape, "log10", route=list(routes), **labels)
+    cosine[0] = np.nan
+    _add(record, "routes.cosine", cosine, ("lag", "batch"), "1", **labels)
+    _mark(record, "routes.cosine", (lags == 0)[:, None] & np.ones(batch, bool), Status.NOT_APPLICABLE)
+
+
+def _mark(record: Record, name: str, where: np.ndarray, status: Status, value: float = np.nan) -> None:
+    """Give elements of one array a value and a status."""
+    entry = record.fields[name]
+    values, found = entry.values.copy(), entry.statuses().copy()
+    values[where], found[where] = value, status
+    record.fields[name] = Field(name, values, entry.axes, entry.unit, entry.coords, found, entry.reason)
+
+
 def _config(cell, length, batch, hidden, keep_bias, activation) -> dict:
     """Return the part of a record that says what was measured."""
     shape = {"cell": cell, "input_size": 1, "hidden_size": hidden, "activation": activation}
@@ -236,6 +334,24 @@ BY_TIME = ("transport", "transport_blocks", "state_gradient", "direct_gradient",
 BLOCKS = ("state_gradient.blocks", "direct_gradient.blocks")
 
 
+def _spoil_depth(record: Record, value: float, status: Status, steps: slice, some: slice) -> None:
+    """Overwrite what the cases must tell apart in the probes of every unit, lag and direction.
+
+    ``steps`` are the times that are gone, ``some`` the sequences; arrays without a batch axis lose them altogether.
+    """
+    for name in ("unit_gradient", "unit_gradient.blocks"):
+        _spoil(record, (name,), (steps, slice(None)), value, status)
+    _spoil(record, ("input_gradient",), (slice(steps.start, steps.stop), slice(None)), value, status)
+    _spoil(record, ("weight_gradient",), (slice(None), steps), value, status)
+    _spoil(record, ("write_survival",), (steps, slice(None), some), value, status)
+    _spoil(record, ("transport_spectrum",), (slice(1, None), slice(None), some), value, status)
+    _spoil(record, ("routes",), (slice(None), slice(1, None), some), value, status)
+    _spoil(record, ("transport_map",), (slice(0, 3), slice(20, 22)), value, status)
+    _spoil(record, ("jacobian_blocks",), (slice(None), steps, some), value, status)
+    plain = 0.0 if status == Status.ZERO else value
+    _spoil(record, ("jacobian_eigenvalues",), (slice(1, 3), slice(None), some), plain, status)
+
+
 def lstm() -> Record:
     """Return a healthy LSTM: it loses a factor of about 40 over 120 steps."""
     return sample("LSTM")
@@ -271,6 +387,8 @@ def zero() -> Record:
     record = sample("RNN", activation="relu", rate=0.05, seed=6)
     _spoil(record, (*BY_TIME, *BLOCKS), (slice(0, 41), slice(0, 10)), -np.inf, Status.ZERO)
     _spoil(record, BY_STEP, (slice(40, 41), slice(0, 10)), 0.0, Status.ZERO)
+    _spoil_depth(record, -np.inf, Status.ZERO, slice(0, 41), slice(0, 10))
+    _spoil(record, ("finite_time_exponents",), (slice(-3, None), slice(None)), -np.inf, Status.ZERO)
     record.summary.update(
         zero_share=10 / 16, verdict="vanishing", verdict_text="vanishing: exactly zero in 62 % of the sequences"
     )
@@ -296,6 +414,8 @@ def diverged() -> Record:
     for name in ("gate_activation", "gate_activation.low", "gate_activation.high"):
         _spoil(record, (name,), (slice(100, None), slice(0, 5)), np.nan, Status.NAN)
     _spoil(record, ("gate_saturation", "slope_rms", "slope_saturation"), (slice(110, None),), np.nan, Status.NAN)
+    _spoil_depth(record, np.nan, Status.NAN, slice(41, 60), slice(7, 8))
+    _spoil(record, ("nonnormality",), (slice(10, None),), np.nan, Status.NAN)
     _mark_bad(record, "states", 41, 7, 2 / 16)
     return record
 
@@ -311,6 +431,10 @@ def all_diverged() -> Record:
     spoiled = ("gate_saturation.unit", "gate_activation.histogram", "timescale", "lyapunov_spectrum")
     _spoil(record, (*spoiled, "lyapunov_spectrum.error"), (slice(None),), np.nan, Status.NAN)
     record.summary.update(decay_rate=np.nan, decay_rate_interval=None, growth=np.nan, half_life=np.nan, horizon=np.nan)
+    deep = ("transport_spectrum", "routes", "routes.cosine", "transport_map", "finite_time_exponents", "nonnormality")
+    more = ("unit_gradient", "unit_gradient.blocks", "input_gradient", "weight_gradient", "write_survival")
+    for name in (*deep, *more, "jacobian_eigenvalues", "jacobian_blocks"):
+        _spoil(record, (name,), (slice(None),), np.nan, Status.NAN)
     _mark_bad(record, "states", 12, 0, 1.0)
     return record
 
@@ -320,6 +444,8 @@ def infinite() -> Record:
     record = sample("RNN", activation="relu", rate=-0.3, seed=9)
     _spoil(record, BY_STEP, (slice(95, None), 0), np.inf, Status.INF)
     _spoil(record, ("state_gradient", "state_gradient.blocks"), (slice(0, 95), 0), np.inf, Status.INF)
+    _spoil_depth(record, np.inf, Status.INF, slice(0, 20), slice(0, 1))
+    _spoil(record, ("nonnormality",), (slice(4, 6),), np.inf, Status.INF)
     _mark_bad(record, "states", 95, 0, 1 / 16)
     return record
 
@@ -352,6 +478,14 @@ def masked() -> Record:
         _spoil(record, BY_STEP, (steps, sequence), np.nan, Status.MASKED)
         later = slice(steps.start + 1, None)
         _spoil(record, (*BY_TIME, *BLOCKS), (later, sequence), np.nan, Status.MASKED)
+        _spoil(record, ("write_survival", "write_survival.sign"), (later, slice(None), sequence), np.nan, Status.MASKED)
+        past = slice(8 + 2 * (sequence - 8), None)
+        _spoil(record, ("transport_spectrum",), (past, slice(None), sequence), np.nan, Status.MASKED)
+    last = slice(110, None)
+    for name in ("unit_gradient", "unit_gradient.blocks", "input_gradient"):
+        _spoil(record, (name,), (last, slice(None)), np.nan, Status.MASKED)
+    _spoil(record, ("weight_gradient",), (last,), np.nan, Status.MASKED)
+    _spoil(record, ("transport_map",), (slice(-3, None), slice(None)), np.nan, Status.MASKED)
     return record
 
 

@@ -18,37 +18,49 @@ from gradscope.figures.curves import (
     flow_exposed,
     flow_retained,
     flow_written,
+    jacobian_blocks,
     jacobian_norm,
     jacobian_rms,
+    nonnormality,
     retention,
     slope_rms,
     slope_saturation,
     state_gradient,
     transport,
     transport_blocks,
+    weight_gradient,
 )
 from gradscope.figures.gallery import caption, figure
 from gradscope.figures.gates import gate_activation, gate_saturation
+from gradscope.figures.maps import input_gradient, transport_map, unit_gradient, write_survival
+from gradscope.figures.routes import routes
+from gradscope.figures.spectra import jacobian_eigenvalues, transport_spectrum
 from gradscope.figures.sweeps import phase_map, verdict_counts
 from gradscope.figures.templates import theme
-from gradscope.figures.units import lyapunov_spectrum, timescale
+from gradscope.figures.units import finite_time_exponents, lyapunov_spectrum, timescale
 
 __all__ = [
     "caption",
     "cell_gradient",
     "direct_gradient",
     "figure",
+    "finite_time_exponents",
     "flow",
     "flow_exposed",
     "flow_retained",
     "flow_written",
     "gate_activation",
     "gate_saturation",
+    "input_gradient",
+    "jacobian_blocks",
+    "jacobian_eigenvalues",
     "jacobian_norm",
     "jacobian_rms",
     "lyapunov_spectrum",
+    "nonnormality",
     "phase_map",
     "retention",
+    "routes",
     "slope_rms",
     "slope_saturation",
     "state_gradient",
@@ -56,5 +68,10 @@ __all__ = [
     "timescale",
     "transport",
     "transport_blocks",
+    "transport_map",
+    "transport_spectrum",
+    "unit_gradient",
     "verdict_counts",
+    "weight_gradient",
+    "write_survival",
 ]

@@ -6,30 +6,36 @@ Each is a function from the record to plain data, :class:`Curves`, and one from 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 import plotly.graph_objects as go
 
+from gradscope.errors import unknown
 from gradscope.figures import palette, scales
-from gradscope.figures.frame import Canvas, Teller, axis_title, blank, heading, place
-from gradscope.figures.series import Series, absence, along, lanes
+from gradscope.figures.frame import BELOW, Canvas, Teller, axis_title, blank, heading, place
+from gradscope.figures.series import Series, absence, along, lanes, part
 from gradscope.probes.catalogue import CATALOGUE
-from gradscope.record import Record, Status
+from gradscope.record import Field, Record, Status
 
 __all__ = [
     "Curves",
     "cell_gradient",
+    "compose",
     "direct_gradient",
     "draw",
+    "finish",
+    "float_edge",
     "flow",
     "flow_exposed",
     "flow_retained",
     "flow_written",
     "gather",
+    "jacobian_blocks",
     "jacobian_norm",
     "jacobian_rms",
+    "nonnormality",
     "retention",
     "slope_rms",
     "slope_saturation",
@@ -37,8 +43,10 @@ __all__ = [
     "timeline",
     "transport",
     "transport_blocks",
+    "weight_gradient",
 ]
 
+DOTS = 40  # places beyond which a dot at each would hide the line
 TAG = re.compile("<[^>]*>")
 GRADIENTS = {"state_gradient": "total", "direct_gradient": "direct", "cell_gradient": "cell state"}
 FLOWS = {"flow_retained": "retained", "flow_written": "written", "flow_exposed": "exposed"}
@@ -67,6 +75,12 @@ class Curves:
         log10 of the smallest normal number of the record's dtype, where a value lies below it.
     first_bad_step : dict or None
         As in the record's summary.
+    colours : dict
+        The colours of series that have no meaning of their own.
+    coarse : tuple of int or None
+        Places that were measured, and places there are, where only a coarse grid was.
+    quantity : str
+        What the axis shows, where it is not what the probe is called.
     """
 
     name: str
@@ -78,6 +92,18 @@ class Curves:
     limit: float | None = None
     float_edge: float | None = None
     first_bad_step: dict[str, Any] | None = None
+    colours: dict[str, str] = field(default_factory=dict)
+    coarse: tuple[int, int] | None = None
+    quantity: str = ""
+
+    @property
+    def dotted(self) -> bool:
+        """Whether a dot stands at each place that was measured."""
+        return self.coarse is not None and self.coarse[0] <= DOTS
+
+    def colour(self, series: Series) -> str:
+        """Return the colour of a series: its own, or that of its meaning."""
+        return self.colours.get(series.name) or palette.colour(_hue(self, series))
 
 
 def gather(
@@ -86,6 +112,7 @@ def gather(
     fields: dict[str, str] | None = None,
     split: str | None = None,
     log: bool = False,
+    entry: Field | None = None,
     **options: Any,
 ) -> Curves:
     """Return the data of a figure along the sequence.
@@ -98,23 +125,36 @@ def gather(
     fields : dict, optional
         Several fields to show together: name in the record to name of the series.
     split : str, optional
-        A leading axis, ``"gate"`` or ``"block"``: one series for each of its labels.
+        A leading axis, such as ``"gate"`` or ``"block"``: one series for each of its labels.
     log : bool
         Whether to show log10 of a field that is stored as it is.
+    entry : Field, optional
+        What to show instead of the whole field of that name.
     **options
         Passed to :class:`Curves`.
     """
-    entry = record.field(name)
+    whole = entry is None
+    entry = record.field(name) if entry is None else entry
     if split:
         series = [along(entry, str(label), number, log) for number, label in enumerate(entry.coord(split))]
         series = [one for one in series if not _inapplicable(one)]
+    elif not whole:
+        series = [along(entry, "median", log=log)]
     else:
         series = [along(record.field(key), label, log=log) for key, label in (fields or {name: "median"}).items()]
     axis = entry.axes[1] if split else entry.axes[0]
     logarithmic = log or entry.unit == "log10"
-    edge = _float_edge(record) if any(one.under.any() for one in series) else None
+    edge = float_edge(record) if any(one.under.any() for one in series) else None
+    options = {"coarse": coarse(record, entry, axis), "float_edge": edge} | options
     bad = record.summary.get("first_bad_step")
-    return Curves(name, axis, logarithmic, tuple(series), float_edge=edge, first_bad_step=bad, **options)
+    return Curves(name, axis, logarithmic, tuple(series), first_bad_step=bad, **options)
+
+
+def coarse(record: Record, entry: Field, axis: str) -> tuple[int, int] | None:
+    """Return how many places of an axis were measured and how many there are, where it is fewer."""
+    here, length = len(entry.coord(axis)), record.config.get("length", 0)
+    every = length + (axis != "step")
+    return (here, every) if here < every else None
 
 
 def _inapplicable(series: Series) -> bool:
@@ -123,36 +163,51 @@ def _inapplicable(series: Series) -> bool:
     return found is not None and bool((found == series.size).all())
 
 
-def _float_edge(record: Record) -> float:
+def float_edge(record: Record) -> float:
     """Return log10 of the smallest normal number of the record's dtype."""
     return float(np.log10(np.finfo(record.config.get("dtype", "float64")).tiny))
 
 
 def draw(data: Curves, template: str = "light", title: bool = False) -> go.Figure:
     """Return the figure of curves: medians, bands, and lanes for what has no place on the axis."""
+    canvas = compose(data, template, title)
+    canvas.lanes(lanes(data.series), "sequence" if data.series and data.series[0].size > 1 else "value")
+    return finish(canvas, data)
+
+
+def compose(data: Curves, template: str, title: bool) -> Canvas:
+    """Return a canvas with the curves on it, the lanes still to come."""
     canvas = Canvas(data.name, template, title)
-    finite = np.concatenate([one.finite() for one in data.series]) if data.series else np.zeros(0)
-    extra = [] if data.reference is None else [data.reference]
-    extra += [] if data.float_edge is None else [data.float_edge]
-    finite = np.append(finite, extra) if len(finite) else finite
+    finite = _finite(data)
     axis = scales.log_axis(*scales.bounds(finite, 0.75)) if data.log else scales.linear_axis(finite, data.limit)
-    canvas.layout["yaxis"] = axis | {"title": {"text": axis_title(data.name)}}
+    canvas.layout["yaxis"] = axis | {"title": {"text": axis_title(data.name, data.log, data.quantity)}}
     for one in data.series:
         away = data.focus is not None and one.name != data.focus
         if one.size > 1 and not away:
-            canvas.band(one, axis["range"][0], 0.2 if len(data.series) < 3 else 0.13, _hue(data, one))
+            canvas.band(one, axis["range"][0], data.colour(one), 0.2 if len(data.series) < 3 else 0.13)
     for one in data.series:
         away = data.focus is not None and one.name != data.focus
-        canvas.line(one, one.name, _teller(data, one), palette.colour(_hue(data, one)), 0.4 if away else 1.0)
+        canvas.line(one, one.name, _teller(data, one), data.colour(one), 0.4 if away else 1.0, dots=data.dotted)
     _explain(canvas, data)
     if len(data.series) > 1 and data.focus is None:
         canvas.meta["title"] = heading(data.name)
-    canvas.lanes(lanes(data.series), "sequence" if data.series and data.series[0].size > 1 else "value")
-    canvas.mark(data.first_bad_step, on_axis=True)
-    if not len(finite) and data.series:
+    return canvas
+
+
+def _finite(data: Curves) -> np.ndarray:
+    """Return every number that the axis must span."""
+    finite = np.concatenate([one.finite() for one in data.series]) if data.series else np.zeros(0)
+    extra = [number for number in (data.reference, data.float_edge) if number is not None]
+    return np.append(finite, extra) if len(finite) else finite
+
+
+def finish(canvas: Canvas, data: Curves, **layout: Any) -> go.Figure:
+    """Return the figure of a canvas of curves, with the first bad step and the axis of time."""
+    canvas.mark(data.first_bad_step, on_axis=data.axis != "lag")
+    if data.series and not len(_finite(data)):
         canvas.say_nothing()
     x = data.series[0].x if data.series else np.zeros(1)
-    return canvas.figure(xaxis=timeline(x, data.axis), hoversubplots="axis")
+    return canvas.figure(xaxis=timeline(x, data.axis), hoversubplots="axis", **layout)
 
 
 def _hue(data: Curves, series: Series) -> str:
@@ -162,15 +217,19 @@ def _hue(data: Curves, series: Series) -> str:
 
 def _explain(canvas: Canvas, data: Curves) -> None:
     """Add what the legend says beside the series, and the reference lines."""
+    if data.coarse:
+        here, every = data.coarse
+        where = "where the dots are: at" if data.dotted else "at"
+        canvas.notes.append(f"Measured {where} {here:,} of {every:,} {data.axis}s.")
     sizes = {one.size for one in data.series if one.size > 1}
     for size in sizes:
-        hue = palette.colour(_hue(data, data.series[0])) if len(data.series) == 1 else palette.NEUTRAL
+        hue = data.colour(data.series[0]) if len(data.series) == 1 else palette.NEUTRAL
         canvas.key(f"5\N{EN DASH}95 %, n = {size}", palette.faded(hue, 0.35))
     if data.reference is not None:
         canvas.rule(data.reference)
     if data.float_edge is not None:
         canvas.rule(data.float_edge, "dot")
-        canvas.key("below the float range, kept in log scale", palette.NEUTRAL, dotted=True)
+        canvas.key(*BELOW, dotted=True)
         text = f"10<sup>{data.float_edge:.0f}</sup>: the float range ends".replace("-", scales.MINUS)
         edge = {"xref": "x domain", "x": 1, "xanchor": "right", "y": data.float_edge, "yanchor": "bottom"}
         canvas.layout["annotations"].append(edge | {"text": text})
@@ -195,12 +254,11 @@ def timeline(x: np.ndarray, axis: str) -> dict[str, Any]:
     """Return the axis of steps or times."""
     low, high = float(x.min()), float(x.max())
     pad = 0.5 if low == high else 0.012 * (high - low)
-    word = "time" if axis == "time" else "step"
     ticks = {"tickmode": "linear", "dtick": 1, "tick0": low} if len(x) <= 12 else {}
     return ticks | {
         "range": [low - pad, high + pad],
         "title": {"text": place(axis)},
-        "unifiedhovertitle": {"text": f"{word} %{{x}}"},
+        "unifiedhovertitle": {"text": f"{axis} %{{x}}"},
     }
 
 
@@ -320,6 +378,64 @@ def jacobian_rms(record: Record, *, template: str = "light", title: bool = False
     Parameters and errors as in :func:`transport`.
     """
     return _show(record, "jacobian_rms", template, title, log=True, reference=0.0)
+
+
+def jacobian_blocks(record: Record, *, template: str = "light", title: bool = False) -> go.Figure:
+    """Draw how each step stretches a change within each block of the state, and from one to another.
+
+    ``c-h`` is the new cell state's answer to the old hidden state. Log axis, against the line at 1; medians and bands
+    from 5 to 95 % over the batch. A cell whose state is one block gets a sentence instead. Parameters and errors as in
+    :func:`transport`.
+    """
+    return _show(record, "jacobian_blocks", template, title, split="block", log=True, reference=0.0)
+
+
+def nonnormality(record: Record, *, template: str = "light", title: bool = False) -> go.Figure:
+    """Draw the largest singular value of a step's Jacobian over its spectral radius, against the line at 1.
+
+    At 1 the eigenvalues tell what a step can do; far above it a change can grow for some steps although every
+    eigenvalue says that it decays. Log axis; inf, where the Jacobian is nilpotent, stands in a lane beneath.
+    Parameters and errors as in :func:`transport`.
+    """
+    return _show(record, "nonnormality", template, title, log=True, reference=0.0)
+
+
+def weight_gradient(
+    record: Record, *, parameter: str | None = None, template: str = "light", title: bool = False
+) -> go.Figure:
+    """Draw the norm of each step's share of the gradient of one parameter, gate by gate.
+
+    Where only the last steps have a share, the weights learn from them alone, however long the sequence.
+
+    Parameters
+    ----------
+    record : Record
+        With the probe ``weight_gradient``.
+    parameter : str, optional
+        Which one, such as ``"W_x"`` or ``"b"``; the recurrent weights ``"W_h"`` by default.
+    template, title
+        As in :func:`transport`.
+
+    Returns
+    -------
+    plotly.graph_objects.Figure
+
+    Raises
+    ------
+    ArgumentError
+        When the record does not hold the probe, or for another parameter or template.
+    """
+    sentence = absence(record, "weight_gradient")
+    if sentence:
+        return blank("weight_gradient", sentence, template, title)
+    entry = record.field("weight_gradient")
+    parameters = [str(label) for label in entry.coord("parameter")]
+    chosen = parameter or ("W_h" if "W_h" in parameters else parameters[0])
+    if chosen not in parameters:
+        raise unknown("parameter", chosen, parameters)
+    one = part(entry, "parameter", parameters.index(chosen))
+    quantity = f"Step's share of dL/d{chosen}"
+    return draw(gather(record, "weight_gradient", split="gate", entry=one, quantity=quantity), template, title)
 
 
 def slope_saturation(record: Record, *, template: str = "light", title: bool = False) -> go.Figure:

@@ -20,12 +20,15 @@ __all__ = ["Canvas", "Teller", "axis_title", "bad_step", "blank", "colorbar", "h
 Teller = Callable[[int], str]  # writes what stands under the pointer at a place
 
 DOTTED = "1px,3px"
+BELOW = ("below the float range, kept in log scale", palette.NEUTRAL)
 LANE = 0.062  # height of a lane, of the plot's
 GAP = 0.045
 GAPPED = np.full(1, np.nan)  # parts two outlines of one trace
 BAND = 480  # places of a band; its outline passes each twice
 FOOT = 46  # pixels below the plot for ticks and the axis title
 NOTE = 17  # pixels for each line of a footnote
+KEYS = 19  # pixels for each row of the legend
+CARD = 500  # pixels of a card's width
 FOOTNOTE, SENTENCE = 64, 44  # letters that fit a line of a card
 
 
@@ -34,14 +37,22 @@ def heading(name: str) -> str:
     return CATALOGUE[name].title.split(",")[0].split(":")[0]
 
 
-def axis_title(name: str) -> str:
-    """Return the title of the axis that shows a probe: its quantity and unit."""
-    return f"{heading(name)} [{CATALOGUE[name].unit}]"
+def axis_title(name: str, log: bool = False, quantity: str = "") -> str:
+    """Return the title of the axis that shows a probe: its quantity, its unit, and whether the axis is logarithmic.
+
+    What is stored as log10 stands on ticks that read as plain numbers, so its unit there is 1.
+    """
+    unit = CATALOGUE[name].unit
+    plain = "1" if unit == "log10" else unit
+    return f"{quantity or heading(name)} [{plain}{', log scale' if log or unit == 'log10' else ''}]"
+
+
+PLACES = {"step": ("step", "step t"), "time": ("time", "time t [step]"), "lag": ("lag", "lag l [step]")}
 
 
 def place(axis: str) -> str:
     """Return the title of an axis of time."""
-    return {"step": "step t", "time": "time t [step]"}[axis]
+    return PLACES[axis][1]
 
 
 def bad_step(first: dict[str, Any]) -> str:
@@ -107,7 +118,7 @@ class Canvas:
         """Write down that a trace was decimated, and how."""
         self.decimated[name] = {"from": before, "to": after, "method": method}
 
-    def band(self, series: Series, floor: float, opacity: float, group: str) -> None:
+    def band(self, series: Series, floor: float, colour: str, opacity: float) -> None:
         """Draw the 5-95 % band as one closed outline for each stretch that has values."""
         low = np.where(np.isneginf(series.low), floor, series.low)
         xs, lows, highs = _envelope(series.x, low, series.high, BAND)
@@ -116,7 +127,7 @@ class Canvas:
         if len(x):
             if len(xs) < len(series.x):
                 self.leave_out(f"{series.name}, band", len(series.x), len(xs), "least and largest of each bucket")
-            fill = palette.faded(palette.colour(group), opacity)
+            fill = palette.faded(colour, opacity)
             self.area(x, y, f"{series.name}, 5\N{EN DASH}95 %", fill, {"width": 0}, legendgroup=series.name)
 
     def area(self, x: np.ndarray, y: np.ndarray, name: str, fill: str, line: dict[str, Any], **style: Any) -> None:
@@ -135,8 +146,10 @@ class Canvas:
             **style,
         )
 
-    def line(self, series: Series, label: str, text: Teller, colour: str, opacity: float = 1.0) -> None:
-        """Draw the median; a place without neighbours gets a dot, what is below the float range a dotted line."""
+    def line(
+        self, series: Series, label: str, text: Teller, colour: str, opacity: float = 1.0, *, dots: bool = False
+    ) -> None:
+        """Draw the median, what is below the float range dotted; a place without neighbours, or each, gets a dot."""
         finite = np.isfinite(series.median)
         below = series.under & finite
         above = finite & ~below
@@ -147,13 +160,13 @@ class Canvas:
                 "opacity": opacity,
                 "line": stroke | {"dash": palette.dash(series.name)},
             }
-            self._stroke(series, above, label, text, **whole)
+            self._stroke(series, above, label, text, dots, **whole)
         if below.any():  # one place further on both sides, so that the two parts meet
             part = f"{label}, below the float range"
             dotted = {"opacity": opacity, "line": stroke | {"dash": DOTTED}, "showlegend": not above.any()}
-            self._stroke(series, _grown(below) & finite, part, text, legendgroup=series.name, **dotted)
+            self._stroke(series, _grown(below) & finite, part, text, dots, legendgroup=series.name, **dotted)
 
-    def _stroke(self, series: Series, mask: np.ndarray, label: str, text: Teller, **style: Any) -> None:
+    def _stroke(self, series: Series, mask: np.ndarray, label: str, text: Teller, dots: bool, **style: Any) -> None:
         """Draw the median where the mask says so."""
         y = np.where(mask, series.median, np.nan)
         places = self.thinned(label, y)
@@ -162,9 +175,9 @@ class Canvas:
             type="scatter",
             x=series.x[places],
             y=y[places],
-            mode="lines+markers" if alone.any() else "lines",
+            mode="lines+markers" if dots or alone.any() else "lines",
             name=label,
-            marker={"color": style["line"]["color"], "size": np.where(alone, 7, 0), "line": {"width": 0}},
+            marker={"color": style["line"]["color"], "size": np.where(alone, 7, 5 * dots), "line": {"width": 0}},
             text=[text(place) for place in places],
             hovertemplate="%{text}" + f"<extra>{label}</extra>",
             **style,
@@ -226,22 +239,28 @@ class Canvas:
             showlegend=False,
         )
 
-    def cells(self, x: np.ndarray, y: Sequence[str], marks: np.ndarray) -> None:
-        """Colour the cells of a heat map that hold no value, each status in its own colour."""
-        for status in sorted(set(np.unique(marks).tolist()) - {0}):
-            word, colour = palette.STATUSES[Status(status)]
+    def cells(self, x: np.ndarray, y: Sequence[Any], marks: np.ndarray, hover: str) -> None:
+        """Colour the cells of a heat map that hold no value, each status in its own colour.
+
+        A value below the float range is a value: a grey veil lies on it. What does not apply stays blank.
+        """
+        for status in sorted(set(np.unique(marks).tolist()) - {Status.OK, Status.NOT_APPLICABLE}):
+            veil = status == Status.UNDERFLOW
+            word, colour = BELOW if veil else palette.STATUSES[Status(status)]
+            tone = palette.faded(colour, 0.45) if veil else colour
+            reading = {"hoverinfo": "skip"} if veil else {"hovertemplate": f"{hover}<br>{word}<extra></extra>"}
             self.add(
                 type="heatmap",
                 x=x,
                 y=y,
                 z=np.where(marks == status, 1, np.nan).astype(np.float32),
-                colorscale=[[0, colour], [1, colour]],
+                colorscale=[[0, tone], [1, tone]],
                 showscale=False,
                 hoverongaps=False,
                 name=word,
-                hovertemplate=f"step %{{x}}, unit %{{y}}<br>{word}<extra></extra>",
+                **reading,
             )
-            self.key(word, colour)
+            self.key(word, tone)
 
     def rule(self, y: float, dash: str = "dash") -> None:
         """Draw a quiet reference line across the plot."""
@@ -274,6 +293,15 @@ class Canvas:
         self.say("No finite value: the strip below says why.")
         self.layout["yaxis"] |= {"showticklabels": False, "ticks": "", "showgrid": False}
 
+    def _legend_rows(self) -> int:
+        """Return about how many rows the legend takes in a card."""
+        shown = [t for t in self.traces if t["type"] in ("scatter", "bar") and t.get("showlegend", True)]
+        if len(shown) < 2 and not self.named:
+            return 0
+        widest = max(_legend_width(str(trace.get("name", ""))) for trace in shown)
+        whole = sum(_legend_width(str(trace.get("name", ""))) for trace in shown)
+        return 1 if whole <= CARD else -(-len(shown) // max(1, CARD // widest))
+
     def figure(self, **layout: Any) -> go.Figure:
         """Return the figure, with its footnotes and what it says of itself."""
         self.notes = list(dict.fromkeys(self.notes))
@@ -295,8 +323,7 @@ class Canvas:
             )
         if self.named:
             self.layout["showlegend"] = True
-        keyed = sum(bool(trace.get("showlegend", True)) for trace in self.traces) > 1 or self.named
-        top = (36 + 40 * bool(keyed)) if self.titled else 10
+        top = 36 + 4 * bool(self._legend_rows()) + KEYS * self._legend_rows() if self.titled else 10
         self.layout |= {
             "template": self.template,
             "margin": {"l": 10, "r": 16, "t": top, "b": FOOT + NOTE * len(lines) + 4 * bool(lines)},
@@ -305,9 +332,14 @@ class Canvas:
         if self.titled:
             self.layout["title"] = {"text": self.meta["title"], "y": 1, "yanchor": "top", "pad": {"t": 10}}
         self.layout.setdefault("yaxis", {}).setdefault("domain", [self.floor, 1])
-        if self.floor:
+        if self.floor or "yaxis3" in self.layout:
             layout.setdefault("xaxis", {}).update(anchor="free", position=0)
         return go.Figure(data=self.traces, layout=self.layout | layout)
+
+
+def _legend_width(name: str) -> int:
+    """Return about how many pixels an entry of the legend takes."""
+    return 46 + 7 * len(name)
 
 
 def blank(name: str | None, sentence: str, template: str, title: bool) -> go.Figure:

@@ -8,14 +8,17 @@ from typing import Any
 import plotly.graph_objects as go
 
 from gradscope.errors import unknown
-from gradscope.figures import curves, gates, units
+from gradscope.figures import curves, gates, maps, routes, spectra, units
 from gradscope.probes.catalogue import CATALOGUE
 from gradscope.record import Record
 
 __all__ = ["caption", "figure"]
 
 _FIGURES: dict[str, Callable[..., go.Figure]] = {
-    name: getattr(room, name) for name in CATALOGUE for room in (curves, gates, units) if name in room.__all__
+    name: getattr(room, name)
+    for name in CATALOGUE
+    for room in (curves, gates, maps, routes, spectra, units)
+    if name in room.__all__
 }
 
 

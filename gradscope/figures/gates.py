@@ -12,9 +12,9 @@ from gradscope.errors import unknown
 from gradscope.figures import palette, scales
 from gradscope.figures.curves import timeline
 from gradscope.figures.frame import Canvas, axis_title, blank, colorbar, outline
-from gradscope.figures.series import Series, absence, along, lanes, statuses
+from gradscope.figures.series import Series, absence, along, lanes, part, statuses
 from gradscope.probes.catalogue import CATALOGUE
-from gradscope.record import Field, Record, Status
+from gradscope.record import Record, Status
 
 __all__ = [
     "Picture",
@@ -136,20 +136,12 @@ def strips(record: Record) -> Strips:
     halves: dict[str, list[Series]] = {"left": [], "right": []}
     kept = [gate for gate in gates if gate not in gone]
     for side, half in halves.items():
-        part = _at(entry, 1, sides.index(side))
-        half += [along(part, gate, gates.index(gate)) for gate in kept]
+        one_side = part(entry, "side", sides.index(side))
+        half += [along(one_side, gate, gates.index(gate)) for gate in kept]
     largest = max((one.finite().max(initial=0.0) for half in halves.values() for one in half), default=0.0)
     scale = next(step for step in FULL if step >= largest)
     bad = record.summary.get("first_bad_step")
     return Strips(tuple(gates), tuple(halves["left"]), tuple(halves["right"]), gone, scale, bad)
-
-
-def _at(entry: Field, axis: int, index: int) -> Field:
-    """Return the field at one place of an axis."""
-    values, found = np.take(entry.values, index, axis), np.take(entry.statuses(), index, axis)
-    axes = tuple(name for number, name in enumerate(entry.axes) if number != axis)
-    coords = {name: labels for name, labels in entry.coords.items() if name in axes}
-    return Field(entry.name, values, axes, entry.unit, coords, found)
 
 
 def draw_strips(data: Strips, template: str = "light", title: bool = False) -> go.Figure:
@@ -435,7 +427,7 @@ def draw_picture(data: Picture, template: str = "light", title: bool = False) ->
         name=data.gate,
         **scale,
     )
-    canvas.cells(data.x, labels, data.marks)
+    canvas.cells(data.x, labels, data.marks, "step %{x}, unit %{y}")
     canvas.mark(data.first_bad_step, on_axis=True, halo=True)
     if data.block > 1:
         canvas.leave_out(data.gate, data.steps, len(data.x), f"mean of {data.block} steps")

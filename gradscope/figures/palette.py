@@ -7,9 +7,24 @@ figure changes its theme without changing a trace. Where lines meet, a dash tell
 
 from __future__ import annotations
 
+import numpy as np
+
 from gradscope.record import Status
 
-__all__ = ["COLOURS", "DASHES", "DIVERGING", "NEUTRAL", "SEQUENTIAL", "STATUSES", "colour", "dash", "faded", "scale"]
+__all__ = [
+    "COLOURS",
+    "DASHES",
+    "DIVERGING",
+    "NEUTRAL",
+    "RAMP",
+    "SEQUENTIAL",
+    "STATUSES",
+    "colour",
+    "dash",
+    "faded",
+    "ramp",
+    "scale",
+]
 
 BLUE, GREEN, ORANGE = "#2f7fe0", "#2fa57c", "#f2790f"
 MAGENTA, LAVENDER, OLIVE = "#c5358b", "#9d8be4", "#8f7200"
@@ -29,6 +44,8 @@ COLOURS = {
     "exposed": MAGENTA,
     "total": BLUE,
     "direct": ORANGE,
+    "highway": GREEN,
+    "rest": ORANGE,
     "cell state": GREEN,
     "h": ORANGE,
     "c": BLUE,
@@ -48,7 +65,7 @@ COLOURS = {
     "undetermined": NEUTRAL,
 }
 
-DASHES = {"h-c": "dash", "c-h": "dash", "direct": "dash", "cell state": "dot", "reset": "dash"}
+DASHES = {"h-c": "dash", "c-h": "dash", "direct": "dash", "cell state": "dot", "reset": "dash", "rest": "dash"}
 
 #: Words and colour of every status that a figure sets apart.
 STATUSES = {
@@ -61,6 +78,9 @@ STATUSES = {
 }
 
 SEQUENTIAL = ("#2e1e3b", "#413d7b", "#37659e", "#348fa7", "#40b7ad", "#8bdab2", "#def5e5")
+
+#: For what has an order and no meaning of its own: ranks, steps, inputs.
+RAMP = (BLUE, GREEN, OLIVE)
 
 #: Grows (below zero) in orange, shrinks (above zero) in blue; the middle belongs to the theme.
 DIVERGING = {
@@ -88,3 +108,11 @@ def faded(hexadecimal: str, alpha: float) -> str:
 def scale(colours: tuple[str, ...]) -> list[list]:
     """Return colours at equal distances, as a plotly colour scale."""
     return [[number / (len(colours) - 1), name] for number, name in enumerate(colours)]
+
+
+def ramp(number: int) -> list[str]:
+    """Return so many colours in order, each of which stands out on both pages."""
+    ends = np.array([[int(name[i : i + 2], 16) for i in (1, 3, 5)] for name in RAMP])
+    places = np.linspace(0, len(RAMP) - 1, number) if number > 1 else np.zeros(1)
+    channels = [np.interp(places, np.arange(len(RAMP)), ends[:, channel]) for channel in range(3)]
+    return ["#" + "".join(f"{round(part):02x}" for part in parts) for parts in np.transpose(channels)]

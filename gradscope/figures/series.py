@@ -7,24 +7,27 @@ the others, by status, at every step.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
 import numpy as np
 
-from gradscope.probes.catalogue import CATALOGUE, GATED
+from gradscope.probes.catalogue import CATALOGUE
 from gradscope.record import Field, Record, Status
 
-__all__ = ["Lane", "Series", "absence", "along", "lanes", "runs", "statuses", "thin"]
+__all__ = ["Lane", "Series", "absence", "along", "lanes", "part", "runs", "statuses", "thin", "turned"]
 
 LIMIT = 1000  # points a trace: what a browser redraws at once
 BUCKETS = 400  # cells along a lane: each is still wider than a pixel in a small card
 QUANTILES = (0.05, 0.5, 0.95)
-WHY = {
-    ("gate_saturation", Status.NOT_APPLICABLE): ": its activation is unbounded",
-    ("lyapunov_spectrum", Status.NOT_COMPUTED): ": the sequence is no longer than the burn-in",
+LACKING = {
+    "gates": ("a cell with gates", ("RNN",)),
+    "cell_state": ("a cell with a cell state", ("RNN", "GRU")),
+    "blocks": ("a cell whose state has more than one block", ("RNN", "GRU")),
 }
+"""What a probe needs, in words, and the cells that lack it."""
 
+LOGARITHMS = ("log10", "nat/step")  # units in which zero is -inf
 _FLOOR = -1e30  # stands for -inf while quantiles are interpolated
 
 
@@ -89,29 +92,50 @@ def absence(record: Record, name: str) -> str | None:
         When the probe would apply and was not taken.
     """
     probe = CATALOGUE[name]
-    if name not in record:
+    if name not in record and probe.needs:
+        noun, without = LACKING[probe.needs]
         cell = record.config.get("cell", {}).get("cell")
-        if probe.needs and cell in ("RNN", "LSTM", "GRU"):
-            if cell not in GATED:
-                return f"{probe.title} needs a cell with gates; a plain {cell} has none."
-            if probe.needs == "cell_state" and cell != "LSTM":
-                return f"{probe.title} needs a cell with a cell state; a {cell} has none."
-    found = statuses(record.field(name))
+        if cell in without:
+            return f"{probe.title} needs {noun}; a {'plain ' * (cell == 'RNN')}{cell} has none."
+    entry = record.field(name)
+    found = statuses(entry)
+    reason = f": {entry.reason.rstrip('.')}" if entry.reason else ""
     if found.size and (found == Status.NOT_APPLICABLE).all():
-        return f"{probe.title} is not applicable to this cell{WHY.get((name, Status.NOT_APPLICABLE), '')}."
+        return f"{probe.title} is not applicable to this cell{reason}."
     if found.size and (found == Status.NOT_COMPUTED).all():
-        return f"{probe.title} was not computed{WHY.get((name, Status.NOT_COMPUTED), '')}."
+        return f"{probe.title} was not computed{reason}."
     return None
 
 
 def statuses(entry: Field) -> np.ndarray:
-    """Return the status of every element; NaN and inf that nobody marked are marked here."""
+    """Return the status of every element; NaN, inf and zeros that nobody marked are marked here.
+
+    Of logarithms, exponents in nat/step among them, the one that stands for zero is -inf, whatever it was marked as.
+    """
     values, found = np.asarray(entry.values), entry.statuses()
+    if np.iscomplexobj(values):
+        values = np.abs(values)
     unmarked = found <= Status.UNDERFLOW
     found = np.where(unmarked & np.isnan(values), np.uint8(Status.NAN), found)
     found = np.where(unmarked & np.isposinf(values), np.uint8(Status.INF), found)
-    nothing = np.isneginf(values) if entry.unit == "log10" else values == 0
-    return np.where((found == Status.OK) & nothing, np.uint8(Status.ZERO), found)
+    nothing = np.isneginf(values) if entry.unit in LOGARITHMS else values == 0
+    return np.where(((found == Status.OK) | (found == Status.INF)) & nothing, np.uint8(Status.ZERO), found)
+
+
+def part(entry: Field, axis: str, index: int) -> Field:
+    """Return a field at one place of an axis."""
+    number = entry.axes.index(axis)
+    values, found = np.take(entry.values, index, number), np.take(entry.statuses(), index, number)
+    axes = tuple(name for name in entry.axes if name != axis)
+    coords = {name: labels for name, labels in entry.coords.items() if name in axes}
+    return Field(entry.name, values, axes, entry.unit, coords, found, entry.reason)
+
+
+def turned(entry: Field, *axes: str) -> Field:
+    """Return a field with its axes in another order."""
+    order = [entry.axes.index(axis) for axis in axes]
+    found = None if entry.status is None else entry.status.transpose(order)
+    return replace(entry, values=entry.values.transpose(order), axes=axes, status=found)
 
 
 def along(entry: Field, name: str, index: int | None = None, log: bool = False) -> Series:
@@ -134,7 +158,7 @@ def along(entry: Field, name: str, index: int | None = None, log: bool = False) 
         values, found, axes = values[index], found[index], axes[1:]
     x = np.asarray(entry.coord(axes[0]), float)
     values, found = values.reshape(len(x), -1), found.reshape(len(x), -1)
-    logarithmic = log or entry.unit == "log10"
+    logarithmic = log or entry.unit in LOGARITHMS
     if log and entry.unit != "log10":
         with np.errstate(divide="ignore", invalid="ignore"):
             values = np.log10(values)
@@ -170,15 +194,19 @@ def _quantiles(values: np.ndarray, used: np.ndarray) -> np.ndarray:
 def lanes(series: Sequence[Series]) -> list[Lane]:
     """Return the rows that show what the curves cannot: zeros of a log axis, NaN, inf, masked and missing elements.
 
-    One row for each series and status that occur; with more than four, the series are taken together and the
-    largest count stands.
+    One row for each series and status that occur, or one for all where they agree; with more than four, the series are
+    taken together and the largest count stands.
     """
-    present = [(status, one) for status in Status for one in series if status in one.counts]
-    if len(present) > 4:
-        kinds = dict.fromkeys(status for status, _ in present)
-        return [_lane(status, "", [one for kind, one in present if kind == status]) for status in kinds]
-    label = len(series) > 1
-    return [_lane(status, one.name if label else "", [one]) for status, one in present]
+    rows: list[tuple[Status, list[Series]]] = []
+    for status in Status:
+        held = [one for one in series if status in one.counts]
+        alike = len(held) == len(series) and all((one.counts[status] == held[0].counts[status]).all() for one in held)
+        rows += [(status, held)] if held and alike else [(status, [one]) for one in held]
+    if len(rows) > 4:
+        kinds = dict.fromkeys(status for status, _ in rows)
+        rows = [(kind, [one for one in series if kind in one.counts]) for kind in kinds]
+        return [_lane(status, "", held) for status, held in rows]
+    return [_lane(status, held[0].name if len(held) < len(series) else "", held) for status, held in rows]
 
 
 def _lane(status: Status, label: str, series: Sequence[Series]) -> Lane:

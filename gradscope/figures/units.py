@@ -3,16 +3,28 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import plotly.graph_objects as go
 
 from gradscope.figures import palette, scales
 from gradscope.figures.frame import Canvas, axis_title, blank
-from gradscope.figures.series import LIMIT, Series, absence, lanes, statuses
+from gradscope.figures.series import LIMIT, Lane, Series, absence, along, lanes, statuses
 from gradscope.record import Record, Status
 
-__all__ = ["Ranked", "draw_spectrum", "draw_timescale", "lyapunov_spectrum", "spectrum", "timescale", "timescales"]
+__all__ = [
+    "Ranked",
+    "draw_exponents",
+    "draw_spectrum",
+    "draw_timescale",
+    "exponents",
+    "finite_time_exponents",
+    "lyapunov_spectrum",
+    "spectrum",
+    "timescale",
+    "timescales",
+]
 
 
 @dataclass(frozen=True)
@@ -107,16 +119,27 @@ def draw_timescale(data: Ranked, template: str = "light", title: bool = False) -
         finite = np.append(finite, edge)
         canvas.rule(edge)
         text = f"length of the sequence: {scales.count(data.length, 'step')}"
-        canvas.layout["annotations"].append(
-            {"xref": "x domain", "x": 1, "xanchor": "right", "y": edge, "yanchor": "bottom", "text": text}
-        )
+        canvas.layout["annotations"].append(_clear_side(y, edge) | {"y": edge, "text": text})
     axis = scales.log_axis(*scales.bounds(finite, 0.75))
-    canvas.layout["yaxis"] = axis | {"title": {"text": axis_title("timescale")}}
+    canvas.layout["yaxis"] = axis | {"title": {"text": axis_title("timescale", log=True)}}
     if not usable.any():
         canvas.say_nothing()
     canvas.lanes(lanes([data.lane_series(True)]), "unit")
     canvas.mark(data.first_bad_step, on_axis=False)
     return canvas.figure(xaxis=_ranks(len(y), "unit, longest first [rank]"), hovermode="closest")
+
+
+def _clear_side(y: np.ndarray, edge: float) -> dict[str, Any]:
+    """Return where a line's label meets the fewest dots: left or right, above or below it; ``y`` falls."""
+    half = (len(y) + 1) // 2
+    finite = y[np.isfinite(y)]
+    near = 0.12 * max(float(np.ptp(np.append(finite, edge))), 0.75)  # about the height of a label
+    best = (len(y) + 1, "right", "bottom")
+    for side, dots in (("right", y[len(y) - half :]), ("left", y[:half])):
+        for stand, distance in (("bottom", dots - edge), ("top", edge - dots)):
+            met = int(((distance > -near / 6) & (distance < near)).sum())
+            best = min(best, (met, side, stand), key=lambda place: place[0])
+    return {"xref": "x domain", "x": float(best[1] == "right"), "xanchor": best[1], "yanchor": best[2]}
 
 
 def spectrum(record: Record) -> Ranked:
@@ -126,9 +149,7 @@ def spectrum(record: Record) -> Ranked:
     errors = np.asarray(record[name], float) if name in record else None
     bad = record.summary.get("first_bad_step")
     values = np.asarray(entry.values, float)
-    marks = statuses(entry)
-    marks = np.where(np.isneginf(values), np.uint8(Status.ZERO), np.where(marks == Status.ZERO, np.uint8(0), marks))
-    return Ranked(values, np.arange(1, len(values) + 1), marks, errors, None, bad)
+    return Ranked(values, np.arange(1, len(values) + 1), statuses(entry), errors, None, bad)
 
 
 def lyapunov_spectrum(record: Record, *, template: str = "light", title: bool = False) -> go.Figure:
@@ -175,25 +196,109 @@ def draw_spectrum(data: Ranked, template: str = "light", title: bool = False) ->
         for label, number, error in zip(data.labels, data.values, errors, strict=True)
     ]
     _dots(canvas, y, texts, "exponent", "total", errors if measured else None)
+    if measured:
+        canvas.notes.append("Bars: one standard error.")
     shown = np.isfinite(y)
-    finite = np.concatenate([(y - errors)[shown], (y + errors)[shown], [0.0]])
-    low, high = scales.bounds(finite, 1e-3)
-    canvas.layout["yaxis"] = {
-        "range": [low, max(high, 0.09 * (high - low))],
-        "nticks": 6,
-        "title": {"text": axis_title("lyapunov_spectrum")},
-    }
+    finite = np.concatenate([(y - errors)[shown], (y + errors)[shown]])
+    canvas.layout["yaxis"] = _around_zero(finite) | {"title": {"text": axis_title("lyapunov_spectrum")}}
     if shown.any():
-        canvas.rule(0.0)
-        zero = {"xref": "x domain", "x": 1, "xanchor": "right", "y": 0, "yanchor": "bottom", "text": "0: chaos above"}
-        canvas.layout["annotations"].append(zero)
+        _zero_line(canvas, "0: chaos above")
     else:
         canvas.say_nothing()
-    rows = lanes([data.lane_series(True)])
-    lost = f"{scales.MINUS}inf"
-    canvas.lanes([replace(row, word=lost) if row.status == Status.ZERO else row for row in rows], "exponent")
+    _lost_lanes(canvas, lanes([data.lane_series(True)]), "exponent")
     canvas.mark(data.first_bad_step, on_axis=False)
     return canvas.figure(xaxis=_ranks(len(y), "exponent, largest first [rank]"), hovermode="closest")
+
+
+def finite_time_exponents(record: Record, *, template: str = "light", title: bool = False) -> go.Figure:
+    """Draw the finite-time exponents, largest first: the median over the batch with a band from 5 to 95 %.
+
+    Growth rates of this very stretch, without burn-in; the spread shows how much they depend on the input. Where the
+    record holds the Lyapunov spectrum, it stands behind. An exponent of -inf (a direction that is lost at once) stands
+    in a lane beneath. Parameters and errors as in :func:`lyapunov_spectrum`.
+    """
+    sentence = absence(record, "finite_time_exponents")
+    if sentence:
+        return blank("finite_time_exponents", sentence, template, title)
+    return draw_exponents(exponents(record), _behind(record), template, title, record.summary.get("first_bad_step"))
+
+
+def exponents(record: Record) -> Series:
+    """Return the finite-time exponents over the ranks from 1."""
+    entry = replace(record.field("finite_time_exponents"), coords={})
+    one = along(entry, "finite-time")
+    return replace(one, x=one.x + 1)
+
+
+def _behind(record: Record) -> np.ndarray:
+    """Return the Lyapunov exponents of the record, where they were computed."""
+    if "lyapunov_spectrum" not in record or absence(record, "lyapunov_spectrum"):
+        return np.zeros(0)
+    values = np.asarray(record["lyapunov_spectrum"], float)
+    return np.where(np.isfinite(values), values, np.nan)
+
+
+def draw_exponents(
+    data: Series,
+    behind: np.ndarray,
+    template: str = "light",
+    title: bool = False,
+    bad: dict[str, Any] | None = None,
+) -> go.Figure:
+    """Return the figure of the finite-time exponents, the Lyapunov spectrum behind them."""
+    canvas = Canvas("finite_time_exponents", template, title)
+    finite = np.concatenate([data.finite(), behind[np.isfinite(behind)]])
+    canvas.layout["yaxis"] = _around_zero(finite) | {"title": {"text": axis_title("finite_time_exponents")}}
+    colour = palette.colour("total")
+    if data.size > 1:
+        canvas.band(data, canvas.layout["yaxis"]["range"][0], colour, 0.2)
+        canvas.key(f"5\N{EN DASH}95 %, n = {data.size}", palette.faded(colour, 0.35))
+    if np.isfinite(behind).any():
+        _behind_line(canvas, behind)
+    told = [f"{scales.value(float(number))} nat/step" for number in data.median]
+    canvas.line(data, data.name, told.__getitem__, colour, dots=len(data.x) <= 64)
+    if len(finite):
+        _zero_line(canvas, "0: grows above")
+    else:
+        canvas.say_nothing()
+    _lost_lanes(canvas, lanes([data]), "sequence" if data.size > 1 else "exponent")
+    canvas.mark(bad, on_axis=False)
+    return canvas.figure(xaxis=_ranks(len(data.x), "exponent, largest first [rank]"))
+
+
+def _behind_line(canvas: Canvas, values: np.ndarray) -> None:
+    """Draw the Lyapunov exponents as a quiet line."""
+    ranks = np.arange(1.0, len(values) + 1)
+    places = canvas.thinned("Lyapunov", values, LIMIT)
+    canvas.add(
+        type="scatter",
+        x=ranks[places],
+        y=values[places],
+        mode="lines",
+        line={"color": palette.NEUTRAL, "width": 1.5, "dash": "dash"},
+        hovertemplate="%{y:.9g} nat/step<extra>Lyapunov</extra>",
+        name="Lyapunov",
+        legendrank=1050,
+    )
+
+
+def _around_zero(finite: np.ndarray) -> dict[str, Any]:
+    """Return an axis of exponents that shows zero."""
+    low, high = scales.bounds(np.append(finite, 0.0), 1e-3)
+    return {"range": [low, max(high, 0.09 * (high - low))], "nticks": 6}
+
+
+def _zero_line(canvas: Canvas, text: str) -> None:
+    """Draw and name the line above which there is growth."""
+    canvas.rule(0.0)
+    zero = {"xref": "x domain", "x": 1, "xanchor": "right", "y": 0, "yanchor": "bottom"}
+    canvas.layout["annotations"].append(zero | {"text": text})
+
+
+def _lost_lanes(canvas: Canvas, rows: list[Lane], unit: str) -> None:
+    """Draw the lanes of exponents: what counts as zero elsewhere is -inf here."""
+    lost = f"{scales.MINUS}inf"
+    canvas.lanes([replace(row, word=lost) if row.status == Status.ZERO else row for row in rows], unit)
 
 
 def _dots(
@@ -202,8 +307,8 @@ def _dots(
     """Draw values in order as dots on a thin line."""
     places = canvas.thinned(name, y, LIMIT)
     colour = palette.colour(meaning)
-    size = 7 if len(y) <= 64 else 5 if len(y) <= 160 else 3.5
-    bars = {"type": "data", "thickness": 1, "width": 0, "color": palette.faded(colour, 0.6)}
+    size = (7 if len(y) <= 64 else 5 if len(y) <= 160 else 3.5) - 1.5 * (errors is not None)
+    bars = {"type": "data", "thickness": 1.5, "width": 3, "color": colour}
     canvas.add(
         type="scatter",
         x=places + 1.0,

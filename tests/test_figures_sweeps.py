@@ -1,0 +1,133 @@
+"""Figures over many runs, by their data."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from drawn_figures import names, rows, texts, trace
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gradscope import figures
+from gradscope.errors import ArgumentError
+from gradscope.figures import sweeps
+
+
+def test_phase_map_takes_the_median_of_each_cell_and_sorts_its_axes():
+    data = sweeps.map_runs(rows(), "length", "forget_bias")
+    assert data.columns == [10, 20, 100]
+    assert data.rows == [None, 1.0, 3]
+    np.testing.assert_allclose(data.median[1], [1.01, 2.005, 10.005])
+    np.testing.assert_allclose(data.low[1], [1.01, 2.0, 10.0])
+    np.testing.assert_allclose(data.high[1], [1.01, 2.01, 10.01])
+    assert data.runs.tolist() == [[2, 0, 2], [1, 2, 2], [2, 2, 2]]
+    assert data.bad.tolist() == [[0, 0, 0], [1, 0, 0], [0, 0, 0]]
+    assert np.isnan(data.median[0, 1])
+    assert np.isposinf(data.median[2, 2])
+
+
+@given(st.lists(st.floats(allow_nan=False), min_size=1, max_size=9))
+def test_the_median_of_a_cell_agrees_with_numpy_where_it_is_finite(values):
+    data = sweeps.map_runs([{"x": 1, "y": 1, "v": value} for value in values], "x", "y", "v")
+    ordered = sorted(values)
+    assert ordered[0] <= data.median[0, 0] <= ordered[-1] or np.isnan(data.median[0, 0])
+    if np.isfinite(values).all() and np.abs(values).max() < 1e300:
+        np.testing.assert_allclose(data.median[0, 0], np.median(values), rtol=1e-12)
+
+
+def test_phase_map_marks_missing_and_infinite_cells_and_centres_its_colours():
+    figure = figures.phase_map(rows(), "length", "forget_bias")
+    heat = trace(figure, "decay rate", "heatmap")
+    assert heat.zmid == 0
+    assert heat.zmin == -heat.zmax
+    assert heat.zmax == pytest.approx(10.005)
+    assert heat.autocolorscale
+    assert heat.z.dtype == np.float32
+    assert np.argwhere(np.isfinite(np.array(trace(figure, "no run", "heatmap").z, float))).tolist() == [[0, 1]]
+    assert np.argwhere(np.isfinite(np.array(trace(figure, "inf", "heatmap").z, float))).tolist() == [[2, 2]]
+    assert names(figure) == ["inf", "no run"]
+    assert figure.layout.xaxis.title.text == "length [step]"
+    assert figure.layout.yaxis.ticktext == ("none", "1", "3")
+    assert heat.colorbar.title.text == "decay rate [nat/step]"
+    assert "no run" in heat.customdata[0][1]
+    told = heat.customdata[1][0]
+    assert told.startswith("forget bias 1, length 10<br>median 1.01 nat/step<br>1 run")
+    assert "1 run with NaN" in told
+    assert "2 runs, from 2 to 2.01" in heat.customdata[1][1]
+
+
+def test_phase_map_shows_a_cell_of_only_nan_as_nan():
+    table = [{"x": i, "y": 0, "decay_rate": value} for i, value in enumerate([1.0, float("nan")])]
+    figure = figures.phase_map(table, "x", "y")
+    assert names(figure) == ["NaN"]
+    assert np.isfinite(np.array(trace(figure, "NaN", "heatmap").z, float)).tolist() == [[False, True]]
+
+
+def test_phase_map_takes_words_numbers_and_none_as_axes():
+    data = sweeps.map_runs(rows(), "cell", "length")
+    assert data.columns == ["RNN", "LSTM", "GRU"]
+    mixed = [{"x": v, "y": 0, "v": 1.0} for v in ("b", 2, None, 1.0, "a", 1)]
+    assert sweeps.map_runs(mixed, "x", "y", "v").columns == [None, 1, 2, "a", "b"]
+    assert sweeps.map_runs(mixed, "x", "y", "v").runs.tolist() == [[1, 2, 1, 1, 1]]
+
+
+def test_phase_map_of_a_growth_turns_its_colours_round_and_wide_values_are_log():
+    growth = [{"x": i, "y": 0, "growth": v} for i, v in enumerate([-5.0, 2.0])]
+    assert trace(figures.phase_map(growth, "x", "y", "growth"), "growth", "heatmap").reversescale
+    wide = [{"x": i, "y": 0, "half_life": 10.0**i} for i in range(6)]
+    heat = trace(figures.phase_map(wide, "x", "y", "half_life"), "half life", "heatmap")
+    np.testing.assert_allclose(heat.z[0], np.arange(6))
+    assert heat.colorbar.tickprefix == "10<sup>"
+    assert heat.text[0][3] == "1000"
+    same = [{"x": 0, "y": 0, "horizon": 5.0}]
+    heat = trace(figures.phase_map(same, "x", "y", "horizon"), "horizon", "heatmap")
+    assert heat.zmin < 5 < heat.zmax
+
+
+@pytest.mark.parametrize(
+    ("x", "y", "value", "hint"),
+    [
+        ("lenght", "cell", "decay_rate", "'length'"),
+        ("length", "cel", "decay_rate", "'cell'"),
+        ("length", "cell", "decay", "'decay_rate'"),
+    ],
+)
+def test_phase_map_names_what_the_rows_do_not_have(x, y, value, hint):
+    with pytest.raises(ArgumentError, match=f"Did you mean {hint}"):
+        figures.phase_map(rows(), x, y, value)
+
+
+def test_figures_over_no_rows_say_so():
+    assert "No run to show." in texts(figures.phase_map([], "x", "y"))
+    assert "No run to show." in texts(figures.verdict_counts([]))
+
+
+@pytest.mark.parametrize(
+    ("name", "unit"),
+    [
+        ("decay_rate", "nat/step"),
+        ("jacobian_norm", "1"),
+        ("forget_saturation_right", "fraction"),
+        ("accuracy_after", "fraction"),
+        ("loss_before", "nat"),
+        ("whatever", ""),
+        ("timescale", "step"),
+    ],
+)
+def test_metrics_carry_their_units(name, unit):
+    assert sweeps.unit(name) == unit
+
+
+def test_verdict_counts_add_up():
+    table = rows()
+    data = sweeps.count_verdicts(table)
+    assert data.groups == ["RNN", "LSTM", "GRU"]
+    assert data.verdicts == ["vanishing", "diverged", "failed"]
+    assert data.counts.tolist() == [[4, 0, 0], [11, 1, 0], [0, 0, 1]]
+    figure = figures.verdict_counts(table)
+    assert names(figure) == ["vanishing 15", "diverged 1", "failed 1"]
+    assert sum(int(np.sum(bar.x)) for bar in figure.data) == len(table)
+    assert figure.layout.barmode == "stack"
+    alone = figures.verdict_counts(table, by=None)
+    assert [bar.x.tolist() for bar in alone.data] == [[15], [1], [1]]
+    assert sweeps.count_verdicts(table, by="nonsense").counts.sum() == len(table)
