@@ -42,12 +42,17 @@ GROUP = "gradscope.commands"
 EXTRAS = {"demo": "all", "sweep": "sweep", "dashboard": "dashboard"}  # what a command needs beyond the package
 LINES = {
     "sweep": "Run a study: a grid of networks, probed and stored.",
+    "probe": "Measure a trained model from a file of its weights.",
     "export": "Write the runs of a store as CSV, Parquet or netCDF.",
     "report": "Write a store as one page that works offline.",
     "dashboard": "Look at a store in the browser.",
 }  # in the list of commands, which loads none
-ORDER = ("demo", "sweep", "runs", "show", "export", "report", "dashboard")
-OWN = {"export": "gradscope.export:command", "report": "gradscope.report:command"}  # loaded when asked for
+ORDER = ("demo", "sweep", "probe", "runs", "show", "export", "report", "dashboard")
+OWN = {
+    "probe": "gradscope.trained:command",
+    "export": "gradscope.export:command",
+    "report": "gradscope.report:command",
+}  # loaded when asked for
 INTERRUPTED = 130
 PIPE_CLOSED = 141  # as the shell says it of every program
 SILENT = 60  # seconds without a heartbeat after which a running run is no longer believed

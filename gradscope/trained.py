@@ -1,0 +1,188 @@
+"""Trained: what gradients do in a model from a file of its weights, and the command ``gradscope probe``."""
+
+from __future__ import annotations
+
+import hashlib
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+
+from gradscope.errors import ArgumentError, ShapeError
+from gradscope.interop import load_weights
+from gradscope.probes import PRESETS, choose, probe
+from gradscope.probes.catalogue import unit, words
+from gradscope.record import Record, to_json
+from gradscope.report import report
+from gradscope.store import Store
+
+__all__ = ["command", "measure", "read_inputs"]
+
+HEADLINES = ("decay_rate", "half_life", "horizon", "jacobian_norm", "retention", "timescale", "lyapunov_1")
+
+
+def read_inputs(path: str | Path, width: int) -> np.ndarray:
+    """Return inputs (T, B, I) from an ``.npy`` file; (T, I) is one sequence.
+
+    Raises
+    ------
+    ArgumentError
+        When the file is missing or holds no plain array.
+    ShapeError
+        When the array has another shape, or the features are not ``width``.
+    """
+    path = Path(path)
+    try:
+        array = np.load(path, allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise ArgumentError(
+            f"`--inputs` must be an .npy file of plain numbers, got {path} ({error}). Write it with np.save."
+        ) from error
+    if not isinstance(array, np.ndarray):
+        raise ArgumentError(f"`--inputs` must be one .npy array, got an archive {path}. Write it with np.save.")
+    array = array[:, None] if array.ndim == 2 else array
+    if array.ndim != 3 or array.shape[2] != width:
+        raise ShapeError(
+            f"`--inputs` must have shape (T, B, I={width}) or (T, I={width}), got {array.shape}. Time comes first."
+        )
+    return array
+
+
+def measure(
+    weights: str | Path,
+    inputs: str | Path | None = None,
+    *,
+    name: str | None = None,
+    activation: str = "tanh",
+    probes: str | Sequence[str] = "standard",
+    length: int = 200,
+    batch: int = 16,
+    seed: int = 0,
+) -> Record:
+    """Load weights, run them over inputs and measure where gradients go.
+
+    Parameters
+    ----------
+    weights, name, activation
+        As for :func:`gradscope.load_weights`.
+    inputs : str or Path, optional
+        An ``.npy`` file (T, B, I); left out, white noise of unit variance, seeded by ``seed``.
+    probes
+        As for :func:`gradscope.probe`.
+    length, batch, seed : int
+        Of the noise.
+
+    Returns
+    -------
+    Record
+        Its config says which file, and which inputs.
+    """
+    cell, params = load_weights(weights, name=name, activation=activation)
+    if inputs is None:
+        given = np.random.default_rng(seed).standard_normal((length, batch, cell.input_size))
+        read = f"white noise, seed {seed}"
+    else:
+        given, read = read_inputs(inputs, cell.input_size), Path(inputs).name
+    record = probe(cell, params, given, probes=probes)
+    record.config |= {"weights": Path(weights).name, "module": name or "", "inputs": read}
+    return record
+
+
+def _run(record: Record) -> tuple[str, dict[str, Any]]:
+    """Return a record as a run of a store: its id and its flat configuration."""
+    about = record.config
+    cell = {key: value for key, value in about["cell"].items() if not isinstance(value, (list, dict))}
+    config = {**cell, "length": about["length"], "batch_size": about["batch"], "dtype": about["dtype"]}
+    config |= {key: about[key] for key in ("weights", "module", "inputs")} | {"probes": ",".join(about["probes"])}
+    values = hashlib.sha256(to_json(config).encode())
+    for array in record.values():
+        values.update(np.ascontiguousarray(array).tobytes())
+    return values.hexdigest()[:16], config
+
+
+def _keep(store: Store, record: Record, seconds: float) -> str:
+    """Write a record as a run, and return its id."""
+    run, config = _run(record)
+    sweep = store.add_sweep(f"probe {config['weights']}", {"weights": config["weights"], "inputs": config["inputs"]})
+    if run in store.finished([run]):
+        store.include(sweep, [run])
+    else:
+        store.start_run(run, sweep, config)
+        store.finish_run(run, {0: record}, {}, seconds)
+    return run
+
+
+@click.command("probe")
+@click.argument("weights", type=click.Path(path_type=Path))
+@click.option("--inputs", type=click.Path(path_type=Path), help="An .npy file (T, B, I). Left out: white noise.")
+@click.option("--name", help="Which recurrent module, where the file holds several.")
+@click.option("--activation", default="tanh", show_default=True, help="The file does not say it.")
+@click.option("--probes", default="standard", show_default=True, help=f"{', '.join(PRESETS)}, or names with commas.")
+@click.option("--length", default=200, show_default=True, type=click.IntRange(1), help="Steps of the noise.")
+@click.option("--batch", default=16, show_default=True, type=click.IntRange(1), help="Sequences of the noise.")
+@click.option("--seed", default=0, show_default=True, type=click.IntRange(0), help="Of the noise.")
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="Save the record (.npz).")
+@click.option("--report", "page", type=click.Path(path_type=Path), help="Write a page that works offline (.html).")
+@click.option("--store", type=click.Path(path_type=Path), help="Keep the record as a run of this store.")
+def command(
+    weights: Path,
+    inputs: Path | None,
+    name: str | None,
+    activation: str,
+    probes: str,
+    length: int,
+    batch: int,
+    seed: int,
+    output: Path | None,
+    page: Path | None,
+    store: Path | None,
+) -> None:
+    """Measure a trained model from its WEIGHTS (.safetensors, .npz, .h5, .keras): the verdict in words.
+
+    torch, Keras and Flax need not be installed, and nothing in the file is run.
+    """
+    chosen = probes if probes in PRESETS else choose([part.strip() for part in probes.split(",")])
+    start = time.perf_counter()
+    record = measure(
+        weights,
+        inputs,
+        name=name,
+        activation=activation,
+        probes=chosen,
+        length=length,
+        batch=batch,
+        seed=seed,
+    )
+    seconds = time.perf_counter() - start
+    _tell(record)
+    if output is not None:
+        click.echo(f"saved {record.save(output)}")
+    if store is not None:
+        with Store(store, "w") as opened:
+            run = _keep(opened, record, seconds)
+        click.echo(f"kept as run {run} in {store}: gradscope dashboard {store}")
+    if page is not None:
+        with tempfile.TemporaryDirectory() as folder, Store(Path(folder) / "probe.db", "w") as opened:
+            run = _keep(opened, record, seconds)
+            click.echo(f"wrote {report(opened, page, runs=[run])}")
+
+
+def _tell(record: Record) -> None:
+    """Print what was measured, and what became of the gradient."""
+    about, cell = record.config, record.config["cell"]
+    sizes = f"I = {cell['input_size']}, H = {cell['hidden_size']}" if "hidden_size" in cell else "several layers"
+    click.echo(f"{cell['cell']} ({sizes}) from {about['weights']}{' ' + about['module'] if about['module'] else ''}")
+    click.echo(f"{about['batch']} sequences of {about['length']} steps: {about['inputs']}")
+    if "verdict_text" in record.summary:
+        click.secho(record.summary["verdict_text"], bold=True)
+    for key in HEADLINES:
+        value = record.summary.get(key)
+        if value is not None:
+            click.echo(f"  {words(key)}: {value:.4g} {unit(key) if unit(key) != '1' else ''}".rstrip())
+    bad = record.summary.get("first_bad_step")
+    if bad:
+        click.echo(f"  first bad step: {bad['array']} at t = {bad['t']} in sequence {bad['sequence']} ({bad['pass']})")

@@ -1,0 +1,100 @@
+"""``gradscope probe``: weights in, a verdict out, and the record as a file, a page or a run."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+import gradscope as gs
+from gradscope.cli import cli
+from gradscope.errors import ArgumentError, ShapeError
+from gradscope.store import Store
+from gradscope.trained import measure, read_inputs
+
+
+@pytest.fixture
+def weights(tmp_path):
+    """Return a file with the weights of an LSTM that forgets at once."""
+    cell = gs.LSTM(2, 6, forget_bias=-2.0)
+    params = cell.init(np.random.default_rng(0))
+    path = tmp_path / "model.npz"
+    names = {"weight_ih": params["W_x"], "weight_hh": params["W_h"], "bias_ih": params["b"]}
+    np.savez(path, **{f"encoder.{name}_l0": array for name, array in names.items()})
+    return path
+
+
+def run(*arguments):
+    return CliRunner().invoke(cli, [*map(str, arguments)], catch_exceptions=False)
+
+
+def test_the_verdict_is_that_of_the_same_cell_probed_in_python(weights):
+    result = run("probe", weights, "--length", 60, "--batch", 4)
+    assert result.exit_code == 0, result.output
+    cell, params = gs.load_weights(weights)
+    inputs = np.random.default_rng(0).standard_normal((60, 4, 2))
+    wanted = gs.probe(cell, params, inputs)
+    assert wanted.summary["verdict_text"] in result.output
+    assert "LSTM (I = 2, H = 6) from model.npz" in result.output
+    assert "white noise, seed 0" in result.output
+    record = measure(weights, length=60, batch=4)
+    np.testing.assert_array_equal(record["transport"], wanted["transport"])
+
+
+def test_the_record_becomes_a_file_a_run_and_a_page(weights, tmp_path):
+    inputs, store, page, out = (tmp_path / name for name in ("x.npy", "runs.db", "page.html", "record.npz"))
+    np.save(inputs, np.ones((40, 3, 2)))
+    arguments = ["probe", weights, "--inputs", inputs, "-o", out, "--store", store, "--report", page]
+    for _ in range(2):  # the same file again is the same run
+        result = run(*arguments)
+        assert result.exit_code == 0, result.output
+    record = gs.Record.load(out)
+    assert record.config["inputs"] == "x.npy"
+    with Store(store) as opened:
+        (row,) = opened.table()
+        np.testing.assert_array_equal(opened.record(row["run"])["transport"], record["transport"])
+        assert (row["cell"], row["weights"], row["length"]) == ("LSTM", "model.npz", 40)
+    text = page.read_text()
+    assert record.summary["verdict_text"] in text
+    assert "model.npz" in text
+    shown = run("show", store, row["run"])
+    assert record.summary["verdict_text"].split(":")[0] in shown.output
+
+
+def test_probes_can_be_named(weights):
+    result = run("probe", weights, "--probes", "retention, jacobian_rms", "--length", 5)
+    assert "retention" in result.output.lower()
+    assert run("probe", weights, "--probes", "retentoin").exit_code == 2
+
+
+@pytest.mark.parametrize("shape", [(5,), (5, 3), (5, 2, 3)])
+def test_inputs_of_another_shape_are_refused(shape, tmp_path):
+    np.save(tmp_path / "x.npy", np.ones(shape))
+    with pytest.raises(ShapeError, match="Time comes first"):
+        read_inputs(tmp_path / "x.npy", 2)
+
+
+def test_one_sequence_needs_no_batch_axis(tmp_path):
+    np.save(tmp_path / "x.npy", np.ones((5, 2)))
+    assert read_inputs(tmp_path / "x.npy", 2).shape == (5, 1, 2)
+
+
+@pytest.mark.parametrize("kind", ["missing", "text", "objects", "archive"])
+def test_a_file_that_holds_no_inputs_is_refused(kind, tmp_path):
+    path = tmp_path / "x.npy"
+    if kind == "text":
+        path.write_text("hello")
+    elif kind == "objects":
+        np.save(path, np.array([{}], dtype=object), allow_pickle=True)
+    elif kind == "archive":
+        with path.open("wb") as file:
+            np.savez(file, np.ones(2))
+    with pytest.raises(ArgumentError, match=r"np\.save"):
+        read_inputs(path, 2)
+
+
+def test_a_mistake_is_one_line_with_its_remedy(tmp_path):
+    result = run("probe", tmp_path / "model.pt")
+    assert result.exit_code == 2
+    assert "safetensors" in result.output
+    assert "Traceback" not in result.output
