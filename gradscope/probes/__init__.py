@@ -11,8 +11,10 @@ from autograd import make_vjp
 
 from gradscope.cells import Cell
 from gradscope.errors import ArgumentError, ShapeError
+from gradscope.network.layers import raise_hidden
 from gradscope.probes.catalogue import CATALOGUE, PRESETS, Probe, choose
-from gradscope.probes.measures import MEASURES, Measurement, applies, require, summarize
+from gradscope.probes.layers import chosen, measurements
+from gradscope.probes.measures import MEASURES, Measurement, summarize
 from gradscope.record import Field, Record
 from gradscope.trajectory import Trajectory, unroll
 
@@ -40,13 +42,14 @@ def probe(
     valid: Any = None,
     reset: Any = None,
     dropout: Any = None,
+    **options: Any,
 ) -> Record:
-    """Run a cell over inputs and measure where gradients go.
+    """Run a cell or a network over inputs and measure where gradients go.
 
     Parameters
     ----------
-    cell : Cell
-    params : dict
+    cell : Cell, or a network such as a Stack
+    params : dict, or a network's list
         As from ``cell.init``.
     inputs : array, (T, B, I)
     probes : str or list of str
@@ -59,12 +62,16 @@ def probe(
     valid, reset, dropout : array, optional
         Padding, boundaries of documents and factors on h, as for :func:`gradscope.unroll`. Padded steps are marked
         in ``record.status`` and count in no summary.
+    **options
+        What only a network's ``unroll`` knows, such as ``between`` or ``forced``.
 
     Returns
     -------
     Record
         ``record["jacobian_norm"]`` and so on; ``record.summary["verdict_text"]`` says it in words. A
-        diverging run is a result: NaN and inf stay in the arrays, marked in ``record.status``.
+        diverging run is a result: NaN and inf stay in the arrays, marked in ``record.status``. Of a network it is the
+        record of the whole state, and ``record.layers["layer1"]`` that of a cell with its own gates and with all that
+        the layers above pass down to it.
 
     Raises
     ------
@@ -88,24 +95,46 @@ def probe(
             "Leave it out for the sum of the last hidden state."
         )
     names = choose(probes)  # type: ignore[arg-type]
-    trajectory = unroll(cell, params, inputs, state, valid=valid, reset=reset, dropout=dropout)
-    if isinstance(probes, str):
-        names = tuple(name for name in names if applies(name, trajectory))
-    for name in names:
-        require(name, trajectory)
-    measurement = Measurement(trajectory, direct_gradient(trajectory, loss or last_hidden))
+    masks = {"valid": valid, "reset": reset, "dropout": dropout}
+    trajectory: Any = unroll_with(cell, params, inputs, state, masks, options)
+    parts = measurements(trajectory, direct_gradient(trajectory, loss or last_hidden))
+    has = chosen(parts, names, isinstance(probes, str))
+    records = {name: _record(part, has[name], _describe(loss or last_hidden)) for name, part in parts.items()}
+    whole = records.pop("")
+    return Record(whole.fields, whole.summary, whole.config, records)
+
+
+def unroll_with(
+    cell: Any, params: Any, inputs: Any, state: Any, masks: Mapping[str, Any], options: Mapping[str, Any]
+) -> Any:
+    """Return the trajectory of a cell or a network, the latter with its own options.
+
+    Raises
+    ------
+    ArgumentError
+        When a cell is given options.
+    """
+    if not isinstance(cell, Cell):
+        return cell.unroll(params, inputs, state, **masks, **options)
+    if options:
+        raise ArgumentError(f"`{next(iter(options))}` needs a network, got {type(cell).__name__}. Leave it out.")
+    return unroll(cell, params, inputs, state, **masks)
+
+
+def _record(part: Measurement, names: Sequence[str], loss: str) -> Record:
+    """Return the record of one part."""
     fields: dict[str, Field] = {}
     for name in names:
-        fields.update({field.name: field for field in MEASURES[name](measurement)})
+        fields.update({field.name: field for field in MEASURES[name](part)})
     config = {
-        "cell": cell.describe(),
-        "length": trajectory.length,
-        "batch": trajectory.batch,
-        "dtype": str(trajectory.rows.dtype),
-        "loss": _describe(loss or last_hidden),
+        "cell": part.trajectory.cell.describe(),
+        "length": part.trajectory.length,
+        "batch": part.trajectory.batch,
+        "dtype": str(part.trajectory.rows.dtype),
+        "loss": loss,
         "probes": list(names),
     }
-    return Record(fields, summarize(measurement, fields), config)
+    return Record(fields, summarize(part, fields), config)
 
 
 def direct_gradient(trajectory: Trajectory, loss: Loss) -> np.ndarray:
@@ -126,7 +155,7 @@ def direct_gradient(trajectory: Trajectory, loss: Loss) -> np.ndarray:
             )
         gradient = pull(np.ones(np.shape(value), hidden.dtype))
     direct = np.zeros(trajectory.states.shape, hidden.dtype)
-    direct[1:, :, : trajectory.cell.hidden_size] = gradient
+    raise_hidden(trajectory.cell, direct, gradient)
     return direct
 
 

@@ -13,11 +13,11 @@ from typing import Any
 
 import numpy as np
 
+from gradscope.cells import Cell
 from gradscope.errors import ArgumentError
 from gradscope.flow import Flow, flow
 from gradscope.gates import GateStatistics, Retention, gate_statistics, retention
 from gradscope.gradients import GradientNorms, gradient_norms
-from gradscope.linearization import Linearization, linearize
 from gradscope.probes.catalogue import CATALOGUE, NEEDS
 from gradscope.record import Field, Status, log10_status, plain_status
 from gradscope.spectra import BURN_IN, TANGENT_BURN_IN, LyapunovSpectrum, lyapunov_spectrum
@@ -25,10 +25,24 @@ from gradscope.trajectory import Trajectory
 from gradscope.transport import HEARD, Transport, transport
 from gradscope.verdict import Decay, decay, horizon, verdict
 
-__all__ = ["MEASURES", "Measurement", "applies"]
+__all__ = ["MEASURES", "WHOLE", "Measurement", "applies"]
 
 Array = np.ndarray
 SIDES = ["left", "right"]
+WHOLE = (
+    "jacobian_norm",
+    "jacobian_rms",
+    "jacobian_eigenvalues",
+    "nonnormality",
+    "state_gradient",
+    "direct_gradient",
+    "transport",
+    "transport_spectrum",
+    "transport_map",
+    "lyapunov_spectrum",
+    "finite_time_exponents",
+)
+"""What is measured of the whole state of a network; the rest belongs to its layers."""
 FLOWS = ("flow_retained", "flow_written", "flow_exposed")
 
 
@@ -38,18 +52,15 @@ class Measurement:
 
     Attributes
     ----------
-    trajectory : Trajectory
+    trajectory : Trajectory, or that of a network
+    linearization : Linearization, or that of a network
     direct : ndarray, (T+1, B, S)
         The direct part of the loss's gradient.
     """
 
     trajectory: Trajectory
+    linearization: Any
     direct: Array
-
-    @cached_property
-    def linearization(self) -> Linearization:
-        """The linearization."""
-        return linearize(self.trajectory)
 
     @cached_property
     def transport(self) -> Transport:
@@ -89,9 +100,11 @@ class Measurement:
         return decay(self.transport.rms)
 
 
-def applies(name: str, trajectory: Trajectory) -> bool:
+def applies(name: str, trajectory: Any) -> bool:
     """Return whether the cell has what a probe needs."""
     cell = trajectory.cell
+    if not isinstance(cell, Cell):
+        return name in WHOLE and name in MEASURES
     met = {"": True, "gates": cell.keeps, "cell_state": "c" in cell.blocks, "blocks": len(cell.blocks) > 1}
     if not met[CATALOGUE[name].needs] or name not in MEASURES:
         return False
@@ -237,7 +250,7 @@ MEASURES: dict[str, Callable[[Measurement], Iterator[Field]]] = {
 }
 
 
-def require(name: str, trajectory: Trajectory) -> None:
+def require(name: str, trajectory: Any) -> None:
     """Refuse a probe that was asked for by name and that the cell cannot have.
 
     Raises
@@ -248,6 +261,12 @@ def require(name: str, trajectory: Trajectory) -> None:
     if applies(name, trajectory):
         return
     cell = type(trajectory.cell).__name__
+    if not isinstance(trajectory.cell, Cell):
+        needs = NEEDS[CATALOGUE[name].needs] if CATALOGUE[name].needs else "a single cell"
+        raise ArgumentError(
+            f"`{name}` needs {needs}, and no layer of this {cell} has it. "
+            f"Of the whole network there are {', '.join(probe for probe in WHOLE if probe in MEASURES)}."
+        )
     instead = {"cell_state": "state_gradient", "gates": "slope_rms", "blocks": "jacobian_rms"}[CATALOGUE[name].needs]
     raise ArgumentError(f"`{name}` needs {NEEDS[CATALOGUE[name].needs]}, got {cell}. Use `{instead}` for this cell.")
 
