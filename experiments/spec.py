@@ -16,7 +16,7 @@ runs of its grid; a :class:`Study` is a named group of sweeps. All three are pla
     forget_bias = [0, 1, 2]
 
 Keys above the first ``[[sweep]]`` hold for all of them; without one, the file is a single sweep. Everything that is
-wrong with a sweep is reported at once, one line each.
+wrong with a sweep is reported at once, one line each, with its line in the file.
 """
 
 from __future__ import annotations
@@ -26,25 +26,36 @@ import hashlib
 import itertools
 import math
 import tomllib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, TypeVar, get_type_hints
 
 import numpy as np
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, ValidationInfo
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    create_model,
+)
 
 from gradscope.activations import ACTIVATIONS
 from gradscope.cells import cell_class
 from gradscope.errors import ArgumentError, unknown
 from gradscope.gates import BINS
-from gradscope.initializers import INITIALIZERS
+from gradscope.initializers import INITIALIZERS, chrono_range
 from gradscope.probes import CATALOGUE, PRESETS, REVISION, choose
 from gradscope.record import to_json
 
-from .tasks import TASKS, load_task
+from .lines import Place, places
+from .tasks import TASKS, Task, load_task, others
+from .training import OPTIMIZERS, RATES, Momentum, optimizer, schedule
 
-__all__ = ["KEPT", "MOST_RUNS", "Run", "Study", "Sweep", "read_study"]
+__all__ = ["KEPT", "MOST_NUMBERS", "MOST_RUNS", "Run", "SpecError", "Study", "Sweep", "read_study"]
 
 KEPT = {
     "summary": "numbers alone: the summary of each record and the metrics",
@@ -59,6 +70,9 @@ CHOICES = ("probes", "keep")
 MOST_RUNS = 1_000_000
 """Points that a grid may have before duplicates are left out; more is a slip of the hand."""
 
+MOST_NUMBERS = 2**31
+"""Numbers in the states of a run, T B S: 17 GB of float64 and several times that in all."""
+
 REMEDIES = {
     "name": "Name the sweep in a few words.",
     "hidden_size": "Count units, e.g. 32.",
@@ -70,6 +84,25 @@ REMEDIES = {
     "iterations": "Count updates of the weights; 0 leaves the network untrained.",
     "learning_rate": "0.003 is a common choice.",
     "clip": "1.0 is a common choice; inf never clips.",
+    "layers": "Count layers; 1 is a single cell.",
+    "input_gain": "1.0 leaves the input weights as drawn.",
+    "input_bias": "-1.0 is a common choice; leave it out for 0.",
+    "file": "Give its path.",
+    "column": "Name one of the file's columns.",
+    "input_size": "Count inputs, e.g. 8.",
+    "input_std": "1.0 is the usual one.",
+    "normalize": "Write true or false.",
+    "momentum": "0.9 is a common choice.",
+    "learning_rate_end": "0.1 ends at a tenth of the learning rate.",
+    "l1": "0 has no penalty.",
+    "l2": "0 has no penalty.",
+    "dropout": "0.2 is a common choice; 0 drops nothing.",
+    "input_dropout": "0.2 is a common choice; 0 drops nothing.",
+    "truncate": "Count the steps of a segment, e.g. 20; leave it out for the whole sequence.",
+    "examples": "Count training sequences, e.g. 500; leave it out for new ones in each update.",
+    "evaluate_every": "Count updates, e.g. 100.",
+    "patience": "Count evaluations, e.g. 5; leave it out to train to the end.",
+    "keep_weights": "Write true or false.",
 }
 
 
@@ -117,11 +150,43 @@ def _above_zero(value: float, info: ValidationInfo) -> float:
     return value
 
 
+def _bias(value: Any, info: ValidationInfo) -> Any:
+    """Take a number, or "chrono:T"."""
+    if isinstance(value, str) and value.startswith("chrono"):
+        chrono_range(value)
+        return value
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise ArgumentError(
+            f"`{info.field_name}` must be a number or 'chrono:T', got {value!r}. {REMEDIES[str(info.field_name)]}"
+        )
+    if not math.isfinite(value):
+        raise ArgumentError(
+            f"`{info.field_name}` must be a finite number, got {value!r}. {REMEDIES[str(info.field_name)]}"
+        )
+    return float(value) + 0.0
+
+
+def _probe_schedule(value: Any) -> str:
+    """Take a schedule of probes."""
+    schedule(value)
+    return value
+
+
 Cell = Annotated[str, BeforeValidator(_cell_name)]
 Activation = Annotated[str, _one_of(ACTIVATIONS)]
 Recurrent = Annotated[str, _one_of(INITIALIZERS)]
 TaskName = Annotated[str, _one_of(TASKS)]
 Dtype = Annotated[str, _one_of({"float64": None, "float32": None})]
+Bias = Annotated[float | str, BeforeValidator(_bias)]
+Share = Annotated[float, Field(strict=True, allow_inf_nan=False, ge=0, lt=1)]
+FromZero = Annotated[float, Field(strict=True, allow_inf_nan=False, ge=0), AfterValidator(_no_sign_of_zero)]
+Flag = Annotated[bool, Field(strict=True)]
+Text = Annotated[str, Field(strict=True, min_length=1)]
+Optimizer = Annotated[str, _one_of(OPTIMIZERS)]
+Decay = Annotated[str, _one_of(RATES)]
+ClipBy = Annotated[str, _one_of({"norm": None, "value": None})]
+ProbeSchedule = Annotated[str, BeforeValidator(_probe_schedule)]
+Ablated = Annotated[str, _one_of(dict.fromkeys(("input", "forget", "output", "reset", "update")))]
 Count = Annotated[int, Field(strict=True, ge=1)]
 CountFromZero = Annotated[int, Field(strict=True, ge=0)]
 Finite = Annotated[float, Field(strict=True, allow_inf_nan=False), AfterValidator(_no_sign_of_zero)]
@@ -166,31 +231,130 @@ def _fitting(probes: str, cell: str) -> str:
 
 @dataclass(frozen=True)
 class _Condition:
-    """When a key has a meaning, and what to say when it has none."""
+    """When a key has a meaning, what it is when it is left out, and what to say when it has none."""
 
     holds: Callable[[Mapping[str, Any]], bool]
-    depends_on: str
+    depends_on: tuple[str, ...]
     remedy: str
+    default: Callable[[Mapping[str, Any]], Any] = lambda run: None
+
+
+def _trained(default: Any = None) -> _Condition:
+    """Return the condition of a key that only a training has."""
+    return _Condition(
+        lambda run: run["iterations"] > 0,
+        ("iterations",),
+        "with {} iterations. Set `iterations` to train.",
+        lambda run: default,
+    )
+
+
+def _of_task(option: str, default: Any = None) -> _Condition:
+    """Return the condition of an option of some tasks."""
+    return _Condition(
+        lambda run: option in TASKS[run["task"]].options,
+        ("task",),
+        "for the task {}. " + others(option),
+        lambda run: default,
+    )
+
+
+def _has_bias(run: Mapping[str, Any]) -> bool:
+    """Return whether the cell has a forget bias."""
+    return "forget_bias" in cell_class(run["cell"]).__dataclass_fields__
 
 
 CONDITIONS: dict[str, _Condition] = {
     "forget_bias": _Condition(
-        lambda run: cell_class(run["cell"]).keep_gate is not None,
-        "cell",
+        _has_bias,
+        ("cell",),
         "for {}, which has no gate that forgets. Use an LSTM or a GRU.",
+        lambda run: cell_class(run["cell"]).__dataclass_fields__["forget_bias"].default,
+    ),
+    "input_bias": _Condition(
+        lambda run: "input" in cell_class(run["cell"]).gate_names,
+        ("cell",),
+        "for {}, which has no input gate. Use an LSTM.",
+        lambda run: 0.0,
+    ),
+    "ablate": _Condition(
+        lambda run: run["ablate"] is None or run["ablate"] in cell_class(run["cell"]).gate_names,
+        ("ablate", "cell"),
+        "as {}, which has no such gate. Name one that it has.",
+    ),
+    "file": _of_task("file"),
+    "column": _of_task("column"),
+    "input_size": _of_task("input_size", 8),
+    "input_std": _of_task("input_std", 1.0),
+    "optimizer": _trained("adam"),
+    "momentum": _Condition(
+        lambda run: run["iterations"] > 0 and issubclass(OPTIMIZERS[run["optimizer"] or "adam"], Momentum),
+        ("iterations", "optimizer"),
+        "with {}, which has none. Use the optimizer 'momentum' or 'nesterov'.",
+        lambda run: 0.9,
     ),
     "learning_rate": _Condition(
         lambda run: run["iterations"] > 0,
-        "iterations",
+        ("iterations",),
         "with {} iterations. Set `iterations` to train.",
+        lambda run: optimizer(run["optimizer"] or "adam").usual_rate,
     ),
-    "clip": _Condition(
-        lambda run: run["iterations"] > 0,
-        "iterations",
-        "with {} iterations. Set `iterations` to train.",
+    "learning_rate_decay": _trained("constant"),
+    "learning_rate_end": _Condition(
+        lambda run: run["iterations"] > 0 and run["learning_rate_decay"] not in (None, "constant"),
+        ("iterations", "learning_rate_decay"),
+        "with {}: the learning rate stays. Set `learning_rate_decay`, too.",
+        lambda run: 0.1,
     ),
+    "clip": _trained(1.0),
+    "clip_by": _trained("norm"),
+    "l1": _trained(0.0),
+    "l2": _trained(0.0),
+    "dropout": _trained(0.0),
+    "input_dropout": _trained(0.0),
+    "truncate": _trained(),
+    "examples": _trained(),
+    "evaluate_every": _trained(),
+    "patience": _trained(),
+    "probe_schedule": _trained("ends"),
+    "keep_weights": _trained(False),
 }
 """Keys that only some runs have. In a grid they collapse for the others; alone they are an error."""
+
+LATER: dict[str, Any] = {
+    "keep": "everything",
+    "layers": 1,
+    "inputs": "glorot",
+    "input_gain": 1.0,
+    "input_bias": 0.0,
+    "input_size": 8,
+    "input_std": 1.0,
+    "normalize": False,
+    "optimizer": "adam",
+    "learning_rate_decay": "constant",
+    "clip_by": "norm",
+    "l1": 0.0,
+    "l2": 0.0,
+    "dropout": 0.0,
+    "input_dropout": 0.0,
+    "probe_schedule": "ends",
+    "keep_weights": False,
+}
+"""Keys that came later, with the value that leaves a run as it was before: that one does not enter a run's id."""
+
+
+class SpecError(ArgumentError):
+    """Everything that is wrong with a run, a sweep or a file, a line each.
+
+    Attributes
+    ----------
+    faults : list of (tuple of str, str)
+        The keys that are to blame, and what is wrong with them.
+    """
+
+    def __init__(self, faults: Iterable[tuple[tuple[str, ...], str]]) -> None:
+        self.faults = list(dict.fromkeys(faults))
+        super().__init__("\n".join(dict.fromkeys(text for _, text in self.faults)))
 
 
 def _describe(error: Any, keys: Iterable[str], noun: str) -> str:
@@ -209,6 +373,8 @@ def _describe(error: Any, keys: Iterable[str], noun: str) -> str:
         "finite_number": "a finite number",
         "greater_than_equal": f"at least {limits.get('ge')}",
         "greater_than": f"above {limits.get('gt', 0):g}",
+        "less_than": f"below {limits.get('lt', 0):g}",
+        "bool_type": "true or false",
         "string_too_short": "text",
     }.get(kind, f"valid ({error['msg']})")
     return f"`{key}` must be {must}, got {got!r}. {REMEDIES.get(str(key), '')}".rstrip()
@@ -221,38 +387,78 @@ class _Specification(BaseModel):
     noun: ClassVar[str]
 
     def __init__(self, **data: Any) -> None:
-        faults: list[str] = []
+        faults: list[tuple[tuple[str, ...], str]] = []
         unsound: set[str] = set()
         try:
             super().__init__(**data)
         except ValidationError as error:
-            faults = [_describe(entry, type(self).model_fields, self.noun) for entry in error.errors()]
-            unsound = {str(entry["loc"][0]) for entry in error.errors()}
+            for entry in error.errors():
+                key = str(entry["loc"][0])
+                faults.append(((key,), _describe(entry, type(self).model_fields, self.noun)))
+                unsound.add(key)
             # The sound keys are read alone, so that what they do not agree on is reported in the same breath.
             super().__init__(**{key: value for key, value in data.items() if key not in unsound})
-        faults += [fault for keys, fault in self._disagreements() if not unsound & set(keys)]
+        faults += [(keys, fault) for keys, fault in self._disagreements() if not unsound & set(keys)]
         if faults:
-            raise ArgumentError("\n".join(dict.fromkeys(faults)))
+            raise SpecError(faults)
 
     def _values(self, key: str) -> tuple:
         """Return the values of a key as a tuple."""
         raise NotImplementedError
 
+    def _points(self, *keys: str) -> Iterator[dict[str, Any]]:
+        """Yield every combination of the values of some keys."""
+        for point in itertools.product(*(self._values(key) for key in keys)):
+            yield dict(zip(keys, point, strict=True))
+
     def _disagreements(self) -> Iterator[tuple[tuple[str, ...], str]]:
         """Yield the keys that do not fit together, and why."""
-        for task, length in itertools.product(self._values("task"), self._values("length")):
-            fault = None if length is None else TASKS[task].lengths.fault(task, length)
+        for point in self._points("task", "length"):
+            length = point["length"]
+            fault = None if length is None else TASKS[point["task"]].lengths.fault(point["task"], length)
             if fault:
-                yield ("task", "length"), f"`length` {fault}"
+                yield ("length", "task"), f"`length` {fault}"
         for key, condition in CONDITIONS.items():
-            others = self._values(condition.depends_on)
-            if self._is_one(key) and not any(condition.holds({condition.depends_on: other}) for other in others):
-                named = ", ".join(str(other) for other in others)
-                yield (key, condition.depends_on), f"`{key}` must be left out {condition.remedy.format(named)}"
-        for cell, probes in itertools.product(self._values("cell"), self._values("probes")):
-            if not _fitting(probes, cell):
-                fault = f"`probes` must hold one that {cell} can have, got {probes!r}. Add 'transport'."
-                yield ("probes", "cell"), fault
+            met = any(condition.holds(point) for point in self._points(*condition.depends_on))
+            if self._is_one(key) and not met:
+                others = [value for name in condition.depends_on for value in self._values(name)]
+                named = ", ".join(str(other) for other in others if other is not None)
+                yield (key, *condition.depends_on), f"`{key}` must be left out {condition.remedy.format(named)}"
+        for point in self._points("cell", "probes"):
+            if not _fitting(point["probes"], point["cell"]):
+                fault = f"`probes` must hold one that {point['cell']} can have, got {point['probes']!r}."
+                yield ("probes", "cell"), f"{fault} Add 'transport'."
+        for point in self._points("task", "iterations"):
+            if point["iterations"] and not TASKS[point["task"]].learns:
+                fault = f"`iterations` must be 0 for the task {point['task']}, got {point['iterations']}."
+                yield ("iterations", "task"), f"{fault} There is nothing to learn in it."
+        yield from self._too_large()
+        yield from self._unreadable()
+
+    def _too_large(self) -> Iterator[tuple[tuple[str, ...], str]]:
+        """Yield what no memory would hold."""
+        sizes = {key: max(self._values(key)) for key in ("hidden_size", "layers", "batch_size")}
+        length = max(value or 0 for value in self._values("length")) or 1
+        numbers = max(math.prod(sizes.values()) * length, 4 * sizes["hidden_size"] ** 2)
+        if numbers > MOST_NUMBERS:
+            largest = max(sizes | {"length": length}, key=(sizes | {"length": length}).get)  # type: ignore[arg-type]
+            got = (sizes | {"length": length})[largest]
+            yield (
+                (largest,),
+                f"`{largest}` must leave the states of a run below {MOST_NUMBERS:,} numbers, got {got:,}, which makes "
+                f"{numbers:,}. Make it smaller.",
+            )
+
+    def _unreadable(self) -> Iterator[tuple[tuple[str, ...], str]]:
+        """Yield the files that a task cannot use."""
+        for point in self._points("task", "file", "column"):
+            name = point.pop("task")
+            given = {key: value for key, value in point.items() if key in TASKS[name].options and value is not None}
+            if "file" in TASKS[name].options:
+                try:
+                    load_task(name, **given)
+                except ArgumentError as error:
+                    yield ("column" if "`column`" in str(error) else "file", "task"), str(error)
 
     def _is_one(self, key: str) -> bool:
         """Return whether a key was given with a single value: with several it is the axis of a grid and collapses."""
@@ -265,19 +471,36 @@ class Run(_Specification):
 
     Parameters
     ----------
-    cell : {"RNN", "LSTM", "GRU"}
+    cell : str
+        A name in ``gradscope.cells.CELLS``.
     hidden_size : int
-        H, the number of units.
-    activation : str
-        Of the candidate and of the exposed cell state.
-    forget_bias : float or None
+        H, the number of units of each layer.
+    layers : int
+        Depth: each layer reads the hidden states of the one below.
+    activation : str or None
+        Of the candidate and of the exposed cell state; None takes the cell's own.
+    forget_bias : float, "chrono:T" or None
         The whole initial bias of the gate that keeps; None takes the cell's own. An RNN has none.
-    recurrent : str
-        Initializer of W_h.
+    recurrent : str or None
+        Initializer of W_h; None takes the cell's own.
     gain : float
         Factor on W_h.
+    inputs : str
+        Initializer of W_x.
+    input_gain : float
+        Factor on W_x.
+    input_bias : float or None
+        Initial bias of the input gate, where there is one; 0 when left out.
+    ablate : str or None
+        A gate to take out: it stands open, whatever it reads.
     task : str
         One of ``tasks.TASKS``.
+    file, column : str or None
+        What a task over data of one's own reads.
+    input_size, input_std : int, float or None
+        Inputs of a step and their standard deviation, where a task leaves that open.
+    normalize : bool
+        Whether inputs are scaled to mean 0 and standard deviation 1 on training sequences.
     length : int or None
         T, in steps; None takes the task's own.
     batch_size : int
@@ -285,11 +508,15 @@ class Run(_Specification):
     seed : int
         Everything random follows from it.
     iterations : int
-        Updates of the weights; 0 leaves the network untrained.
-    learning_rate : float or None
-        Of Adam; only with iterations.
-    clip : float or None
-        Largest global norm of the gradient, inf to leave it alone; only with iterations.
+        Updates of the weights; 0 leaves the network untrained, and none of the keys from ``optimizer`` to
+        ``keep_weights`` has a meaning then.
+    optimizer, momentum, learning_rate, learning_rate_decay, learning_rate_end, clip, clip_by, l1, l2, dropout, \
+input_dropout, truncate, examples, evaluate_every, patience
+        See :class:`gradscope.experiments.training.Recipe`.
+    probe_schedule : str or None
+        When to probe beside before and after: "ends", "every:100", "log", "log:8".
+    keep_weights : bool or None
+        Whether records hold the weights, as arrays ``weight.W_x`` and so on.
     probes : str or list of str
         Presets and names of the catalogue; kept as a preset, or as names with commas between them. Those that the
         cell cannot have are left out.
@@ -307,17 +534,42 @@ class Run(_Specification):
 
     cell: Cell = "LSTM"
     hidden_size: Count = 32
-    activation: Activation = "tanh"
-    forget_bias: Finite | None = None
-    recurrent: Recurrent = "orthogonal"
+    layers: Count = 1
+    activation: Activation | None = None
+    forget_bias: Bias | None = None
+    recurrent: Recurrent | None = None
     gain: Finite = 1.0
+    inputs: Recurrent = "glorot"
+    input_gain: Finite = 1.0
+    input_bias: Finite | None = None
+    ablate: Ablated | None = None
     task: TaskName = "digits_delayed"
+    file: Text | None = None
+    column: Text | None = None
+    input_size: Count | None = None
+    input_std: Positive | None = None
+    normalize: Flag = False
     length: Count | None = None
     batch_size: Count = 32
     seed: CountFromZero = 0
     iterations: CountFromZero = 0
+    optimizer: Optimizer | None = None
+    momentum: Share | None = None
     learning_rate: Positive | None = None
+    learning_rate_decay: Decay | None = None
+    learning_rate_end: Positive | None = None
     clip: PositiveOrInf | None = None
+    clip_by: ClipBy | None = None
+    l1: FromZero | None = None
+    l2: FromZero | None = None
+    dropout: Share | None = None
+    input_dropout: Share | None = None
+    truncate: Count | None = None
+    examples: Count | None = None
+    evaluate_every: Count | None = None
+    patience: Count | None = None
+    probe_schedule: ProbeSchedule | None = None
+    keep_weights: Flag | None = None
     probes: Probes = "standard"
     dtype: Dtype = "float64"
     keep: Keep = "everything"
@@ -332,18 +584,28 @@ class Run(_Specification):
         if config["length"] is None:
             config["length"] = TASKS[self.task].lengths.default
         config["probes"] = _fitting(self.probes, self.cell)
-        defaults = {"learning_rate": 3e-3, "clip": 1.0}
-        if CONDITIONS["forget_bias"].holds(config):
-            defaults["forget_bias"] = cell_class(self.cell)(1, 1).forget_bias  # type: ignore[attr-defined]
+        kind = cell_class(self.cell)
+        own = {"activation": kind.__dataclass_fields__["activation"].default, "recurrent": kind.recurrent}
+        config |= {key: default for key, default in own.items() if config[key] is None}
         for key, condition in CONDITIONS.items():
-            config[key] = None if not condition.holds(config) else defaults[key] if config[key] is None else config[key]
+            if not condition.holds(config):
+                config[key] = None
+            elif config[key] is None:
+                config[key] = condition.default(config)
         return config
+
+    def load_task(self) -> Task:
+        """Return the task of the run, with its data."""
+        config = self.config
+        given = {key: config[key] for key in TASKS[self.task].options if config[key] is not None}
+        return load_task(self.task, **given)
 
     @property
     def id(self) -> str:
         """Twelve hexadecimal digits that stand for the configuration, the task's data and what the probes mean."""
-        config = to_json(dict(sorted(self.config.items())))
-        text = f"{config} {load_task(self.task).digest} {REVISION}"
+        config = {key: value for key, value in self.config.items() if key != "file"}  # its content is in the digest
+        told = {key: value for key, value in sorted(config.items()) if value is not None and value != LATER.get(key)}
+        text = f"{to_json(told)} {self.load_task().digest} {REVISION}"
         return hashlib.sha256(text.encode()).hexdigest()[:12]
 
     @property
@@ -361,7 +623,7 @@ class Run(_Specification):
         length, batch = config["length"], self.batch_size
         sizes = {"step": length, "time": length + 1, "batch": batch, "unit": units, "rank": width}
         sizes |= {"gate": gates, "side": 2, "block": len(cell.blocks) ** 2, "bin": BINS}
-        sizes |= {"lag": length + 1, "input": load_task(self.task).input_size, "parameter": 3, "route": 3}
+        sizes |= {"lag": length + 1, "input": self.load_task().input_size, "parameter": 3, "route": 3}
         probes = [CATALOGUE[name] for name in choose(self.probe_choice) if _fitting(name, self.cell)]
         shapes = [
             [min(sizes[axis], dict(probe.grids).get(axis, sizes[axis])) for axis in axes]
@@ -373,7 +635,18 @@ class Run(_Specification):
         return item * numbers * (2 if self.iterations else 1)
 
 
-class Sweep(_Specification):
+_AXES: dict[str, Any] = {
+    key: (annotation, Run.model_fields[key].default)
+    if key in CHOICES
+    else (Axis[annotation], (Run.model_fields[key].default,))  # type: ignore[valid-type]
+    for key, annotation in get_type_hints(Run, include_extras=True).items()
+    if key in Run.model_fields
+}
+
+_Grid: Any = create_model("_Grid", __base__=_Specification, name=(Text, "sweep"), **_AXES)
+
+
+class Sweep(_Grid):
     """A grid of runs: each key holds one value or a list of values, and every combination is a run.
 
     A key that a cell lacks (``forget_bias`` for an RNN) collapses to one run; so do ``learning_rate`` and ``clip``
@@ -394,27 +667,11 @@ class Sweep(_Specification):
 
     noun: ClassVar[str] = "sweep"
 
-    if TYPE_CHECKING:  # one value or a sequence of values for each key, which no annotation of a field can say
+    if TYPE_CHECKING:  # the axes are made from the keys of a run, one value or a sequence of values for each
 
         def __init__(self, **keys: Any) -> None: ...
 
-    name: Annotated[str, Field(strict=True, min_length=1)] = "sweep"
-    cell: Axis[Cell] = ("LSTM",)
-    hidden_size: Axis[Count] = (32,)
-    activation: Axis[Activation] = ("tanh",)
-    forget_bias: Axis[Finite | None] = (None,)
-    recurrent: Axis[Recurrent] = ("orthogonal",)
-    gain: Axis[Finite] = (1.0,)
-    task: Axis[TaskName] = ("digits_delayed",)
-    length: Axis[Count | None] = (None,)
-    batch_size: Axis[Count] = (32,)
-    seed: Axis[CountFromZero] = (0,)
-    iterations: Axis[CountFromZero] = (0,)
-    learning_rate: Axis[Positive | None] = (None,)
-    clip: Axis[PositiveOrInf | None] = (None,)
-    probes: Probes = "standard"
-    dtype: Axis[Dtype] = ("float64",)
-    keep: Keep = "everything"
+        def __getattr__(self, key: str) -> Any: ...
 
     def _values(self, key: str) -> tuple:
         values = getattr(self, key)
@@ -491,19 +748,49 @@ def read_study(path: str | Path) -> Study:
         raise ArgumentError(
             f'{path} must be TOML, got: {error}. Write keys as `length = [10, 100]`, text in "".'
         ) from None
-    tables = data.pop("sweep", [{}])
-    if not isinstance(tables, list) or not tables or not all(isinstance(table, dict) for table in tables):
-        raise ArgumentError(
-            f"`sweep` must be an array of tables in {path}, got {tables!r}. Write `[[sweep]]` above the keys of each."
-        )
+    return Study(*_sweeps(data, path, places(path.read_text(encoding="utf-8"))))
+
+
+def _sweeps(data: dict[str, Any], path: Path, where: list[Place]) -> tuple[str, tuple[Sweep, ...]]:
+    """Return the name and the sweeps of a file, or say everything that is wrong with them."""
+    faults: list[str] = []
+
+    def note(key: str, table: int, text: str) -> None:
+        """Write down a fault with the line of its key: in the sweep itself, or above all of them."""
+        found = next((place.line for n in (table, 0) for place in where if (place.table, place.key) == (n, key)), None)
+        faults.append(f"{path}, line {found}: {text}" if found else f"{path}, sweep {table}: {text}")
+
+    tables = _tables(data, path, note)
     name = data.get("name", path.stem)
-    sweeps, faults = [], []
+    sweeps = []
     for number, table in enumerate(tables, start=1):
         try:
             sweeps.append(Sweep(**{"name": name, **data, **table}))
-        except ArgumentError as error:
-            place = f"{path}: " if len(tables) == 1 else f"{path}, sweep {number}: "
-            faults += [place + line for line in str(error).splitlines()]
+        except SpecError as error:
+            for keys, text in error.faults:
+                own = next((key for key in keys if key in table), next((key for key in keys if key in data), ""))
+                note(own, number, text)
     if faults:
-        raise ArgumentError("\n".join(faults))
-    return Study(str(name), tuple(sweeps))
+        raise ArgumentError("\n".join(dict.fromkeys(faults)))
+    return str(name), tuple(sweeps)
+
+
+def _tables(data: dict[str, Any], path: Path, note: Callable[[str, int, str], None]) -> Sequence[dict[str, Any]]:
+    """Take the tables of the sweeps out of the data of a file; a misspelt one counts, so that all faults are found."""
+    misspelt = [key for key, value in data.items() if key != "sweep" and _is_table(value)]
+    tables: list[dict[str, Any]] = []
+    for key in misspelt:
+        note(key, 0, f"`{key}` must be called `sweep`. Write `[[sweep]]` above the keys of each sweep.")
+        value = data.pop(key)
+        tables += value if isinstance(value, list) else [value]
+    given = data.pop("sweep", tables or [{}])
+    if not isinstance(given, list) or not given or not all(isinstance(table, dict) for table in given):
+        wanted = f"`sweep` must be an array of tables in {path}, got {given!r}."
+        note("sweep", 0, f"{wanted} Write `[[sweep]]` above the keys of each.")
+        return tables
+    return given if given is tables else [*given, *tables]
+
+
+def _is_table(value: Any) -> bool:
+    """Return whether a value of a TOML file is a table, or an array of tables."""
+    return isinstance(value, dict) or (isinstance(value, list) and bool(value) and isinstance(value[0], dict))

@@ -249,21 +249,6 @@ class Task:
         """
         return self._whole(rng, self._check(length, split), split)
 
-    def sample(self, rng: Any, size: int, length: Any = None, split: str = "train") -> Any:
-        """Return inputs and targets of :meth:`draw`."""
-        batch = self.draw(rng, size, length, split)
-        return batch.inputs, batch.targets
-
-    def complete(self, rng: Any, length: Any = None, split: str = "test") -> Any:
-        """Return inputs and targets of :meth:`whole`."""
-        batch = self.whole(rng, length, split)
-        return batch.inputs, batch.targets
-
-    default_length = property(lambda self: self.lengths.default)
-    classes = property(lambda self: self.output_size)
-    chance_accuracy = property(lambda self: 1 / self.output_size)
-    chance_loss = property(lambda self: float(np.log(self.output_size)))
-
     def baseline(self, batch: Batch) -> Baseline:
         """Return what a guess gets on a batch that remembers nothing: what a network has to beat."""
         raise NotImplementedError
