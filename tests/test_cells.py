@@ -8,13 +8,19 @@ from typing import ClassVar
 import autograd.numpy as anp
 import numpy as np
 import pytest
-from hypothesis import given
-from plain_routes import cases, scaled_error
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from plain_routes import cases, make_case, scaled_error
 
 from gradscope.activations import sigmoid, tanh
-from gradscope.cells import CELLS, GRU, LSTM, RNN, Cell, Gate, cell_class, split
+from gradscope.adjoint import backpropagate
+from gradscope.cells import CELLS, GRU, LSTM, LSTM97, RNN, Cell, Gate, StepCell, cell_class, split
 from gradscope.errors import ArgumentError, GradscopeError, ShapeError
+from gradscope.linearization import linearize
+from gradscope.probes import probe
 from gradscope.record import from_json, to_json
+from gradscope.trajectory import unroll
+from gradscope.transport import transport
 
 EVERY = pytest.mark.parametrize("cell", [RNN(2, 3), LSTM(2, 3, forget_bias=1.5), GRU(2, 3, forget_bias=-1.0)], ids=repr)
 
@@ -279,3 +285,213 @@ def test_update_stays_elementwise_for_any_shape():
     single = cell.update({}, [a[2, 1, 0] for a in x], [a[2, 1, 0] for a in h], [a[2, 1, 0] for a in state])
     assert [block[2, 1, 0] for block in whole] == pytest.approx(list(single), rel=1e-15)
     assert anp.shape(whole[0]) == (5, 4, 3)
+
+
+# ---- every cell that goes by a name ---------------------------------------------------------------------------------
+
+KINDS = {
+    "RNN": ["hidden"],
+    "IRNN": ["hidden"],
+    "LSTM": ["input", "forget", "candidate", "output"],
+    "LSTM97": ["input", "candidate", "output"],
+    "PeepholeLSTM": ["input", "forget", "candidate", "output"],
+    "CoupledLSTM": ["forget", "candidate", "output"],
+    "GRU": ["reset", "update", "candidate"],
+    "ResetBeforeGRU": ["reset", "update", "candidate"],
+    "MGU": ["forget", "candidate"],
+    "JANET": ["forget", "candidate"],
+    "RWA": ["value", "candidate", "attention"],
+}
+ALL = pytest.mark.parametrize("kind", CELLS.values(), ids=list(CELLS))
+
+
+def test_every_cell_is_listed_with_its_gates_in_the_order_of_its_rows():
+    assert {name: list(kind.gate_names) for name, kind in CELLS.items()} == KINDS
+    assert CELLS["IRNN"](1, 2).activation == "relu"
+
+
+@ALL
+@pytest.mark.parametrize("activation", ["tanh", "softsign", "relu"])
+def test_every_gate_has_the_activation_that_the_equations_give_it(kind, activation):
+    cell = kind(2, 3, activation)
+    wanted = dict.fromkeys(cell.gate_names, "sigmoid") | {"candidate": activation, "hidden": activation}
+    if kind is CELLS["RWA"]:
+        wanted |= {"value": "identity", "attention": "identity"}
+    assert {name: cell.gate_kind(name).name for name in wanted} == wanted
+
+
+@settings(max_examples=60)
+@given(
+    cases(activations=("tanh", "softsign", "sigmoid", "identity"), names=tuple(CELLS)),
+    st.sets(st.sampled_from(["valid", "reset"])),
+)
+def test_every_cell_is_the_same_by_every_route(case, chosen):
+    """Its linearization, autograd over the step as a whole, and the published equations one by one."""
+    rng = np.random.default_rng(0)
+    masks = {name: rng.random(case.inputs.shape[:2]) < 0.7 for name in chosen}
+    ours, whole = (
+        linearize(unroll(cell, case.params, case.inputs, case.state, **masks))
+        for cell in (case.cell, StepCell.of(case.cell))
+    )
+    assert scaled_error(whole.jacobians(), ours.jacobians()) < 1e-12
+    assert scaled_error(whole.input_jacobians(), ours.input_jacobians()) < 1e-12
+    direct = rng.standard_normal(ours.trajectory.states.shape)
+    found, wanted = backpropagate(ours, direct), backpropagate(whole, direct)
+    assert scaled_error(found.total, wanted.total) < 1e-12
+    for name in case.params:
+        assert scaled_error(found.params[name], wanted.params[name]) < 1e-12
+    if not chosen:
+        assert scaled_error(ours.jacobians(), case.plain_jacobians()) < 1e-11
+
+
+@ALL
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_every_cell_runs_from_its_own_parameters_at_its_own_precision(kind, dtype):
+    cell = kind(2, 5)
+    params = cell.init(np.random.default_rng(0), dtype=dtype)
+    assert {array.dtype for array in params.values()} == {np.dtype(dtype)}
+    trajectory = unroll(cell, params, np.random.default_rng(1).standard_normal((30, 2, 2)).astype(dtype))
+    linearization = linearize(trajectory)
+    assert {trajectory.states.dtype, linearization.norm().dtype} == {np.dtype(dtype)}
+    assert np.isfinite(trajectory.states).all()
+    record = probe(cell, params, trajectory.inputs)
+    assert set(record.coords["gate_activation"]["gate"]) == set(cell.gate_names)
+    assert ("retention" in record) == ("flow_retained" in record) == cell.keeps
+    assert ("cell_gradient" in record) == ("c" in cell.blocks)
+
+
+def test_forget_biases_keep_whatever_the_gate_is_called():
+    """At rest the share kept is sigmoid(forget_bias), in every cell that has one."""
+    for name, kind in CELLS.items():
+        if kind.keep_gate is None:
+            assert not hasattr(kind(1, 2), "forget_bias")
+            continue
+        cell = kind(1, 2, forget_bias=1.7)
+        params = cell.init(np.random.default_rng(0))
+        params = {key: array * 0.0 if key != "b" else array for key, array in params.items()}
+        gates = unroll(cell, params, np.zeros((1, 1, 1))).gates_at(slice(0, 1))
+        np.testing.assert_allclose(np.exp(cell.log_keep(gates)), 1 / (1 + np.exp(-1.7)), rtol=1e-14, err_msg=name)
+
+
+def test_chrono_sets_the_input_gate_where_there_is_one():
+    def bias(kind):
+        cell = kind(1, 400, forget_bias="chrono:100")
+        drawn = cell.init(np.random.default_rng(0))["b"].reshape(len(cell.gate_names), -1)
+        return dict(zip(cell.gate_names, drawn, strict=True))
+
+    for kind in (LSTM, CELLS["PeepholeLSTM"]):
+        found = bias(kind)
+        np.testing.assert_array_equal(found["input"], -found["forget"])
+        assert 0 <= found["forget"].min() < 0.7 < 4.5 < found["forget"].max() <= np.log(99)
+    for name, gate, sign in (
+        ("GRU", "update", 1),
+        ("ResetBeforeGRU", "update", 1),
+        ("MGU", "forget", -1),
+        ("JANET", "forget", 1),
+        ("CoupledLSTM", "forget", 1),
+    ):
+        found = bias(CELLS[name])
+        keep = sign * found.pop(gate)
+        assert 0 <= keep.min() < 0.7 < 4.5 < keep.max() <= np.log(99)
+        assert not any(rest.any() for rest in found.values())
+
+
+def test_chrono_leaves_the_weights_as_they_are_drawn():
+    one, other = (LSTM(2, 3, forget_bias=bias).init(np.random.default_rng(7)) for bias in (1.0, "chrono:50"))
+    np.testing.assert_array_equal(one["W_h"], other["W_h"])
+    np.testing.assert_array_equal(one["W_x"], other["W_x"])
+
+
+def test_an_irnn_begins_as_the_identity_and_another_initializer_may_be_named():
+    cell = CELLS["IRNN"](1, 4)
+    np.testing.assert_array_equal(cell.init(np.random.default_rng(0))["W_h"], np.eye(4))
+    np.testing.assert_array_equal(cell.init(np.random.default_rng(0), gain=0.5)["W_h"], 0.5 * np.eye(4))
+    drawn = cell.init(np.random.default_rng(0), recurrent="orthogonal")["W_h"]
+    assert np.abs(drawn - np.eye(4)).max() > 0.1
+    params = cell.init(np.random.default_rng(0))
+    inputs = np.abs(np.random.default_rng(1).standard_normal((50, 2, 1)))
+    params["W_x"] = np.abs(params["W_x"])
+    lin = linearize(unroll(cell, params, inputs))
+    np.testing.assert_array_equal(lin.jacobians()[1:], np.broadcast_to(np.eye(4), (49, 2, 4, 4)))
+
+
+def test_the_cell_state_of_1997_is_a_carousel():
+    """dc_T/dc_0 at a shut output gate is 1 at any length, and c is the sum of what was written."""
+    cell = LSTM97(1, 3)
+    params = {name: 0.0 * array for name, array in cell.init(np.random.default_rng(0)).items()}
+    params["W_x"][3:6] = 1.0
+    params["b"][6:] = -1000.0
+    lin = linearize(unroll(cell, params, np.full((500, 1, 1), 0.1)))
+    np.testing.assert_allclose(transport(lin).blocks[1, 1], 0.0, atol=1e-12)
+    np.testing.assert_allclose(lin.trajectory.cell_state[-1], 500 * 0.5 * np.tanh(0.1), rtol=1e-12)
+    record = probe(cell, params, np.full((500, 1, 1), 0.1))
+    np.testing.assert_array_equal(record["retention"], 1.0)
+    assert np.isinf(record["timescale"]).all()
+
+
+def test_peepholes_stand_in_the_block_of_the_cell_state():
+    """dc'/dc = f + c f' p_f + g i' p_i, and nothing of it in W_h."""
+    case = make_case("PeepholeLSTM", hidden_size=4)
+    lin = linearize(unroll(case.cell, case.params, case.inputs, case.state))
+    gates, c = lin.trajectory.gates, lin.trajectory.states[:-1, :, 4:]
+    i, f, g = (gates[name] for name in ("input", "forget", "candidate"))
+    wanted = f + c * f * (1 - f) * case.params["p_forget"] + g * i * (1 - i) * case.params["p_input"]
+    block = lin.jacobians()[..., 4:, 4:]
+    np.testing.assert_allclose(np.diagonal(block, axis1=2, axis2=3), wanted, rtol=1e-12)
+    assert (block[..., ~np.eye(4, dtype=bool)] == 0).all()
+    drawn = case.cell.init(np.random.default_rng(0))
+    assert {name: drawn[name].shape for name in case.cell.unit_params} == dict.fromkeys(case.cell.unit_params, (4,))
+    wide = CELLS["PeepholeLSTM"](1, 4000).init(np.random.default_rng(0), recurrent="identity")
+    assert wide["p_output"].std() == pytest.approx(0.1, rel=0.05)
+
+
+def test_a_coupled_cell_state_stays_in_the_range_of_its_candidates():
+    case = make_case("CoupledLSTM", length=60, gain=4.0)
+    found = unroll(case.cell, case.params, 9.0 * case.inputs, 0.0 * case.state).cell_state
+    assert np.abs(found).max() <= 1.0
+
+
+def test_janet_writes_more_than_it_forgets_by_beta():
+    tied, loose = (CELLS["JANET"](1, 1, beta=beta) for beta in (0.0, 1.0))
+    params = {name: np.zeros_like(array) for name, array in tied.init(np.random.default_rng(0)).items()}
+    params["b"][1] = 2.0
+    for cell, share in ((tied, 0.5), (loose, 1 / (1 + np.exp(-1.0)))):
+        assert unroll(cell, params, np.zeros((1, 1, 1))).hidden[0, 0, 0] == pytest.approx(share * np.tanh(2.0))
+
+
+def averaged(attention, dtype=np.float64):
+    """Return an RWA of one unit: its value is x_t, its candidate is 1, its attention is given at each step."""
+    cell = CELLS["RWA"](2, 1, "identity")
+    params = {name: np.zeros_like(array) for name, array in cell.init(np.random.default_rng(0), dtype=dtype).items()}
+    params["W_x"][0, 0] = params["W_x"][2, 1] = params["b"][1] = 1.0
+    values = np.random.default_rng(0).standard_normal(len(attention))
+    return values, unroll(cell, params, np.stack([values, attention], axis=1)[:, None].astype(dtype))
+
+
+def test_an_rwa_is_the_weighted_mean_of_all_it_has_seen():
+    attention = 2.0 * np.random.default_rng(1).standard_normal(200)
+    values, trajectory = averaged(attention)
+    weights = np.exp(attention)
+    np.testing.assert_allclose(trajectory.hidden[:, 0, 0], np.cumsum(weights * values) / np.cumsum(weights), rtol=1e-11)
+    np.testing.assert_allclose(trajectory.states[1:, 0, 2], np.log1p(np.cumsum(weights)), rtol=1e-12)
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize("level", [-2000.0, -39.0, 0.0, 79.0, 800.0, 1e6])
+def test_the_state_of_an_rwa_is_safe_at_any_attention_and_length(level, dtype):
+    values, trajectory = averaged(np.full(20000, level), dtype)
+    assert np.isfinite(trajectory.states).all()
+    mean, wanted = trajectory.hidden[:, 0, 0], np.cumsum(values) / np.arange(1, 20001)
+    if dtype == np.float64:
+        np.testing.assert_allclose(mean, wanted, atol=1e-12 * max(1.0, abs(level)))
+    elif abs(level) < 80:
+        np.testing.assert_allclose(mean[:1000], wanted[:1000], atol=2e-3)
+    assert np.abs(mean).max() <= np.abs(values).max()  # a mean, whatever the digits
+    assert np.isfinite(linearize(trajectory).norm("frobenius")).all()
+
+
+def test_the_gradient_of_an_rwa_falls_like_the_share_of_a_step():
+    """A shortcut: dc_T/dc_t = d_t / d_T, which is t/T for equal weights, a slow fall instead of an exponential one."""
+    _, trajectory = averaged(np.zeros(1000))
+    found = 10 ** transport(linearize(trajectory)).blocks[1, 1, :, 0]
+    np.testing.assert_allclose(found[1:], np.arange(1, 1001) / 1000, rtol=1e-9)
