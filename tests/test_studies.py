@@ -1,0 +1,178 @@
+"""The studies: each says what it asks, runs in full at tiny size, and reads as it says."""
+
+from __future__ import annotations
+
+import inspect
+import re
+
+import numpy as np
+import pytest
+
+from gradscope import meanfield
+from gradscope.errors import ArgumentError
+from gradscope.experiments.studies import load_study, reading, study_module, study_names
+from gradscope.experiments.trials import Grid
+from gradscope.store import Store
+
+SECTIONS = ("Question", "Prediction", "Command", "Runtime", "Reads as")
+
+
+@pytest.mark.parametrize("name", study_names())
+def test_a_study_says_what_it_asks_expects_takes_and_reads_as(name):
+    docstring = inspect.getdoc(study_module(name))
+    places = [docstring.find(f"\n{section}: ") for section in SECTIONS]
+    assert all(place > 0 for place in places), dict(zip(SECTIONS, places, strict=True))
+    assert places == sorted(places)
+    assert docstring.splitlines()[0].endswith(".")
+    assert f"\nCommand: gradscope sweep {name} --store {name}.db\n" in docstring
+    assert re.search(r"\nQuestion: [^\n]*(\n(?!\n)[^\n]*)*\?", docstring), "a question ends in a question mark"
+    assert re.search(r"\nRuntime: .*(second|minute)", docstring)
+
+
+@pytest.mark.parametrize("name", study_names())
+def test_the_runs_of_a_study_are_different_runs(name):
+    study = load_study(name)
+    runs = [run for grid in study.sweeps for run in grid.runs()]
+    assert runs
+    assert len({run.id for run in runs}) >= 0.9 * len(runs)
+
+
+def carried_out(tmp_path, name: str, **tiny) -> Store:
+    """Return a store with the trials of a study, its parameters cut down to some values."""
+    store = Store(tmp_path / f"{name}.db", "w")
+    sweep = store.add_sweep(name, {})
+    for grid in study_module(name).SWEEPS:
+        small = Grid(grid.study, grid.measurement, version=grid.version, **{**grid.axes, **tiny})
+        for trial in small.runs():
+            store.start_run(trial.id, sweep, trial.config)
+            store.finish_run(trial.id, {0: trial.measure()}, {}, 0.1)
+    return store
+
+
+def number(line: str, pattern: str) -> float:
+    """Return a number of a line of a reading."""
+    return float(re.search(pattern, line)[1])
+
+
+def look(found, panels: int = 1) -> None:
+    """Draw the figures of a reading in both themes; each says what it is."""
+    assert found.figures
+    for draw in found.figures:
+        for theme in ("light", "dark"):
+            figure = draw(theme)
+            assert figure.layout.meta["title"]
+            assert figure.layout.meta["caption"]
+            titles = [axis.title.text for axis in figure.select_xaxes()]
+            assert len(titles) == panels
+            assert all(re.search(r"\[.+\]", title) for title in titles)
+
+
+def test_the_wall_has_the_published_digits(tmp_path):
+    with carried_out(tmp_path, "error_wall", points=21) as store:
+        found = reading("error_wall", store)
+        row = store.table()[0]
+    module = study_module("error_wall")
+    for w, (b, norm) in module.PEAKS.items():
+        assert row[f"peak_b_{w:g}"] == pytest.approx(b, abs=2e-8)
+        assert row[f"peak_norm_{w:g}"] == pytest.approx(norm, rel=1e-5)
+    assert (row["clipped_w"], row["clipped_b"]) == pytest.approx(module.STEP, abs=1e-7)
+    assert np.array(module.gradient(5.0, -2.61234136)) == pytest.approx([-3577.72, -5751.10], rel=1e-5)
+    for b, cost, norm in (
+        (-2.6130, 0.34157104, 0.2942246),
+        (-2.6120, 0.00847633, 9.281034),
+        (-2.0, 0.05558549, 0.05549566),
+    ):
+        assert module.error(5.0, b) == pytest.approx(cost, abs=5e-9)
+        assert module.steepness(5.0, b) == pytest.approx(norm, rel=1e-5)
+    assert number(found.lines[0], r"at most (\S+) off") < 1e-6
+    look(found)
+
+
+def test_the_wall_by_another_route():
+    """The same unit as a network of gradscope: autograd through scan, and finite differences."""
+    from autograd import grad
+
+    from gradscope.adjoint import scan
+    from gradscope.cells import RNN
+
+    module = study_module("error_wall")
+    cell = RNN(1, 1, "sigmoid")
+    start = np.full((1, 1), 1 / (1 + np.exp(-module.START)))
+
+    def loss(params):
+        return (scan(cell, params, np.zeros((module.LENGTH, 1, 1)), start)[-1, 0, 0] - module.TARGET) ** 2
+
+    # hidden = sigmoid(x): 50 steps of the pre-activation are 50 of the hidden state, which begins at sigmoid(0.5)
+    for w, b in ((5.0, -2.612), (5.0, -2.0), (4.6, -2.36427580), (4.8, -2.5)):
+        params = {"W_x": np.zeros((1, 1)), "W_h": np.full((1, 1), w), "b": np.full(1, b)}
+        found = grad(loss)(params)
+        expected = module.gradient(w, b)
+        assert [found["W_h"].item(), found["b"].item()] == pytest.approx(expected, rel=1e-7)
+        step = 1e-7
+        rise = (module.error(w, b + step) - module.error(w, b - step)) / (2 * step)
+        assert float(expected[1]) == pytest.approx(rise, rel=2e-3)
+
+
+def test_the_largest_exponent_meets_theory(tmp_path):
+    tiny = {"units": [40, 80], "gain": [0.8, 2.0, 3.0], "steps": 300, "seed": [0, 1]}
+    with carried_out(tmp_path, "largest_exponent", **tiny) as store:
+        found = reading("largest_exponent", store)
+        rows = store.table()
+    tanh = [
+        row["lyapunov_1"] for row in rows if row["activation"] == "tanh" and row["gain"] == 3.0 and row["units"] == 80
+    ]
+    assert np.mean(tanh) == pytest.approx(meanfield.largest_exponent(3.0), abs=0.08)
+    assert any(line.startswith("tanh, gain 3, extrapolated to infinite N") for line in found.lines)
+    look(found, panels=2)
+
+
+def test_a_line_through_known_points_is_extrapolated():
+    extrapolate = study_module("largest_exponent")._extrapolate
+    rows = [{"gain": 3.0, "units": n, "lyapunov_1": 0.31 - 3 / n} for n in (50, 100, 200) for _ in range(2)]
+    *_, intercept, slope, error = extrapolate(rows)
+    assert (intercept, slope, error) == pytest.approx((0.31, -3.0, 0.0), abs=1e-9)
+    assert extrapolate(rows[:2]) is None
+
+
+def test_spectra_meet_the_closed_form(tmp_path):
+    tiny = {"units": 60, "gain": [3.0, 5.0], "steps": 250, "seed": 0}
+    with carried_out(tmp_path, "lyapunov_spectra", **tiny) as store:
+        found = reading("lyapunov_spectra", store)
+        rows = store.table(where=["activation=tanh", "gain=3"])
+    assert rows[0]["mean_exponent"] == pytest.approx(-2.27, abs=0.2)
+    assert rows[0]["dimension_per_unit"] == pytest.approx(0.2877, abs=0.06)
+    assert rows[0]["positive_share"] == pytest.approx(0.153, abs=0.05)
+    assert len(found.lines) == 8
+    look(found, panels=3)
+
+
+def test_input_moves_the_edge_of_chaos(tmp_path):
+    tiny = {"units": 100, "input_variance": [0.1, 1.0], "gain": [1.0, 1.5, 2.0, 3.0], "steps": 150, "burn_in": 50}
+    with carried_out(tmp_path, "input_and_chaos", **tiny) as store:
+        found = reading("input_and_chaos", store)
+        for row in store.table():
+            theory = meanfield.largest_exponent(row["gain"], row["input_variance"], row["activation"])
+            assert row["lyapunov_1"] == pytest.approx(theory, abs=0.08)
+            chi = meanfield.mean_square_slope(row["gain"], row["input_variance"], row["activation"])
+            assert row["mean_square_slope"] == pytest.approx(chi, rel=0.08)
+    assert number(found.lines[1], r"at most (\S+) in gain") < 0.25
+    look(found)
+
+
+@pytest.mark.parametrize("name", [name for name in study_names() if hasattr(study_module(name), "read")])
+def test_a_reading_of_an_empty_store_says_so(name, tmp_path):
+    with Store(tmp_path / "r.db", "w") as store:
+        store.add_sweep(name, {})
+        found = reading(name, store)
+    assert found.figures == ()
+    assert found.lines == ("No run is finished.",)
+
+
+def test_a_sweep_of_ones_own_has_no_reading(tmp_path):
+    with Store(tmp_path / "r.db", "w") as store:
+        assert reading("mine", store) is None
+
+
+def test_a_name_that_is_no_study_gets_the_nearest_one():
+    with pytest.raises(ArgumentError, match=r"Did you mean 'error_wall'\? Or give a TOML file"):
+        study_module("eror_wall")
