@@ -124,8 +124,8 @@ class Graded:
         Q, T, rounding = graded_qr(np.take_along_axis(unit, order[:, None, :], axis=2))
         diagonal = np.abs(np.diagonal(T, axis1=1, axis2=2))
         lost = diagonal <= rounding
-        condition = 1.0 / diagonal[~lost].min(initial=1.0)
-        if not alone and (condition > LOST or lost.any()):
+        condition = _condition(T) if not lost.any() and diagonal.min() > 1.0 / HARD else np.inf
+        if not alone and condition > LOST:
             return False
         T[lost[:, :, None] & (np.abs(T) <= rounding[:, :, None])] = 0.0
         self._log, U = _by_rows(T, key)
@@ -152,6 +152,12 @@ def _units(columns: Array) -> tuple[Array, Array]:
     scaled = columns / np.where(largest > 0, largest, 1.0)[:, None, :]
     lengths = np.sqrt(np.einsum("bij,bij->bj", scaled, scaled))
     return scaled / np.where(lengths > 0, lengths, 1.0)[:, None, :], np.log(largest) + np.log(lengths)
+
+
+def _condition(T: Array) -> float:
+    """Return the largest row of an inverse: how much of the digits of unit columns their factor T may have lost."""
+    inverse = np.linalg.inv(T)
+    return float(np.sqrt(np.einsum("bij,bij->bi", inverse, inverse)).max())
 
 
 def _by_rows(T: Array, key: Array) -> tuple[Array, Array]:

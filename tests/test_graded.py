@@ -117,6 +117,24 @@ def test_a_defective_matrix_spreads_by_powers_and_not_exponentially():
     np.testing.assert_allclose(logs_of(matrices)[0], exact_logs(matrices[:, 0]), atol=1e-11)
 
 
+def test_directions_that_part_slowly_are_kept_apart():
+    """A large Jordan block over 3,000 steps: unless R is renewed, the digits of the smallest values are lost."""
+    jordan = np.eye(16) + np.diag(np.ones(15), 1)
+    found = logs_of(np.tile(jordan, (3000, 1, 1, 1)))[0]
+    assert found.sum() == pytest.approx(0.0, abs=1e-8)  # of determinant 1
+    np.testing.assert_allclose(found[[0, 1, 7]], [92.16121084, 78.87059445, 5.94794307], atol=1e-7)  # 400 digits
+
+
+def test_pieces_have_the_values_of_the_whole(monkeypatch):
+    """30 decades in one call of the Jacobi method, and the same in pieces of 10."""
+    turn = np.linalg.qr(np.random.default_rng(0).standard_normal((100, 100)))[0]
+    log = np.linspace(0.0, -30.0 * np.log(10.0), 100)
+    with np.errstate(all="ignore"):
+        whole = graded._singular_logs(log, turn)
+        monkeypatch.setattr(graded, "DECADES", 10.0)
+        np.testing.assert_allclose(graded._singular_logs(log, turn), whole, atol=1e-12)
+
+
 def test_a_lower_rank_is_told_from_a_small_value():
     diagonal = np.tile(np.diag([1.0, 0.5, 1e-12, 0.0]), (50, 1, 1, 1))
     wanted = [0.0, 50 * np.log(0.5), 50 * np.log(1e-12), -np.inf]
