@@ -28,7 +28,7 @@ from gradscope.probes.catalogue import CATALOGUE
 from gradscope.record import Field, Record, Status, from_json
 from gradscope.store import Store
 
-COMMANDS = ["demo", "sweep", "runs", "show", "dashboard"]
+COMMANDS = ["demo", "sweep", "probe", "runs", "show", "export", "report", "dashboard"]
 MARKUP = "[red]<b>digits</b>[/red] :warning: \x1b[31m"
 SAME = {"hidden_size": 32, "task": "digits_pixel"}
 
@@ -111,7 +111,7 @@ def test_a_misspelt_command_is_suggested(typed, meant):
 
 
 def test_an_unknown_command_leads_to_the_help():
-    assert "must be one of demo, sweep, runs, show, dashboard, got 'xyzzy'. See `gradscope --help`" in (
+    assert "must be one of demo, sweep, probe, runs, show, export, report, dashboard, got 'xyzzy'. See `gradscope --help`" in (
         call("xyzzy", code=2).stderr
     )
 
