@@ -35,7 +35,18 @@ from gradscope.errors import ArgumentError, ExtraError, GradscopeError, ShapeErr
 from gradscope.gradients import step_gradients, truncation
 from gradscope.interop import from_flax, from_keras, from_torch, load_weights
 from gradscope.linearization import Jacobians, Linearization, linearize
-from gradscope.network import Bidirectional, EncoderDecoder, FreeRunning, Readout, Stack, attention
+from gradscope.network import (
+    Bidirectional,
+    EncoderDecoder,
+    FreeRunning,
+    ManyToMany,
+    ManyToOne,
+    OneToMany,
+    OneToOne,
+    Readout,
+    Stack,
+    attention,
+)
 from gradscope.probes import CATALOGUE, PRESETS, probe
 from gradscope.record import Field, Record, Status
 from gradscope.spectra import lyapunov_spectrum
@@ -69,6 +80,10 @@ __all__ = [
     "Heard",
     "Jacobians",
     "Linearization",
+    "ManyToMany",
+    "ManyToOne",
+    "OneToMany",
+    "OneToOne",
     "PeepholeLSTM",
     "Readout",
     "Record",
