@@ -84,7 +84,7 @@ def test_underflow_is_drawn_dotted_with_its_value_and_named(records):
     below = trace(figure, "median, below the float range")
     assert below.line.dash == "1px,3px"
     assert np.nanmin(below.y) < -400
-    assert "below the float range, kept in log scale" in names(figure)
+    assert "below the float range" in names(figure)
     assert "10<sup>−308</sup>: the float range ends" in texts(figure)
     assert "10<sup>−" in below.text[0]
     assert not any("float range" in name for name in names(figures.transport(records["lstm"])))

@@ -20,7 +20,7 @@ __all__ = ["Canvas", "Teller", "axis_title", "bad_step", "blank", "colorbar", "h
 Teller = Callable[[int], str]  # writes what stands under the pointer at a place
 
 DOTTED = "1px,3px"
-BELOW = ("below the float range, kept in log scale", palette.NEUTRAL)
+BELOW = ("below the float range", palette.NEUTRAL)
 LANE = 0.062  # height of a lane, of the plot's
 GAP = 0.045
 GAPPED = np.full(1, np.nan)  # parts two outlines of one trace

@@ -226,7 +226,8 @@ def draw_map(data: Map, template: str = "light", title: bool = False) -> go.Figu
     axis = timeline(data.x, data.axis)
     edge = 0.5 * data.block
     axis["range"] = [float(data.x.min()) - edge, float(data.x.max()) + edge]
-    return canvas.figure(xaxis=axis, yaxis=_rows(data), hovermode="closest")
+    canvas.layout["yaxis"] = _rows(data)
+    return canvas.figure(xaxis=axis, hovermode="closest")
 
 
 def _signed(sign: int) -> str:
@@ -243,7 +244,7 @@ def _bar(data: Map, low: float, high: float, word: str, number: int) -> dict[str
     ticks |= {"tickprefix": f"{_signed(1 - 2 * number)}{ticks['tickprefix']}"} if "tickprefix" in ticks else {}
     if "ticktext" in ticks:
         ticks["ticktext"] = [f"{_signed(1 - 2 * number)}{text}" for text in ticks["ticktext"]]
-    return colorbar(f"{word} [1, log scale]", **(ticks | half))
+    return colorbar(f"w {'><'[number]} 0 [1]", **(ticks | half))
 
 
 def _rows(data: Map) -> dict[str, Any]:

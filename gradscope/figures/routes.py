@@ -14,7 +14,7 @@ __all__ = ["routes"]
 
 COSINE = "cosine"
 SHARE = 0.27  # of the plot: the panel of the cosine
-SPACE = 0.06
+SPACE = 0.09
 
 
 def routes(record: Record, *, template: str = "light", title: bool = False) -> go.Figure:
@@ -72,9 +72,10 @@ def _panel(canvas: Canvas, data: Curves, cosine: Series) -> None:
         "domain": [canvas.floor, edge],
         "range": [-1.1, 1.1],
         "tickvals": [-1, 0, 1],
-        "title": {"text": "cosine [1]"},
         "anchor": "x",
     }
+    label = {"xref": "x domain", "yref": "y3 domain", "x": 1, "xanchor": "right", "y": 1, "yanchor": "bottom"}
+    canvas.layout["annotations"].append(label | {"text": "cosine of highway and rest [1]"})
     canvas.layout["yaxis"]["domain"] = [edge + SPACE, 1]
     line = {"color": palette.faded(palette.NEUTRAL, 0.8), "width": 1, "dash": "dash"}
     canvas.layout["shapes"].append(

@@ -232,7 +232,7 @@ def _plane_notes(data: Eigenvalues) -> list[str]:
     lines = []
     if data.radius:
         middle, low, high = (scales.value(number, 3) for number in data.radius)
-        lines.append(f"Spectral radius {middle} (median over steps and sequences; {low} to {high}).")
+        lines.append(f"Spectral radius {middle} ({low} to {high} over steps and sequences).")
     thinned = f"{drawn} of the {measured} measured" if drawn < measured else f"{drawn}"
     lines.append(f"Sequence {data.sequence}, {thinned} of {every:,} steps; dashed: the unit circle.")
     if data.missing:

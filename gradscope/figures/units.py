@@ -308,7 +308,7 @@ def _dots(
     places = canvas.thinned(name, y, LIMIT)
     colour = palette.colour(meaning)
     size = (7 if len(y) <= 64 else 5 if len(y) <= 160 else 3.5) - 1.5 * (errors is not None)
-    bars = {"type": "data", "thickness": 1.5, "width": 3, "color": colour}
+    bars = {"type": "data", "thickness": 1.5, "width": 0, "color": colour}
     canvas.add(
         type="scatter",
         x=places + 1.0,
