@@ -164,13 +164,13 @@ class StepCell(DenseCell):
         I, and H, the number of units in each block of the state.
     activation : str
         That of the hidden state, whose range decides what counts as saturated.
-    function : callable
     blocks : tuple of str
         Blocks of H units that make up the state, the hidden state "h" first; a cell state is called "c".
-    gate_kinds : dict of str
-        For each gate that the function returns, in the order in which it is shown, the name of its activation.
     keep_gate : str, optional
         The gate whose value is the share that is kept of the block "c", or of "h" where there is no "c".
+    function : callable
+    gate_kinds : dict of str
+        For each gate that the function returns, in the order in which it is shown, the name of its activation.
     draw : callable, optional
         ``draw(rng)`` returns parameters: what :meth:`init` is to do.
 
@@ -190,10 +190,10 @@ class StepCell(DenseCell):
     (5, 2)
     """
 
-    function: Callable[..., Any] = field(kw_only=True)
     blocks: tuple[str, ...] = field(default=("h",), kw_only=True)  # type: ignore[misc]
-    gate_kinds: Mapping[str, str] = field(default_factory=dict, kw_only=True, hash=False)
     keep_gate: str | None = field(default=None, kw_only=True)  # type: ignore[misc]
+    function: Callable[..., Any] = field(kw_only=True)
+    gate_kinds: Mapping[str, str] = field(default_factory=dict, kw_only=True, hash=False)
     draw: Callable[[np.random.Generator], Mapping[str, Any]] | None = field(default=None, kw_only=True)
 
     def __post_init__(self) -> None:
