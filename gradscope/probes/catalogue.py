@@ -37,6 +37,8 @@ class Probe:
         What it costs beside unrolling the cell.
     caption : str
         What to conclude from it.
+    formula : str
+        What is measured, on one line; J_t is ds_{t+1}/ds_t, b a sequence of the batch.
     source : str
         Where the measure comes from.
     needs : str
@@ -56,6 +58,7 @@ class Probe:
     preset: str
     cost: str
     caption: str
+    formula: str
     source: str
     needs: str = ""
     parts: tuple[tuple[str, tuple[str, ...]], ...] = ()
@@ -90,6 +93,7 @@ _ENTRIES = (
             "ds_T/ds_t over sqrt(S). A straight fall is exponential vanishing and its slope is the decay rate; a "
             "curve that stays near 1, a log10 of 0, lets a loss at the end teach the beginning."
         ),
+        formula="‖∂s_T/∂s_t‖_F / √S",
         source="Hochreiter 1991; Bengio, Simard & Frasconi 1994; Pascanu, Mikolov & Bengio 2013",
     ),
     Probe(
@@ -105,6 +109,7 @@ _ENTRIES = (
             "state at time t. In an LSTM the block c-c outlives the others when the cell state is what carries the "
             "gradient. The blocks depend on the unit in which c is measured."
         ),
+        formula="‖∂a_T/∂b_t‖_F / √H   for the block a-b of the state",
         source="Hochreiter & Schmidhuber 1997",
     ),
     Probe(
@@ -120,6 +125,7 @@ _ENTRIES = (
             "picture of the whole sequence, where transport shows its last state alone. Upright stripes are places "
             "that everything after them forgets; rows that darken alike mean that the lag alone decides."
         ),
+        formula="√( mean over b of ‖∂s_{t+l}/∂s_t‖_F² / S )",
         source="Bengio, Simard & Frasconi 1994; Pascanu, Mikolov & Bengio 2013",
         grids=(
             ("time", 33),
@@ -139,6 +145,7 @@ _ENTRIES = (
             "how well in each. One value that stays up while the others fall means that one number of the past "
             "survives; a large first value does not say that most of the past does."
         ),
+        formula="σ_1 ≥ σ_2 ≥ … ≥ σ_S   of ∂s_T/∂s_{T-l}",
         source="Saxe, McClelland & Ganguli 2014; Pennington, Schoenholz & Ganguli 2017",
         grids=(("lag", 17),),
     ),
@@ -154,6 +161,7 @@ _ENTRIES = (
             "The norm of dL/ds_t along every path to the loss. Where it stays at the height of the last steps, "
             "learning hears the whole sequence; where it falls by decades, those steps are not trained."
         ),
+        formula="‖dL/ds_t‖   with dL/ds_t = ∂L/∂s_t + J_tᵀ dL/ds_{t+1}",
         source="Werbos 1990; Pascanu, Mikolov & Bengio 2013",
         parts=(("blocks", ("block", "time", "batch")),),
     ),
@@ -170,6 +178,7 @@ _ENTRIES = (
             "step alone is exactly zero before it, whatever the network; what most tools show as the gradient of an "
             "output is this part, not the total."
         ),
+        formula="‖∂L/∂s_t‖   with every other state held fixed",
         source="Pascanu, Mikolov & Bengio 2013, eq. 4",
         parts=(("blocks", ("block", "time", "batch")),),
     ),
@@ -185,6 +194,7 @@ _ENTRIES = (
             "The norm of dL/dc_t including its path through h_t = o phi(c_t), as a tap on c hears it. Flat over time "
             "means that the constant error carousel works."
         ),
+        formula="‖dL/dc_t + (∂h_t/∂c_t)ᵀ dL/dh_t‖",
         source="Hochreiter & Schmidhuber 1997",
         needs="cell_state",
     ),
@@ -201,6 +211,7 @@ _ENTRIES = (
             "bright are the few units through which the loss is heard far back; when all fade alike, no unit serves "
             "as memory."
         ),
+        formula="√( mean over b of Σ over blocks of (dL/ds_t)² )",
         source="Werbos 1990; Karpathy, Johnson & Li 2015",
         parts=(("blocks", ("block", "time", "unit")),),
     ),
@@ -217,6 +228,7 @@ _ENTRIES = (
             "with what was read at step t. It says what the loss is sensitive to, not what the network uses: a "
             "saturated unit can depend on an input whose gradient is zero."
         ),
+        formula="√( mean over b of (dL/dx_t)² )   with dL/dx_t = (∂s_{t+1}/∂x_t)ᵀ dL/ds_{t+1}",
         source="Simonyan, Vedaldi & Zisserman 2014",
     ),
     Probe(
@@ -232,6 +244,7 @@ _ENTRIES = (
             "the last steps have a share, the weights learn from the last steps alone, however long the sequence. "
             "Shares of opposite sign cancel in the sum, which is then smaller than any of them."
         ),
+        formula="‖Δ_t‖_F   with dL/dW = Σ_t Δ_t,  Δ_t = Σ_b (∂s_{t+1}/∂W)ᵀ dL/ds_{t+1}",
         source="Pascanu, Mikolov & Bengio 2013, eq. 4",
     ),
     Probe(
@@ -247,6 +260,7 @@ _ENTRIES = (
             "of the state. Below 1 a gradient must shrink over this step; above 1 it may grow, in one direction. An "
             "LSTM's norm depends on the unit of c."
         ),
+        formula="σ_1(J_t) = ‖J_t‖_2   with J_t = ∂s_{t+1}/∂s_t",
         source="Pascanu, Mikolov & Bengio 2013",
     ),
     Probe(
@@ -261,6 +275,7 @@ _ENTRIES = (
             "The Frobenius norm over sqrt(S): how a step stretches a change in a random direction. Its square is chi "
             "of mean-field theory; a typical gradient shrinks where it is below 1."
         ),
+        formula="‖J_t‖_F / √S",
         source="Poole et al. 2016; Chen, Pennington & Schoenholz 2018",
     ),
     Probe(
@@ -276,6 +291,7 @@ _ENTRIES = (
             "state. In an LSTM c-c near 1 is the forget gate holding; a large h-h or c-h is the recurrent loop at "
             "work. The blocks h-c and c-h depend on the unit in which c is measured."
         ),
+        formula="‖∂a_{t+1}/∂b_t‖_F / √H   for the block a-b of the state",
         source="Hochreiter & Schmidhuber 1997",
         needs="blocks",
     ),
@@ -291,6 +307,7 @@ _ENTRIES = (
             "The share of units whose activation has under 1 % of its largest slope: through these no gradient "
             "passes. Unlike the value's distance from its limits, it compares tanh with softsign fairly."
         ),
+        formula="share of units and sequences with φ'(u) < 0.01 max φ'   (u: the gate's pre-activation)",
         source="Glorot & Bengio 2010",
     ),
     Probe(
@@ -306,6 +323,7 @@ _ENTRIES = (
             "typical gradient is scaled in passing it. Softsign is hardly ever saturated, yet shrinks more than tanh "
             "at moderate gain."
         ),
+        formula="√( mean over units and sequences of φ'(u)² )   (u: the gate's pre-activation)",
         source="Glorot & Bengio 2010; Chen, Pennington & Schoenholz 2018",
     ),
     Probe(
@@ -320,6 +338,7 @@ _ENTRIES = (
             "The share of activations in the lowest (left) and the highest (right) tenth of their range. A forget gate "
             "far right remembers, far left is a feed-forward net; a gate that is neither still decides."
         ),
+        formula="left: share of a < 0.1,  right: share of a > 0.9   with a = (value - lo) / (hi - lo)",
         source="Karpathy, Johnson & Li 2015",
         parts=(("unit", ("gate", "side", "unit")),),
     ),
@@ -335,6 +354,7 @@ _ENTRIES = (
             "The median over sequences of each gate, unit by unit. Rows that stay bright are units that hold their "
             "gate open; rows that change with the input are units that decide."
         ),
+        formula="median over b of the gate's activation",
         source="Hochreiter & Schmidhuber 1997; Karpathy, Johnson & Li 2015",
         parts=(
             ("low", ("gate", "step", "unit")),
@@ -354,6 +374,7 @@ _ENTRIES = (
             "The mean over units of the share of the old state that the gate keeps (LSTM f, GRU z). At r the gate "
             "alone forgets half in ln 2 / -ln r steps; the recurrent loop adds to it."
         ),
+        formula="mean over units of k_t   with k = f (LSTM), z (GRU)",
         source="Gers, Schmidhuber & Cummins 2000",
         needs="gates",
     ),
@@ -369,6 +390,7 @@ _ENTRIES = (
             "For how many steps each unit's gate keeps its state, to 1/e: -1 over the mean of ln(keep). Units far "
             "below the length of the task cannot carry its memory by the gate alone."
         ),
+        formula="-1 / (mean over t and b of ln k_t)   with k = f (LSTM), z (GRU)",
         source="Tallec & Ollivier 2018",
         needs="gates",
     ),
@@ -384,6 +406,7 @@ _ENTRIES = (
             "The root mean square over units of what is kept of the old state (LSTM f*c, GRU z*h). Where it exceeds "
             "what is written, the memory is made of the past."
         ),
+        formula="√( mean over units of (f_t c_t)² )",
         source="Hochreiter & Schmidhuber 1997; Gers, Schmidhuber & Cummins 2000",
         needs="gates",
     ),
@@ -399,6 +422,7 @@ _ENTRIES = (
             "The root mean square over units of what each step writes (LSTM i*g, GRU (1-z)*n). Peaks are the inputs "
             "that the network finds worth keeping."
         ),
+        formula="√( mean over units of (i_t g_t)² )",
         source="Hochreiter & Schmidhuber 1997; Gers, Schmidhuber & Cummins 2000",
         needs="gates",
     ),
@@ -414,6 +438,7 @@ _ENTRIES = (
             "The root mean square over units of what is shown to the rest of the network (LSTM o*phi(c), GRU h). A "
             "memory that is kept and not exposed cannot be heard by the loss at that step."
         ),
+        formula="√( mean over units of (o_t φ(c_{t+1}))² )",
         source="Hochreiter & Schmidhuber 1997; Gers, Schmidhuber & Cummins 2000",
         needs="gates",
     ),
@@ -430,6 +455,7 @@ _ENTRIES = (
             "forget gates. As arrays with their signs they sum to the last cell state. It follows the gates alone: "
             "what a write did through the recurrent loop to later writes counts as theirs."
         ),
+        formula="w_t = (f_{T-1} … f_{t+1} f_t) i_{t-1} g_{t-1},  w_0 = (f_{T-1} … f_1 f_0) c_0,  Σ_t w_t = c_T",
         source="Gers, Schmidhuber & Cummins 2000",
         needs="cell_state",
         parts=(("sign", ("time", "unit", "batch")),),
@@ -448,6 +474,7 @@ _ENTRIES = (
             "two sum to the total. Over long lags the rest is often the larger: the highway is not what carries the "
             "gradient there. A cosine near -1 says that they cancel."
         ),
+        formula="∂s_T/∂s_{T-l} = P + R   with P ← P D,  R ← R J + P (J - D),  D = ∂c_{t+1}/∂c_t with all drives fixed",
         source="Hochreiter & Schmidhuber 1997; Kanuparthi et al. 2019",
         needs="cell_state",
         parts=(("cosine", ("lag", "batch")),),
@@ -465,6 +492,7 @@ _ENTRIES = (
             "The long-run growth rates of small changes, largest first, after a burn-in. A first exponent above 0 is "
             "chaos, and gradients explode along it; far below 0, the network forgets its past at that rate."
         ),
+        formula="λ_i = (1/N) Σ_t ln R_ii   with Q R = J_t Q at every step, over the N steps after the burn-in",
         source="Benettin et al. 1980; Engelken, Wolf & Abbott 2023",
         parts=(("error", ("rank",)),),
     ),
@@ -481,6 +509,7 @@ _ENTRIES = (
             "stretch, without burn-in. They tend to the Lyapunov exponents as T grows and are no estimate of them at "
             "small T; their spread over sequences shows how much the rates depend on the input."
         ),
+        formula="(1/T) ln σ_i   of ∂s_T/∂s_0",
         source="Engelken, Wolf & Abbott 2023",
     ),
     Probe(
@@ -496,6 +525,7 @@ _ENTRIES = (
             "attracts, above 1 it repels, and the angle is the rotation of a step. Away from one they say little of "
             "long products: J_t changes, and the product of spectral radii bounds nothing."
         ),
+        formula="λ_1 … λ_S   with J_t v = λ v  and  |λ_1| ≥ … ≥ |λ_S|",
         source="Sussillo & Barak 2013",
         grids=(("step", 16),),
     ),
@@ -512,6 +542,7 @@ _ENTRIES = (
             "eigenvalues tell what a step can do; far above 1 a change can grow for some steps although every "
             "eigenvalue says that it decays. Infinite where J_t is nilpotent."
         ),
+        formula="median over b of σ_1(J_t) / |λ_1(J_t)|",
         source="Trefethen & Embree 2005; Kerg et al. 2019",
     ),
 )
