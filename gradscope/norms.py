@@ -2,14 +2,16 @@
 
 No matrix is made. The Frobenius norm is a quadratic form in the Gram matrices of the rows of W_h,
 unit by unit. The spectral norm comes from Golub-Kahan-Lanczos bidiagonalization, all steps and
-sequences side by side, until the largest Ritz value stands still.
+sequences side by side, until its residual is small.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial as bind
 
 import numpy as np
+from scipy.linalg.lapack import dstev
 
 from gradscope.partials import Partials
 from gradscope.products import dense, pull, push, resolve
@@ -18,15 +20,19 @@ __all__ = ["frobenius", "largest_singular_value", "spectral"]
 
 Array = np.ndarray
 
-STAGNATION = {np.dtype(np.float64): 3e-12, np.dtype(np.float32): 1e-6}
-"""Relative growth of the squared norm from one check to the next that counts as none."""
-EXPECTED = {np.dtype(np.float64): 1e-14, np.dtype(np.float32): 1e-9}
-"""Relative growth that is still to be expected, by the last two, under which a norm is left to stand."""
-CHECKS = (6, 9, 12, 15, 19, 23, 28, 34, 42, 51, 63, 78, 94)
-"""After how many products the largest Ritz value is looked at; then the matrix itself is taken."""
-FEW = 0.02
-"""Share of the Jacobians that may be left to it earlier, so that the last ones do not keep the others waiting."""
-HALVINGS = 46
+RESIDUAL = {np.dtype(np.float64): 1e-8, np.dtype(np.float32): 1e-5}
+"""Relative residual of a squared norm that will do: the norm is right to half of it."""
+FIRST = 8
+"""Products before the first look at residuals."""
+FEW = 8
+"""How many of the maps are looked at to see whether it is time to look at all."""
+MOST = 0.75
+"""Share of them that must be done."""
+LAST = 120
+"""Products after which a norm is taken from the matrix itself."""
+NARROWED = 0.9
+"""Share of the maps below which the others are left out of further products."""
+PASSES = 60
 CANCELLED = {np.dtype(np.float64): 1e-4, np.dtype(np.float32): 1e-2}
 """Share of the sum of squares under which what is left of it has too few digits."""
 
@@ -124,13 +130,24 @@ def _sum_of_squares(
 
 def spectral(partials: Partials, W_h: Array) -> Array:
     """Return the largest singular value of each Jacobian, (n, B); NaN where one holds NaN or inf."""
-    return largest_singular_value(
-        frobenius(partials, W_h),
-        lambda v: push(partials, W_h, v),
-        lambda u: pull(partials, W_h, u),
+    size = frobenius(partials, W_h)
+    if partials.inlet is not None and partials.inlet.shape[-2] == 1:
+        partials = partials.let_through()  # one array less to multiply with at each product
+    beside = partials.map(lambda array: np.swapaxes(array, 0, 1).reshape(1, array.shape[1], -1))
+
+    def chosen(columns: Array) -> tuple[Callable[[Array], Array], Callable[[Array], Array]]:
+        some = beside.map(lambda array: array.take(columns, axis=-1))
+        return bind(push, some, W_h), bind(pull, some, W_h)
+
+    norm = largest_singular_value(
+        size.reshape(1, -1),
+        bind(push, beside, W_h),
+        bind(pull, beside, W_h),
         len(partials.value) * W_h.shape[1],
-        lambda t, b: dense(partials.pick((t, slice(None), b)).pick((..., None)), W_h)[:, 0],
+        lambda _, columns: dense(beside.map(lambda array: array[0, :, columns, None]), W_h)[:, 0],
+        chosen,
     )
+    return norm.reshape(size.shape)
 
 
 def largest_singular_value(
@@ -139,11 +156,13 @@ def largest_singular_value(
     pull: Callable[[Array], Array],
     rows: int,
     matrices: Callable[[Array, Array], Array],
+    choose: Callable[[Array], tuple[Callable[[Array], Array], Callable[[Array], Array]]] | None = None,
 ) -> Array:
     """Return the largest singular value of each of many maps, (n, B), from products with them.
 
-    Golub & Kahan 1965. What still moves after the last of ``CHECKS``, and the last few before that, is taken
-    from the matrix itself.
+    Golub & Kahan 1965. The root of the largest eigenvalue of what has been built of J'J lies within its residual
+    of a singular value: a map whose residual is below ``RESIDUAL`` is done. What is not after ``LAST`` products is
+    taken from the matrix itself.
 
     Parameters
     ----------
@@ -155,91 +174,163 @@ def largest_singular_value(
         S.
     matrices : callable
         From indices of steps and sequences to the matrices of those, (m, S, S).
+    choose : callable, optional
+        Where n is 1: from indices (m,) of sequences to the two products of those alone, with columns (1, S, m).
+        Maps that are done are then left out of further products.
 
     Returns
     -------
     ndarray, (n, B)
         NaN where ``size`` is not finite.
     """
-    known = ~np.isfinite(size) | (size == 0)
-    if known.all():
-        return size
-    dtype = size.dtype
-    low = _TINY[dtype] ** 0.25  # fourth powers of lengths between it and its inverse are floats
-    scale = np.where(known | ((size > low) & (size < 1.0 / low)), dtype.type(1), size)
-
-    def forward(v: Array) -> Array:
-        u = push(v)
-        return u if plain else u / scale[:, None, :]
-
-    def backward(u: Array) -> Array:
-        v = pull(u)
-        return v if plain else v / scale[:, None, :]
-
-    plain = bool((scale == 1.0).all())
-    steps, batch = size.shape
-    start = np.random.default_rng(0).standard_normal((rows, 1))
-    v, _ = _normalize(np.broadcast_to(start, (steps, rows, batch)).astype(dtype))
-    u, alpha = _normalize(forward(v))
-    diagonal: list[Array] = [alpha**2]
-    off: list[Array] = []
-    largest, growth, settled = np.zeros_like(alpha), np.full_like(alpha, np.nan), known.copy()
-    for count in range(1, CHECKS[-1] + 1):
-        v, beta = _normalize(backward(u) - alpha[:, None].astype(v.dtype) * v)
-        if count in CHECKS:
-            open_ = ~settled
-            root = _largest_root(np.stack(diagonal)[:, open_], np.stack(off)[:, open_])
-            grown = np.maximum(root - largest[open_], 0.0)
-            settled[open_] = _stands(root, grown, growth[open_], dtype)
-            largest[open_], growth[open_] = root, grown if count > CHECKS[0] else np.nan
-            if np.count_nonzero(~settled) <= FEW * settled.size:
-                break
-        u, alpha_next = _normalize(forward(v) - beta[:, None].astype(v.dtype) * u)
-        off.append((alpha * beta) ** 2)
-        diagonal.append(alpha_next**2 + beta**2)
-        alpha = alpha_next
-    norm = np.where(known, size, scale * np.sqrt(largest)).astype(dtype)
-    if not settled.all():
-        t, b = np.nonzero(~settled)
-        norm[t, b] = np.linalg.svd(matrices(t, b), compute_uv=False)[:, 0]
+    open_ = np.flatnonzero(np.isfinite(size) & (size != 0))  # the maps whose norm is not known yet
+    run = _Lanczos(push, pull, _scales(size), rows)
+    with np.errstate(all="ignore"):
+        while len(open_) and run.products < LAST:
+            if choose is not None and len(open_) < NARROWED * len(run.maps):
+                run.narrow(open_, *choose(open_))
+            run.advance(run.products + 3 if run.products else FIRST)
+            sample = open_[:: -(-len(open_) // FEW)]
+            run.look(sample)
+            while run.products < LAST and np.mean(run.certain[sample]) < MOST:
+                run.advance(run.products + 2)
+                run.look(sample)
+            if len(sample) < len(open_):
+                run.look(open_)
+            open_ = open_[~run.certain[open_]]
+    norm = np.where(run.certain.reshape(size.shape), run.whole * np.sqrt(run.root.reshape(size.shape)), size)
+    norm = norm.astype(size.dtype)
+    if len(open_):
+        norm.flat[open_] = np.linalg.svd(matrices(*np.unravel_index(open_, size.shape)), compute_uv=False)[:, 0]
     return norm
 
 
-def _stands(root: Array, grown: Array, before: Array, dtype: np.dtype) -> Array:
-    """Return whether roots have stopped growing, or will have at the next check.
+def _scales(size: Array) -> Array:
+    """Return what to divide maps by, so that fourth powers of lengths stay within the float range; 1 for most."""
+    low = _TINY[size.dtype] ** 0.25
+    return np.where(np.isfinite(size) & ((size <= low) | (size >= 1.0 / low)) & (size > 0), size, size.dtype.type(1))
 
-    The error of a Lanczos value falls at least geometrically once it falls fast; the next growth is then at
-    most ``grown**2 / before``. NaN before the second growth.
+
+class _Lanczos:
+    """Golub-Kahan bidiagonalization of many maps side by side, vectors (n, S, B).
+
+    ``root`` is the largest eigenvalue of what J'J has become and ``left`` its residual relative to it, for all maps,
+    as of the last look at each; ``maps`` are those still worked on, as flat indices.
     """
-    falling = (grown < 0.1 * before) & (grown**2 <= EXPECTED[dtype] * root * before)
-    return (grown <= STAGNATION[dtype] * root) | falling
+
+    def __init__(self, push: Callable[[Array], Array], pull: Callable[[Array], Array], scale: Array, rows: int) -> None:
+        steps, batch = scale.shape
+        self.push, self.pull, self.whole, self.scale = push, pull, scale, scale[:, None]
+        self.plain = bool((scale == 1.0).all())
+        self.maps, self.products = np.arange(scale.size), 0
+        start = np.random.default_rng(0).standard_normal((rows, 1)).astype(scale.dtype)
+        self.v = np.tile(start, (steps, 1, batch))
+        self.u = np.zeros_like(self.v)
+        self.alpha, self.beta = np.zeros(scale.size), np.zeros(scale.size)
+        _normalize(self.v)
+        self.diagonal: list[Array] = []
+        self.off: list[Array] = []
+        self.root, self.left = np.zeros(scale.size), np.full(scale.size, np.inf)
+
+    @property
+    def certain(self) -> Array:
+        """Whether the residual of each map is small enough."""
+        return self.left <= RESIDUAL[self.v.dtype]
+
+    def advance(self, products: int) -> None:
+        """Go on until there have been so many products with the maps and with their transposes."""
+        while self.products < products:
+            if self.products:
+                self.off.append((self.alpha * self.beta) ** 2)
+            self.u, self.alpha = self._next(self.push(self.v), self.u, self.beta)
+            self.diagonal.append(self.alpha**2 + self.beta**2)
+            self.v, self.beta = self._next(self.pull(self.u), self.v, self.alpha)
+            self.products += 1
+
+    def _next(self, product: Array, old: Array, length: Array) -> tuple[Array, Array]:
+        """Return the next vector, of unit length, and its length; overwrite the vector before the last."""
+        if not self.plain:
+            product /= self.scale
+        old *= length.reshape(self.scale.shape).astype(old.dtype)
+        product -= old
+        return product, _normalize(product)
+
+    def narrow(self, maps: Array, push: Callable[[Array], Array], pull: Callable[[Array], Array]) -> None:
+        """Go on with some of the maps."""
+        columns = np.searchsorted(self.maps, maps)
+        self.maps, self.push, self.pull = maps, push, pull
+        self.scale, self.v, self.u = (array[..., columns] for array in (self.scale, self.v, self.u))
+        self.alpha, self.beta = self.alpha[columns], self.beta[columns]
+        self.diagonal, self.off = ([row[columns] for row in rows] for rows in (self.diagonal, self.off))
+
+    def look(self, maps: Array) -> None:
+        """Take the largest root and its residual for some maps."""
+        columns = np.searchsorted(self.maps, maps)
+        if len(maps) <= FEW:
+            root, share = np.array([self._one_root(column) for column in columns]).T
+        else:
+            diagonal = np.stack([row[columns] for row in self.diagonal])
+            off = np.array([row[columns] for row in self.off]).reshape(-1, len(columns))
+            root, share = _largest_root(diagonal, off, self.root[maps] * (1.0 + self.left[maps]))
+        self.root[maps] = root
+        self.left[maps] = self.alpha[columns] * self.beta[columns] * np.sqrt(share) / root
+
+    def _one_root(self, column: int) -> tuple[float, float]:
+        """Return the largest eigenvalue for one column, and the square of the last entry of its vector."""
+        diagonal, off = ([row[column] for row in rows] for rows in (self.diagonal, self.off))
+        values, vectors, failed = dstev(diagonal, np.sqrt(off) if off else np.zeros(1))
+        return (np.nan, np.nan) if failed else (values[-1], vectors[-1, -1] ** 2)
 
 
-def _normalize(columns: Array) -> tuple[Array, Array]:
-    """Return columns of unit length, and their lengths (n, B); a zero column stays zero."""
+def _normalize(columns: Array) -> Array:
+    """Bring columns to unit length in place, and return their lengths, flat; a zero column stays zero."""
     length = np.sqrt(np.einsum("nsb,nsb->nb", columns, columns, dtype=np.float64))
     inverse = np.where(length > 0, 1.0 / np.where(length > 0, length, 1.0), 0.0)
-    return columns * inverse[:, None].astype(columns.dtype), length
+    columns *= inverse[:, None].astype(columns.dtype)
+    return length.ravel()
 
 
-def _largest_root(diagonal: Array, off: Array) -> Array:
-    """Return the largest eigenvalue of tridiagonal matrices, the squares of whose off-diagonals are ``off``.
+def _largest_root(diagonal: Array, off: Array, guess: Array) -> tuple[Array, Array]:
+    """Return the largest eigenvalue of tridiagonal matrices, and the square of the last entry of its vector.
 
-    Bisection: x lies above it where every pivot of T - x is negative. Lanczos finds an eigenvalue again
-    once it has converged, and Newton's method loses half the digits at such a double root; bisection
-    loses none. Diagonals (k, m), off (k - 1, m).
+    Laguerre's method on the characteristic polynomial, from above: where all roots are real it never passes the
+    largest. Pivots run from the last row to the first, in which direction the vector's entries grow.
+
+    Parameters
+    ----------
+    diagonal, off : ndarray, (k, m), (k - 1, m)
+        Entries of the diagonals, and squared entries of the off-diagonals.
+    guess : ndarray, (m,)
+        Values perhaps just above the eigenvalues.
     """
+    count, eps = len(diagonal), np.finfo(np.float64).eps
     roots = np.sqrt(off)
     bound = diagonal.copy()
     bound[1:] += roots
     bound[:-1] += roots
-    low, high = diagonal.max(axis=0), bound.max(axis=0)
-    for _ in range(HALVINGS):
-        middle = 0.5 * (low + high)
-        pivot = diagonal[0] - middle
-        above = pivot < 0
-        for d, link in zip(diagonal[1:], off, strict=True):
-            pivot = d - middle - link / pivot
-            above &= pivot < 0
-        low, high = np.where(above, low, middle), np.where(above, middle, high)
-    return high
+    bound = bound.max(axis=0) * (1.0 + eps)
+    x = np.fmin(guess, bound)
+    pivots, firsts, seconds = (np.empty_like(diagonal) for _ in range(3))  # derivatives are over the pivot
+    for attempt in range(PASSES):
+        below = diagonal - x
+        pivots[-1], seconds[-1] = below[-1], 0.0
+        np.divide(-1.0, below[-1], out=firsts[-1])
+        for i in range(count - 2, -1, -1):
+            ratio = off[i] / pivots[i + 1]
+            pivot = np.subtract(below[i], ratio, out=pivots[i])
+            first = firsts[i + 1]
+            second = seconds[i + 1] - 2.0 * first * first
+            np.divide(ratio * first - 1.0, pivot, out=firsts[i])
+            np.divide(ratio * second, pivot, out=seconds[i])
+        above = (pivots < 0).all(axis=0)
+        slope, curvature = firsts.sum(axis=0), (firsts * firsts - seconds).sum(axis=0)  # of -ln of the polynomial
+        step = count / (slope + np.sqrt((count - 1) * np.maximum(count * curvature - slope * slope, 0.0)))
+        if attempt == 0:
+            x = np.where(above, x - step, bound)
+            continue
+        step = np.where(above & (step > eps * x), step, 0.0)
+        if not step.any():
+            break
+        x = x - step
+    derivative = off[0] / pivots[1] * firsts[1] - 1.0 if count > 1 else np.full_like(x, -1.0)  # of the last pivot
+    return x, -(off / pivots[1:] ** 2).prod(axis=0) / derivative

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from plain_routes import cases, chunks_of, make_case
-from scipy.linalg import eigvalsh_tridiagonal
+from scipy.linalg import eigh_tridiagonal
 
 import gradscope as gs
 from gradscope import norms
@@ -96,7 +96,8 @@ def test_a_start_without_the_leading_direction_still_finds_it():
 
 
 def test_what_has_not_settled_is_taken_from_the_matrix_itself(monkeypatch):
-    monkeypatch.setattr(norms, "CHECKS", (2, 3))
+    monkeypatch.setattr(norms, "FIRST", 2)
+    monkeypatch.setattr(norms, "LAST", 3)
     case = make_case("LSTM", hidden_size=20, length=5, batch=3)
     inputs = case.inputs.copy()
     inputs[2, 1] = np.nan
@@ -107,13 +108,30 @@ def test_what_has_not_settled_is_taken_from_the_matrix_itself(monkeypatch):
     np.testing.assert_allclose(found[~bad], exact(matrices[~bad], "spectral"), rtol=1e-13)
 
 
-@given(st.integers(1, 12), st.integers(0, 999), st.sampled_from([1.0, 1e-3, 1e-9]))
-def test_the_largest_root_is_the_largest_eigenvalue(size, seed, spread):
+@given(st.integers(1, 12), st.integers(0, 999), st.sampled_from([1.0, 1e-3, 1e-9]), st.sampled_from([0, 1, 2, 3]))
+def test_the_largest_root_is_the_largest_eigenvalue_whatever_the_guess(size, seed, spread, guess):
     rng = np.random.default_rng(seed)
     diagonal = 1.0 + spread * rng.random((size, 4))
     off = (spread * rng.random((size - 1, 4))) ** 2
-    wanted = [eigvalsh_tridiagonal(diagonal[:, m], np.sqrt(off[:, m]))[-1] for m in range(4)]
-    np.testing.assert_allclose(norms._largest_root(diagonal, off), wanted, rtol=1e-12)
+    pairs = [eigh_tridiagonal(diagonal[:, m], np.sqrt(off[:, m])) for m in range(4)]
+    wanted = np.array([values[-1] for values, _ in pairs])
+    guesses = [np.full(4, np.nan), wanted * (1 + 1e-9), wanted * (1 - 1e-9), wanted]
+    with np.errstate(all="ignore"):
+        root, share = norms._largest_root(diagonal, off, guesses[guess])
+    np.testing.assert_allclose(root, wanted, rtol=1e-14)
+    for m, (values, vectors) in enumerate(pairs):
+        if size == 1 or values[-1] - values[-2] > 1e-6:
+            assert share[m] == pytest.approx(vectors[-1, -1] ** 2, rel=1e-6)
+
+
+def test_two_singular_values_that_hardly_differ_are_told_apart_or_close():
+    """Where the first two lie 1e-6 apart, their mean looks settled long before it is right to 1e-8."""
+    size, rng = 120, np.random.default_rng(3)
+    for gap in (1e-6, 1e-5, 1e-4, 1e-3):
+        left, right = (np.linalg.qr(rng.standard_normal((size, size)))[0] for _ in range(2))
+        values = np.linspace(0.9, 0.0, size)
+        values[:2] = 1.0 + gap, 1.0
+        assert linear(left * values @ right).norm()[0, 0] == pytest.approx(1.0 + gap, rel=1e-8)
 
 
 @KINDS
