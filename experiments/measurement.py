@@ -18,6 +18,7 @@ from .course import follow
 from .retention import kept
 from .spec import Run
 from .tasks import Task
+from .trials import Trial
 
 __all__ = ["Ended", "Outcome", "carry_out", "measure", "reason"]
 
@@ -49,16 +50,16 @@ class Outcome:
         return any(record.summary.get("first_bad_step") is not None for record in self.records.values())
 
 
-def measure(run: Run, task: Task) -> Outcome:
+def measure(run: Run | Trial, task: Task | None) -> Outcome:
     """Carry out one run: draw the network, probe it, and, with iterations, train it and probe it again.
 
     See :mod:`gradscope.experiments.course` for what happens, and in which order.
 
     Parameters
     ----------
-    run : Run
-    task : Task
-        The task of that name, with its data.
+    run : Run or Trial
+    task : Task or None
+        The task of that name, with its data; None for a trial.
 
     Returns
     -------
@@ -67,6 +68,8 @@ def measure(run: Run, task: Task) -> Outcome:
     """
     started = time.perf_counter()
     with threadpool_limits(1):
+        if isinstance(run, Trial):
+            return Outcome({0: run.measure()}, {}, time.perf_counter() - started)
         seen = follow(run, task)
     return Outcome(seen.records, seen.metrics, time.perf_counter() - started, seen.curves)
 
@@ -93,7 +96,7 @@ class Ended:
     diverged: bool = False
 
 
-def carry_out(run: Run, task: Task) -> Ended:
+def carry_out(run: Run | Trial, task: Task | None) -> Ended:
     """Carry out one run and return what a store keeps of it; whatever it raises is the reason why it failed."""
     try:
         outcome = measure(run, task)

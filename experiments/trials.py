@@ -65,6 +65,9 @@ class Trial:
         """Bytes that the trial leaves in a store, about."""
         return SIZE
 
+    def load_task(self) -> None:
+        """Return None: a trial makes its own data."""
+
     def measure(self) -> Record:
         """Carry out the trial. Parameters of one seed share their chance, so that they can be compared."""
         parameters = dict(self.parameters)
