@@ -24,7 +24,7 @@ from gradscope.store import Store
 from .engines import check, reach
 from .runner import Tally, run_study
 from .spec import Study, read_study
-from .studies import load_study, study_names
+from .studies import load_study, reading, study_names
 
 __all__ = ["sweep"]
 
@@ -44,8 +44,8 @@ def sweep(
 ) -> None:
     """Run a study, and write it to a store.
 
-    STUDY is one that comes with gradscope (activation, forget_bias, quickstart, sequence_length), FILE.toml one of
-    your own. Runs that the store holds already are skipped, so the same command goes on where it was interrupted.
+    STUDY is one that comes with gradscope (quickstart, sequence_length, forget_bias, activation and those listed in
+    docs/studies.md), FILE.toml one of your own. Runs that the store holds already are skipped, so the same command goes on where it was interrupted.
     """
     wanted = find_study(study)
     if dry_run:
@@ -110,7 +110,10 @@ def run(study: Study, path: Path, crew: dict[str, Any], again: str) -> None:
         except KeyboardInterrupt:
             tell()
             raise click.exceptions.Exit(INTERRUPTED) from None
+        found = reading(study.name, store)
     console.print(summary(last))
+    for line in () if found is None else found.lines:
+        console.print(f"  {line}")
     for error, count in collections.Counter(last.errors.values()).most_common(3):
         console.print(f"  {_count(count, 'run')} failed: {error}")
     if last.failed:

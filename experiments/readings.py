@@ -9,10 +9,12 @@ from typing import Any
 import numpy as np
 
 from gradscope.figures import Figure
+from gradscope.figures.reproductions import Curve, Panel, draw_panels
+from gradscope.probes.catalogue import words
 from gradscope.record import Record
 from gradscope.store import Store
 
-__all__ = ["Reading", "done", "group", "mean_and_spread", "records", "worst"]
+__all__ = ["NOTHING", "Reading", "curves", "done", "group", "mean_and_spread", "paneled", "records"]
 
 Row = Mapping[str, Any]
 
@@ -31,6 +33,10 @@ class Reading:
 
     lines: tuple[str, ...]
     figures: tuple[Callable[[str], Figure], ...] = ()
+
+
+NOTHING = Reading(("No run is finished.",))
+"""What a study reads from an empty store."""
 
 
 def done(store: Store, name: str, **parameters: Any) -> list[dict[str, Any]]:
@@ -67,7 +73,25 @@ def records(store: Store, rows: Iterable[Row], names: Sequence[str]) -> list[tup
     return [(row, store.record(row["run"], row["iteration"], names)) for row in rows if row["iteration"] is not None]
 
 
-def worst(pairs: Iterable[tuple[float, float]]) -> float:
-    """Return the largest distance of pairs of measured and expected numbers, NaN for none."""
-    distances = [abs(found - expected) for found, expected in pairs if np.isfinite(found - expected)]
-    return max(distances, default=float("nan"))
+def curves(rows: Iterable[Row], x: str, metric: str, *by: str) -> list[Curve]:
+    """Return a metric over a parameter, mean and spread over the others, a curve for each value of ``by``."""
+    found = []
+    for values, some in group(rows, *by).items():
+        points = [(at, *mean_and_spread(members, metric)) for (at,), members in group(some, x).items()]
+        points = [point for point in points if np.isfinite(point[1])]
+        if points:
+            name = ", ".join(_said(key, value) for key, value in zip(by, values, strict=True) if value is not None)
+            places, mean, spread = zip(*points, strict=True)
+            found.append(Curve(name or metric, list(places), mean, spread))
+    return found
+
+
+def _said(key: str, value: Any) -> str:
+    """Return a value with the name of its parameter, where it does not speak for itself."""
+    return value if isinstance(value, str) else f"{words(key)} {value:g}"
+
+
+def paneled(panels: Sequence[Panel], heading: str, caption: str) -> tuple[Callable[[str], Figure], ...]:
+    """Return the drawing of those panels that hold a curve, as the figures of a reading."""
+    held = [panel for panel in panels if panel.curves]
+    return (lambda template: draw_panels(held, heading, caption, template),) if held else ()
