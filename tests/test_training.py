@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import itertools
 import math
 
 import autograd
@@ -13,43 +15,57 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from gradscope.adjoint import scan
 from gradscope.cells import CELLS, GRU, LSTM, RNN
-from gradscope.experiments.tasks import load_task
+from gradscope.errors import ArgumentError
+from gradscope.experiments.course import follow
+from gradscope.experiments.spec import Run
+from gradscope.experiments.tasks import Batch, Task, load_task
 from gradscope.experiments.training import (
-    Adam,
+    OPTIMIZERS,
+    RATES,
+    Recipe,
+    Scaling,
+    ablate,
     batch_loss,
-    cell_params,
-    clip_norm,
+    batches,
+    build_network,
+    cells_of,
     cross_entropy,
     evaluate,
     first_bad_step,
-    global_norm,
     init_weights,
     log_softmax,
+    logarithmic,
+    network_params,
+    optimizer,
+    penalty,
+    rate_schedule,
+    schedule,
     sequence_loss,
+    squared_error,
     train,
 )
+from gradscope.network import Stack
 from gradscope.trajectory import unroll
 
 LOGITS = hnp.arrays(float, hnp.array_shapes(min_dims=2, max_dims=2, max_side=6), elements=st.floats(-1e6, 1e6))
 
 
-def drawn(cell, seed=0, **options):
-    options = {"recurrent": "orthogonal", "gain": 1.0, **options}
-    return init_weights(cell, np.random.default_rng(seed), 10, **options)
+def drawn(network, seed=0, outputs=10, **options):
+    return init_weights(network, np.random.default_rng(seed), outputs, **options)
 
 
-def short_training(cell, task="digits_row", seed=0, **options):
+def recipe(**options):
+    return Recipe(**{"length": 8, "batch_size": 32, "iterations": 120, "learning_rate": 0.01, **options})
+
+
+def short_training(network, task="digits_row", seed=0, validation=False, **options):
     task = load_task(task)
-    options = {
-        "length": task.default_length,
-        "batch_size": 32,
-        "iterations": 120,
-        "learning_rate": 0.01,
-        "clip": 1.0,
-        **options,
-    }
-    return train(cell, drawn(cell, seed), task, np.random.default_rng(seed), **options)
+    plan = recipe(**{"length": task.lengths.default, **options})
+    weights = drawn(network, seed, task.output_size)
+    held_out = task.whole(np.random.default_rng(9), plan.length, "validation") if validation else None
+    return train(network, weights, task, np.random.default_rng(seed), plan, validation=held_out)
 
 
 @settings(deadline=None)
@@ -67,156 +83,408 @@ def test_gradient_of_cross_entropy_is_softmax_minus_one_hot(logits, seed):
     np.testing.assert_allclose(gradient, expected, rtol=1e-10, atol=1e-12)
 
 
-def test_equal_logits_cost_the_blind_guess():
-    np.testing.assert_allclose(cross_entropy(np.zeros((3, 10)), np.array([0, 5, 9])), math.log(10))
+def test_equal_logits_cost_the_blind_guess_at_every_step():
+    np.testing.assert_allclose(cross_entropy(np.zeros((4, 3, 10)), np.full((4, 3), 9)), math.log(10))
 
 
-def plain_loss(weights, cell, inputs, targets):
-    """The same loss, unrolled step by step on autograd's tape with units before sequences."""
+def test_squared_error_is_a_mean_over_the_outputs():
+    outputs, targets = np.array([[1.0, 2.0], [3.0, -1.0]]), np.array([[0.0, 0.0], [3.0, 3.0]])
+    np.testing.assert_array_equal(squared_error(outputs, targets), [2.5, 8.0])
+
+
+def plain_loss(weights, cell, batch):
+    """The same loss, unrolled step by step on autograd's tape with units before sequences, one sequence at a time."""
     count, size = len(cell.gate_names), cell.hidden_size
-    state = [np.zeros((size, inputs.shape[1])) for _ in cell.blocks]
     rows = [slice(k * size, (k + 1) * size) for k in range(count)]
-    for x in inputs:
-        drive_x = [anp.dot(weights["W_x"][k], x.T) + weights["b"][k][:, None] for k in rows]
-        drive_h = [anp.dot(weights["W_h"][k], state[0]) for k in rows]
-        state = cell.update(cell_params(weights), drive_x, drive_h, state)
-    logits = anp.dot(weights["W_out"], state[0]).T + weights["b_out"]
-    # Written out without a shift: right for moderate logits.
-    surprise = anp.log(anp.sum(anp.exp(logits), axis=1)) - logits[np.arange(len(targets)), targets]
-    return anp.mean(surprise)
+    losses = []
+    for b in range(batch.size):
+        state, total, scored = [np.zeros((size, 1)) for _ in cell.blocks], 0.0, 0
+        steps = batch.length if batch.valid is None else int(batch.valid[:, b].sum())
+        for t in range(steps):
+            drive_x = [anp.dot(weights["W_x"][k], batch.inputs[t, b])[:, None] + weights["b"][k][:, None] for k in rows]
+            drive_h = [anp.dot(weights["W_h"][k], state[0]) for k in rows]
+            state = cell.update(weights, drive_x, drive_h, state)
+            outputs = anp.dot(weights["W_out"], state[0])[:, 0] + weights["b_out"]
+            if batch.each_step or t == steps - 1:
+                target = batch.targets[t, b] if batch.each_step else batch.targets[b]
+                numbers = batch.targets.dtype.kind == "f"
+                # Written out without a shift: right for moderate logits.
+                cost = (
+                    anp.mean((outputs - target) ** 2)
+                    if numbers
+                    else anp.log(anp.sum(anp.exp(outputs))) - outputs[target]
+                )
+                total, scored = total + cost, scored + 1
+        losses.append(total / scored)
+    return sum(losses) / len(losses)
 
 
-@pytest.mark.parametrize("name", CELLS)
-def test_loss_and_gradients_equal_the_unrolled_tape_and_finite_differences(name):
-    cell = CELLS[name](9, 7, "softsign")
-    weights = drawn(cell)
-    inputs, targets = load_task("digits_delayed").sample(np.random.default_rng(1), 5, 13)
-    loss, gradients = autograd.value_and_grad(batch_loss)(weights, cell, inputs, targets)
-    expected, on_tape = autograd.value_and_grad(plain_loss)(weights, cell, inputs, targets)
+@pytest.mark.parametrize("name", ["RNN", "LSTM", "GRU", "LSTM97"])
+@pytest.mark.parametrize(
+    ("task", "length"), [("digits_delayed", 13), ("adding", 9), ("copy", 21), ("temporal_order_6a", 22)]
+)
+def test_loss_and_gradients_equal_the_unrolled_tape(name, task, length):
+    task = load_task(task)
+    cell = CELLS[name](task.input_size, 5, "softsign")
+    weights = drawn(cell, outputs=task.output_size)
+    batch = task.draw(np.random.default_rng(1), 4, length)
+    loss, gradients = autograd.value_and_grad(batch_loss)(weights, cell, batch)
+    expected, on_tape = autograd.value_and_grad(plain_loss)(weights, cell, batch)
     assert loss == pytest.approx(expected, rel=1e-12)
     for key, gradient in gradients.items():
         np.testing.assert_allclose(gradient, on_tape[key], rtol=1e-10, atol=1e-13)
+
+
+@pytest.mark.parametrize("name", CELLS)
+@pytest.mark.parametrize("layers", [1, 2])
+def test_gradients_of_every_cell_equal_finite_differences(name, layers):
+    network = build_network(name, 9, 4, layers, "tanh")  # a smooth one, which has no kink between two nudges
+    weights = drawn(network)
+    batch = load_task("digits_delayed").draw(np.random.default_rng(1), 3, 11)
+    gradients = autograd.grad(batch_loss)(weights, network, batch)
+    assert set(gradients) == set(weights)
+    for key, gradient in gradients.items():
         at = np.unravel_index(np.abs(gradient).argmax(), gradient.shape)
         ends = []
         for nudge in (1e-5, -1e-5):
             nudged = {**weights, key: weights[key].copy()}
             nudged[key][at] += nudge
-            ends.append(batch_loss(nudged, cell, inputs, targets))
-        assert (ends[0] - ends[1]) / 2e-5 == pytest.approx(gradient[at], rel=1e-6)
+            ends.append(batch_loss(nudged, network, batch))
+        assert (ends[0] - ends[1]) / 2e-5 == pytest.approx(gradient[at], rel=1e-5, abs=1e-9)
 
 
-def test_probe_loss_gives_each_sequence_its_share_of_the_batch_loss():
-    cell = GRU(8, 6)
-    weights = drawn(cell)
-    inputs, targets = load_task("digits_row").sample(np.random.default_rng(1), 5)
-    losses = sequence_loss(weights, targets)(unroll(cell, cell_params(weights), inputs).hidden)
+@pytest.mark.parametrize("task", ["digits_row", "copy", "adding"])
+def test_probe_loss_gives_each_sequence_its_share_of_the_batch_loss(task):
+    task = load_task(task)
+    cell = GRU(task.input_size, 6)
+    weights = drawn(cell, outputs=task.output_size)
+    batch = task.draw(np.random.default_rng(1), 5)
+    losses = sequence_loss(weights, batch)(unroll(cell, network_params(cell, weights), batch.inputs).hidden)
     assert losses.shape == (5,)
-    assert losses.mean() == pytest.approx(batch_loss(weights, cell, inputs, targets), rel=1e-12)
+    assert losses.mean() == pytest.approx(batch_loss(weights, cell, batch), rel=1e-12)
 
 
-GRADIENTS = st.dictionaries(
-    st.sampled_from(["W_x", "W_h", "b"]),
-    hnp.arrays(float, hnp.array_shapes(max_dims=2, max_side=4), elements=st.floats(-1e3, 1e3)),
-    min_size=1,
-)
+def test_a_batch_without_targets_costs_nothing_that_could_be_said():
+    with pytest.raises(
+        ArgumentError, match=r"must have targets to cost anything, got none\. Take a task that has some"
+    ):
+        sequence_loss({}, load_task("random").draw(np.random.default_rng(0), 2))
 
 
-@settings(deadline=None)
-@given(GRADIENTS, st.floats(1e-3, 1e3))
-def test_clipping_keeps_the_direction_and_limits_the_norm(gradients, limit):
-    clipped, norm = clip_norm(gradients, limit)
-    flat, flat_clipped = (np.concatenate([g.ravel() for g in some.values()]) for some in (gradients, clipped))
-    assert norm == pytest.approx(np.linalg.norm(flat), rel=1e-12, abs=1e-150)
-    assert global_norm(clipped) <= limit * (1 + 1e-12)
-    if norm <= limit:
-        np.testing.assert_array_equal(flat_clipped, flat)
-    else:
-        np.testing.assert_allclose(flat_clipped * norm, flat * limit, rtol=1e-10, atol=1e-300)  # subnormals lose digits
+def test_penalty_counts_matrices_and_not_biases():
+    weights = {"W_h": np.array([[1.0, -2.0]]), "b": np.array([5.0]), "W_out": np.array([[3.0]])}
+    assert penalty(weights, 0.1, 0.01) == pytest.approx(0.1 * 6 + 0.005 * 14)
+    gradient = autograd.grad(penalty)(weights, 0.1, 0.01)
+    np.testing.assert_allclose(gradient["W_h"], [[0.11, -0.12]])
+    np.testing.assert_array_equal(gradient["b"], [0.0])
 
 
-@pytest.mark.parametrize("scale", [1e-300, 1e-200, 1.0, 1e200, 1e300])
-def test_global_norm_does_not_square_out_of_range(scale):
-    assert global_norm({"W_x": np.array([3.0 * scale]), "b": np.array([-4.0 * scale])}) == pytest.approx(5.0 * scale)
+TORCH = {
+    "adam": ("Adam", {}),
+    "sgd": ("SGD", {}),
+    "momentum": ("SGD", {"momentum": 0.8}),
+    "nesterov": ("SGD", {"momentum": 0.8, "nesterov": True}),
+    "adagrad": ("Adagrad", {}),
+    "rmsprop": ("RMSprop", {}),
+}
 
 
-def test_global_norm_shows_what_is_not_finite_and_zero():
-    assert global_norm({"b": np.zeros(3)}) == 0
-    assert global_norm({"b": np.array([1.0, -np.inf])}) == np.inf
-    assert math.isnan(global_norm({"W_x": np.ones(2), "b": np.array([np.nan, 1.0])}))
-
-
-def test_infinite_limit_never_clips():
-    gradients = {"b": np.array([1e200])}
-    assert clip_norm(gradients, np.inf)[0]["b"] == gradients["b"]
-
-
-def test_adam_moves_by_the_learning_rate_under_a_constant_gradient():
-    weights, gradient = {"b": np.array([1.0, 1.0, 1.0])}, {"b": np.array([5.0, -0.01, 0.0])}
-    optimizer = Adam(weights, 0.1)
-    for _ in range(7):
-        weights = optimizer.update(weights, gradient)
-    np.testing.assert_allclose(weights["b"], [1 - 0.7, 1 + 0.7, 1.0], rtol=1e-5)
-
-
-def test_adam_equals_torch():
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_every_optimizer_equals_torch_step_by_step(name):
     torch = pytest.importorskip("torch")
     rng = np.random.default_rng(0)
     weights = {"W_x": rng.normal(size=(3, 2)), "b": rng.normal(size=3)}
-    tensors = {name: torch.tensor(value, requires_grad=True) for name, value in weights.items()}
-    theirs, ours = torch.optim.Adam(tensors.values(), lr=0.03), Adam(weights, 0.03)
-    for _ in range(20):
-        gradients = {name: rng.normal(size=value.shape) for name, value in weights.items()}
-        weights = ours.update(weights, gradients)
-        for name, tensor in tensors.items():
-            tensor.grad = torch.tensor(gradients[name])
+    tensors = {key: torch.tensor(value, requires_grad=True) for key, value in weights.items()}
+    kind, options = TORCH[name]
+    theirs, ours = getattr(torch.optim, kind)(tensors.values(), lr=0.03, **options), optimizer(name, 0.8)
+    for update in range(30):
+        gradients = {key: rng.normal(size=value.shape) * 10.0 ** (update % 5 - 2) for key, value in weights.items()}
+        weights = ours.update(weights, gradients, 0.03)
+        for key, tensor in tensors.items():
+            tensor.grad = torch.tensor(gradients[key])
         theirs.step()
-    for name, tensor in tensors.items():
-        np.testing.assert_allclose(weights[name], tensor.detach().numpy(), rtol=1e-10)
+        for key, tensor in tensors.items():
+            np.testing.assert_allclose(weights[key], tensor.detach().numpy(), rtol=1e-12, atol=1e-13)
 
 
-@pytest.mark.parametrize("name", CELLS)
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_every_optimizer_goes_down_a_bowl_and_keeps_the_dtype(name):
+    weights, rule = {"w": np.array([1.0, -2.0], np.float32)}, optimizer(name)
+    for _ in range(1500):
+        weights = rule.update(weights, {"w": weights["w"] * np.float32(2)}, rule.usual_rate)
+    assert weights["w"].dtype == np.float32
+    assert np.abs(weights["w"]).max() < (1.9 if name == "adagrad" else 0.7)
+
+
+def test_an_unknown_optimizer_is_answered_with_the_nearest():
+    with pytest.raises(ArgumentError, match="Did you mean 'adam'"):
+        optimizer("adan")
+
+
+@pytest.mark.parametrize("name", RATES)
+def test_the_learning_rate_begins_whole_and_ends_at_the_stated_factor(name):
+    factor = rate_schedule(name, 0.1, 50)
+    values = [factor(iteration) for iteration in range(50)]
+    assert values[0] == pytest.approx(1.0)
+    assert values[-1] == pytest.approx(1.0 if name == "constant" else 0.1)
+    assert all(late <= early + 1e-15 for early, late in itertools.pairwise(values))
+    assert rate_schedule(name, 0.1, 1)(0) == pytest.approx(1.0)
+    halfway = {"constant": 1.0, "linear": 0.55, "exponential": math.sqrt(0.1), "cosine": 0.55}[name]
+    assert rate_schedule(name, 0.1, 101)(50) == pytest.approx(halfway)
+
+
+def test_schedules_say_when_to_probe():
+    assert [n for n in range(301) if schedule("every:100")(n)] == [100, 200, 300]
+    assert [n for n in range(101) if schedule("log")(n)] == [1, 2, 3, 6, 10, 18, 32, 56, 100]
+    assert not any(schedule("ends")(n) for n in range(1000))
+
+
+@settings(deadline=None)
+@given(st.integers(1, 20))
+def test_a_logarithmic_schedule_is_due_as_often_in_each_factor_of_ten(count):
+    due = [n for n in range(1, 10_001) if logarithmic(count)(n)]
+    assert sum(1000 < n <= 10_000 for n in due) == count
+    assert {1, 10, 100, 1000, 10_000} <= set(due)
+
+
+@pytest.mark.parametrize("text", ["each:5", "every:0", "every:-1", "every", "log:x", "log:", "", 5, "ends:3"])
+def test_another_schedule_is_refused(text):
+    with pytest.raises(
+        ArgumentError, match=r"must be ends, every:N, log or log:N, got .*'every:100' for each hundredth"
+    ):
+        schedule(text)
+
+
+@pytest.mark.parametrize("name", ["RNN", "LSTM", "GRU", "JANET", "IRNN"])
 def test_it_learns_to_name_held_out_digits(name):
     cell = CELLS[name](8, 24)
-    inputs, targets = load_task("digits_row").complete(np.random.default_rng(0))
-    before = evaluate(cell, drawn(cell), inputs, targets)
+    batch = load_task("digits_row").whole(np.random.default_rng(0))
+    before = evaluate(cell, drawn(cell), batch)
     training = short_training(cell)
-    after = evaluate(cell, training.weights, inputs, targets)
-    assert before[0] < 0.25
-    assert before[1] == pytest.approx(math.log(10), abs=0.4)
-    assert after[0] > 0.7
-    assert after[1] < 1.2
+    after = evaluate(cell, training.weights, batch)
+    assert before.accuracy < 0.25
+    assert after.accuracy > 0.7
+    assert after.loss < 1.2
     assert training.loss[-10:].mean() < training.loss[:10].mean() / 2
-    assert training.updates == len(training.loss) == 120
+    assert training.updates == training.kept == len(training.loss) == 120
     assert training.first_bad_step is None
-    assert training.gradient_norm.max() > 1
     assert training.clipped_norm.max() <= 1 + 1e-9
     unclipped = training.gradient_norm < 1
     np.testing.assert_array_equal(training.clipped_norm[unclipped], training.gradient_norm[unclipped])
+    np.testing.assert_allclose(training.cosine, 1.0, rtol=1e-12)
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_every_optimizer_learns(name):
+    rate = 0.2 if name in ("sgd", "momentum", "nesterov") else 0.05 if name == "adagrad" else 0.01
+    training = short_training(GRU(8, 16), optimizer=name, learning_rate=rate)
+    assert training.loss[-10:].mean() < training.loss[:10].mean() * 0.75
+
+
+def test_two_layers_learn():
+    network = build_network("LSTM", 8, 16, layers=2)
+    assert isinstance(network, Stack)
+    training = short_training(network)
+    assert set(training.weights) >= {"layer1.W_x", "layer2.W_h", "W_out"}
+    assert training.loss[-10:].mean() < training.loss[:10].mean() / 1.5
 
 
 def test_same_seed_same_training_other_seed_other_training():
     cell = LSTM(8, 8)
-    first, again, other = (short_training(cell, seed=seed, iterations=5) for seed in (3, 3, 4))
+    first, again, other = (short_training(cell, seed=seed, iterations=5, dropout=0.3) for seed in (3, 3, 4))
     np.testing.assert_array_equal(first.loss, again.loss)
     for key, value in first.weights.items():
         np.testing.assert_array_equal(value, again.weights[key])
-    assert not np.array_equal(first.loss, other.loss)
+        assert not np.array_equal(value, other.weights[key]) or not value.any()
+
+
+def test_one_update_is_minus_the_rate_times_the_clipped_gradient():
+    cell, task = GRU(8, 5), load_task("digits_row")
+    weights = drawn(cell)
+    for clip_by, limit in (("norm", 0.01), ("value", 0.002), ("norm", math.inf)):
+        plan = recipe(iterations=1, optimizer="sgd", clip=limit, clip_by=clip_by, l2=0.01, learning_rate=0.5)
+        training = train(cell, weights, task, np.random.default_rng(3), plan)
+        batch = task.draw(np.random.default_rng(3), 32, 8)
+        gradients = autograd.grad(lambda w, batch=batch: batch_loss(w, cell, batch) + penalty(w, 0.0, 0.01))(weights)
+        flat = np.concatenate([gradients[key].ravel() for key in weights])
+        norm = np.linalg.norm(flat)
+        cut = flat * min(1, limit / norm) if clip_by == "norm" else np.clip(flat, -limit, limit)
+        moved = np.concatenate([(weights[key] - training.weights[key]).ravel() for key in weights])
+        np.testing.assert_allclose(moved, 0.5 * cut, rtol=1e-9, atol=1e-15)
+        assert training.gradient_norm[0] == pytest.approx(norm, rel=1e-12)
+        assert training.clipped_norm[0] == pytest.approx(np.linalg.norm(cut), rel=1e-12)
+        assert training.cosine[0] == pytest.approx(flat @ cut / norm / np.linalg.norm(cut), rel=1e-9)
+        assert training.loss[0] == pytest.approx(batch_loss(weights, cell, batch), rel=1e-10)
+        assert training.clipped_share == (limit < norm)
+
+
+def test_truncation_cuts_what_segments_before_the_last_would_hear():
+    task, cell = load_task("digits_delayed"), RNN(9, 6)
+    weights, batch = drawn(cell), task.draw(np.random.default_rng(0), 4, 20)
+    cut, whole = (autograd.grad(batch_loss)(weights, cell, batch, truncate)["W_h"] for truncate in (5, None))
+    assert not np.allclose(cut, whole)
+    # By hand: the state goes on, the gradient begins at step 15.
+    params = network_params(cell, weights)
+    start = unroll(cell, params, batch.inputs[:15]).states[-1]
+
+    def last_segment(inner):
+        states = scan(cell, network_params(cell, inner), batch.inputs[15:], start)
+        return anp.mean(sequence_loss(inner, batch)(states[1:, :, :6]))
+
+    np.testing.assert_allclose(cut, autograd.grad(last_segment)(weights)["W_h"], rtol=1e-10, atol=1e-14)
+
+
+def test_dropout_scales_what_is_left_and_follows_the_generator():
+    from gradscope.experiments.training.loop import draw_factors
+
+    network = build_network("LSTM", 9, 200, layers=2)
+    batch = load_task("digits_delayed").draw(np.random.default_rng(0), 50, 9)
+    dropped = draw_factors(network, batch, recipe(dropout=0.25, input_dropout=0.5), np.random.default_rng(1))
+    assert [factors.shape for factors in dropped.hidden] == [(50, 200)] * 2
+    for factors, rate in [(dropped.hidden[0], 0.25), (dropped.hidden[1], 0.25), (dropped.inputs, 0.5)]:
+        np.testing.assert_allclose(np.unique(factors), [0, 1 / (1 - rate)])
+        assert factors.mean() == pytest.approx(1.0, abs=0.15)
+    assert not np.array_equal(*dropped.hidden)
+    weights = drawn(network)
+    assert batch_loss(weights, network, batch, None, dropped) != batch_loss(weights, network, batch)
+    none = draw_factors(network, batch, recipe(), np.random.default_rng(1))
+    assert none.hidden is None
+    assert none.inputs is None
+
+
+def test_epochs_show_each_example_once():
+    task = load_task("adding")
+    source = batches(task, np.random.default_rng(0), recipe(length=10, examples=50, batch_size=16))
+    epochs = [[next(source) for _ in range(4)] for _ in range(2)]
+    seen = [sorted(np.concatenate([batch.targets[:, 0] for batch in epoch])) for epoch in epochs]
+    assert [batch.size for batch in epochs[0]] == [16, 16, 16, 2]
+    np.testing.assert_array_equal(seen[0], seen[1])
+    assert not np.array_equal(epochs[0][0].targets, epochs[1][0].targets)
+
+
+class Watched:
+    """A task that notes which splits it is asked for."""
+
+    def __init__(self, task):
+        self.task, self.asked = task, []
+
+    def __getattr__(self, name):
+        return getattr(self.task, name)
+
+    def draw(self, rng, size, length=None, split="train"):
+        self.asked.append(("draw", split))
+        return self.task.draw(rng, size, length, split)
+
+
+@pytest.mark.parametrize("examples", [None, 40])
+def test_training_draws_from_the_training_split_alone(examples):
+    task = Watched(load_task("digits_row"))
+    train(GRU(8, 4), drawn(GRU(8, 4)), task, np.random.default_rng(0), recipe(iterations=6, examples=examples))
+    assert set(task.asked) == {("draw", "train")}
+
+
+@pytest.mark.parametrize("name", ["digits_delayed", "temporal_order", "adding", "copy"])
+def test_no_test_sequence_ever_trains_in_a_whole_run(name, monkeypatch):
+    """Every batch that enters a gradient is compared with every sequence that is tested or validated on."""
+    from gradscope.experiments.training import loop
+
+    def texts(batch):
+        return {row.tobytes() for row in np.ascontiguousarray(batch.inputs.swapaxes(0, 1))}
+
+    trained, held_out = set(), set()
+    plain_loss_of, plain_whole = loop.batch_loss, Task.whole
+
+    def noted_loss(weights, network, batch, *others):
+        trained.update(texts(batch))
+        return plain_loss_of(weights, network, batch, *others)
+
+    def noted_whole(self, rng, length=None, split="test"):
+        batch = plain_whole(self, rng, length, split)
+        if split != "train":
+            held_out.update(texts(batch))
+        return batch
+
+    monkeypatch.setattr(loop, "batch_loss", noted_loss)
+    monkeypatch.setattr(Task, "whole", noted_whole)
+    run = Run(task=name, length=24, iterations=12, hidden_size=3, probes="cheap", evaluate_every=4)
+    follow(run, run.load_task())
+    assert len(trained) > 200
+    assert len(held_out) > 400
+    assert not trained & held_out
+
+
+def test_normalized_inputs_have_mean_zero_and_spread_one_on_the_training_set():
+    batch = load_task("digits_pixel").draw(np.random.default_rng(0), 200)
+    scaled = Scaling.of(batch)(batch.inputs)
+    np.testing.assert_allclose(scaled.mean(axis=(0, 1)), 0, atol=1e-12)
+    np.testing.assert_allclose(scaled.std(axis=(0, 1)), 1, rtol=1e-12)
+    padded = load_task("temporal_order_6a").draw(np.random.default_rng(0), 50)
+    steps = padded.inputs[padded.valid]
+    np.testing.assert_allclose(Scaling.of(padded).mean, steps.mean(axis=0))
+    never = Batch(np.zeros((4, 3, 2)), None)
+    np.testing.assert_array_equal(Scaling.of(never)(never.inputs), 0)
+
+
+def test_early_stopping_keeps_the_best_weights():
+    cell = GRU(8, 16)
+    options = {"examples": 20, "batch_size": 20, "learning_rate": 0.03, "iterations": 400, "evaluate_every": 5}
+    training = short_training(cell, validation=True, patience=4, **options)
+    losses = {iteration: score.loss for iteration, score in training.evaluations.items()}
+    best = min(losses, key=losses.get)
+    assert training.kept == best < training.updates < 400
+    assert list(losses) == list(range(0, training.updates + 1, 5))
+    assert training.updates == best + 4 * 5
+    held_out = load_task("digits_row").whole(np.random.default_rng(9), 8, "validation")
+    assert evaluate(cell, training.weights, held_out).loss == pytest.approx(losses[best], rel=1e-12)
+    patient = short_training(cell, validation=True, **options)
+    assert patient.updates == patient.kept == 400
+    np.testing.assert_array_equal(patient.loss[: training.updates], training.loss)
+
+
+def test_an_epoch_is_evaluated_and_the_end_always():
+    training = short_training(RNN(8, 4), validation=True, iterations=25, examples=64, batch_size=32)
+    assert list(training.evaluations) == [*range(0, 25, 2), 25]
+    assert list(short_training(RNN(8, 4), validation=True, iterations=130).evaluations) == [0, 100, 130]
+
+
+def test_an_ablated_gate_stands_open_and_stays_so():
+    cell, task = LSTM(8, 5), load_task("digits_row")
+    weights, frozen = ablate(cell, drawn(cell), "output")
+    training = train(cell, weights, task, np.random.default_rng(0), recipe(iterations=5), frozen=frozen)
+    trajectory = unroll(cell, network_params(cell, training.weights), task.draw(np.random.default_rng(1), 3).inputs)
+    np.testing.assert_allclose(trajectory.gates["output"], 1.0, rtol=1e-15)
+    assert trajectory.gates["input"].std() > 0
+    np.testing.assert_array_equal(training.weights["W_x"][15:], 0)
+    assert not np.array_equal(training.weights["W_x"][:15], weights["W_x"][:15])
+    with pytest.raises(ArgumentError, match=r"must name a gate from 0 to 1, got 'candidate'\. The input gate"):
+        ablate(cell, drawn(cell), "candidate")
+    with pytest.raises(ArgumentError, match=r"one of reset, update, candidate, got 'output'.*GRU has these"):
+        ablate(GRU(8, 5), drawn(GRU(8, 5)), "output")
+
+
+def test_the_input_bias_goes_to_the_input_gate_of_every_layer():
+    network = build_network("LSTM", 3, 4, layers=2, forget_bias=2.0)
+    weights = drawn(network, input_bias=-1.0, input_gain=0.0)
+    for prefix in cells_of(network):
+        np.testing.assert_array_equal(weights[prefix + "b"], [-1.0] * 4 + [2.0] * 4 + [0.0] * 8)
+        assert not weights[prefix + "W_x"].any()
+    assert "W_out" not in drawn(RNN(3, 4), outputs=0)
 
 
 def test_float32_stays_float32():
-    cell = LSTM(8, 8)
-    weights = drawn(cell, dtype="float32")
-    options = {"length": 8, "batch_size": 4, "iterations": 3, "learning_rate": 0.01, "clip": 1e-3}
-    training = train(cell, weights, load_task("digits_row"), np.random.default_rng(0), **options)
-    assert {value.dtype.name for value in training.weights.values()} == {"float32"}
+    cell, task = LSTM(8, 8), load_task("digits_row")
+    for name in OPTIMIZERS:
+        plan = recipe(iterations=3, optimizer=name, dropout=0.2, clip=1e-3, l1=1e-3)
+        training = train(cell, drawn(cell, dtype="float32"), task, np.random.default_rng(0), plan)
+        assert {value.dtype.name for value in training.weights.values()} == {"float32"}
 
 
 def test_divergence_ends_the_training_and_says_where():
     cell, task = RNN(1, 4, "identity"), load_task("digits_pixel")
     weights = drawn(cell, gain=1e20)
-    options = {"length": 64, "batch_size": 3, "iterations": 50, "learning_rate": 0.01, "clip": 1.0}
-    training = train(cell, weights, task, np.random.default_rng(5), **options)
-    inputs, _ = task.sample(np.random.default_rng(5), 3, 64)
+    plan = recipe(length=64, batch_size=3, iterations=50)
+    training = train(cell, weights, task, np.random.default_rng(5), plan)
+    inputs = task.draw(np.random.default_rng(5), 3, 64).inputs
     hidden, bad = np.zeros((3, 4)), None
     with np.errstate(all="ignore"):
         for t, x in enumerate(inputs, start=1):
@@ -243,47 +511,90 @@ def quiet_cell(**scales):
     return cell, {name: value * scales.get(name, 1.0) for name, value in weights.items()}
 
 
+def where(cell, weights, inputs):
+    batch = Batch(inputs, np.array([1, 2]))
+    with np.errstate(all="ignore"):
+        gradients = autograd.grad(batch_loss)(weights, cell, batch)
+    return first_bad_step(cell, weights, batch, gradients)
+
+
 def test_backward_overflow_names_the_latest_step():
     cell, weights = quiet_cell(W_h=1e200, W_out=1e200)
-    where = first_bad_step(cell, weights, np.zeros((6, 2, 2)), np.array([1, 2]))
-    assert where == {"pass": "backward", "t": 5, "sequence": 0, "array": "state_gradient"}
+    found = where(cell, weights, np.zeros((6, 2, 2)))
+    assert found == {"pass": "backward", "t": 5, "sequence": 0, "array": "state_gradient"}
 
 
 def test_overflow_of_the_loss_alone_is_told_from_overflow_of_the_states():
     cell, weights = quiet_cell(W_out=1e308)
     inputs = np.zeros((6, 2, 2))
     inputs[:, 1] = 1e3
-    where = first_bad_step(cell, weights, inputs, np.array([1, 2]))
-    assert where == {"pass": "forward", "t": 6, "sequence": 1, "array": "loss"}
+    assert where(cell, weights, inputs) == {"pass": "forward", "t": 6, "sequence": 1, "array": "loss"}
 
 
 def test_overflow_in_the_sum_for_one_parameter_is_named():
     cell, weights = quiet_cell(W_x=0.0, W_out=1e150)
-    where = first_bad_step(cell, weights, np.full((6, 2, 2), 1e200), np.array([1, 2]))
-    assert where == {"pass": "backward", "t": None, "sequence": None, "array": "W_x"}
+    found = where(cell, weights, np.full((6, 2, 2), 1e200))
+    assert found == {"pass": "backward", "t": None, "sequence": None, "array": "W_x"}
 
 
-def test_evaluation_in_pieces_equals_evaluation_at_once():
-    cell = GRU(8, 12)
-    weights = drawn(cell)
-    inputs, targets = load_task("digits_row").complete(np.random.default_rng(0))
-    hidden = np.zeros((len(targets), 12))
-    for x in inputs:
-        W_x, W_h, b = (np.split(weights[name], 3) for name in ("W_x", "W_h", "b"))
-        drive = [x @ W_x[k].T + b[k] for k in range(3)]
-        back = [hidden @ W_h[k].T for k in range(3)]
-        reset, update = (scipy.special.expit(drive[k] + back[k]) for k in (0, 1))
-        hidden = (1 - update) * np.tanh(drive[2] + reset * back[2]) + update * hidden
-    logits = hidden @ weights["W_out"].T
-    chances = scipy.special.softmax(logits, axis=1)[np.arange(len(targets)), targets]
-    accuracy, loss = evaluate(cell, weights, inputs, targets)
-    assert accuracy == np.mean(logits.argmax(axis=1) == targets)
-    assert loss == pytest.approx(-np.log(chances).mean(), rel=1e-12)
+@pytest.mark.parametrize("name", ["digits_row", "copy", "temporal_order_6a", "adding"])
+def test_evaluation_in_pieces_equals_evaluation_at_once(name):
+    task = load_task(name)
+    cell = GRU(task.input_size, 6)
+    weights = drawn(cell, outputs=task.output_size)
+    batch = task.draw(np.random.default_rng(0), 150)
+    score = evaluate(cell, weights, batch)
+    assert score.loss == pytest.approx(batch_loss(weights, cell, batch), rel=1e-12)
+    hidden = unroll(cell, network_params(cell, weights), batch.inputs, valid=batch.valid).hidden
+    outputs = hidden @ weights["W_out"].T + weights["b_out"]
+    if task.loss == "squared_error":
+        assert score.accuracy is None
+    elif batch.each_step:
+        hits = (outputs.argmax(axis=2) == batch.targets)[batch.questions]
+        assert score.accuracy == pytest.approx(hits.mean(), abs=1e-12)
+        assert len(hits) == 10 * 150
+    else:
+        assert score.accuracy == pytest.approx((outputs[-1].argmax(axis=1) == batch.targets).mean(), abs=1e-12)
 
 
 def test_a_network_that_overflows_names_nothing_right():
     cell = RNN(1, 4, "identity")
-    inputs, targets = load_task("digits_pixel").complete(np.random.default_rng(0))
-    accuracy, loss = evaluate(cell, drawn(cell, gain=1e20), inputs, targets)
-    assert accuracy < 0.05
-    assert math.isnan(loss)
+    score = evaluate(cell, drawn(cell, gain=1e20), load_task("digits_pixel").whole(np.random.default_rng(0)))
+    assert score.accuracy < 0.05
+    assert math.isnan(score.loss)
+
+
+def test_a_recipe_takes_what_a_run_has_and_leaves_the_rest():
+    plan = Recipe.of(Run(iterations=7, optimizer="nesterov", examples=100, batch_size=30).config)
+    assert (plan.iterations, plan.optimizer, plan.momentum, plan.learning_rate) == (7, "nesterov", 0.9, 0.01)
+    assert plan.period == 4
+    assert dataclasses.replace(plan, evaluate_every=9).period == 9
+    assert plan.patience is None
+
+
+def test_the_course_of_a_run_is_probed_by_its_schedule_and_keeps_its_weights():
+    run = Run(task="adding", length=12, hidden_size=4, iterations=10, probe_schedule="every:3", keep_weights=True)
+    course = follow(run, run.load_task())
+    assert list(course.records) == [0, 3, 6, 9, 10]
+    stored = [record["weight.W_h"] for record in course.records.values()]
+    assert stored[0].shape == (16, 4)
+    assert all(not np.array_equal(one, two) for one, two in itertools.pairwise(stored))
+    last = course.records[10]
+    assert last["training_loss"].shape == (10,)
+    assert last.fields["training_loss"].unit == "1"
+    assert "training_loss" not in course.records[9].fields
+    assert course.metrics["loss_baseline"] == pytest.approx(1 / 6)
+    assert course.metrics["parameters"] == 16 * 2 + 16 * 4 + 16 + 4 + 1
+    assert list(course.curves["validation_loss"]) == [0, 10]
+    assert course.curves["training_loss"][10] == pytest.approx(last["training_loss"].mean())
+    assert "accuracy_after" not in course.metrics
+
+
+def test_the_record_of_early_stopped_weights_is_dated_by_their_update():
+    options = {"examples": 20, "learning_rate": 0.05, "evaluate_every": 5, "patience": 2}
+    run = Run(task="digits_row", hidden_size=8, iterations=200, **options)
+    course = follow(run, run.load_task())
+    assert set(course.records) == {0, int(course.metrics["updates_kept"])}
+    assert course.metrics["updates_kept"] < course.metrics["updates"]
+    gap = course.metrics["loss_after"] - course.metrics["loss_before"]
+    assert gap < 0
