@@ -67,10 +67,12 @@ def measure(
 
     Parameters
     ----------
-    weights, name, activation
-        As for :func:`gradscope.load_weights`.
+    weights : str or Path
+        A file, as for :func:`gradscope.load_weights`.
     inputs : str or Path, optional
         An ``.npy`` file (T, B, I); left out, white noise of unit variance, seeded by ``seed``.
+    name, activation : str
+        As for :func:`gradscope.load_weights`.
     probes
         As for :func:`gradscope.probe`.
     length, batch, seed : int

@@ -114,9 +114,11 @@ def step_cell(
 
     Parameters
     ----------
-    step, blocks, module
+    step : callable
         As for :func:`probe`.
     input_size, hidden_size : int
+    blocks, module
+        As for :func:`probe`.
     dtype : dtype
         Of the states, where there is no module whose parameters say it.
 
