@@ -22,8 +22,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from gradscope.store import Store
 
 from .engines import check, reach
+from .retention import sizes
 from .runner import Tally, run_study
-from .spec import Study, read_study
+from .spec import KEPT, Study, read_study
 from .studies import load_study, reading, study_names
 
 __all__ = ["sweep"]
@@ -45,7 +46,8 @@ def sweep(
     """Run a study, and write it to a store.
 
     STUDY is one that comes with gradscope (quickstart, sequence_length, forget_bias, activation and those listed in
-    docs/studies.md), FILE.toml one of your own. Runs that the store holds already are skipped, so the same command goes on where it was interrupted.
+    docs/studies.md), FILE.toml one of your own. Runs that the store holds already are skipped, so the same command
+    goes on where it was interrupted.
     """
     wanted = find_study(study)
     if dry_run:
@@ -79,12 +81,20 @@ def describe(study: Study, path: Path | None) -> None:
                 shown = ", ".join(map(str, values)) if isinstance(values, list) else str(values)
                 console.print(f"  {key:14} {shown}")
     wanted = study.runs()
-    size = sum(entry.size for entry in wanted.values())
-    line = f"{_count(len(wanted), 'run')} in all, about {_bytes(size)}."
+    line = f"{_count(len(wanted), 'run')} in all."
     if path is not None and path.exists():
         with Store(path) as store:
             line += f" {len(store.finished(wanted))} of them are in {path} already."
     console.print(line)
+    chosen = collections.Counter(entry.keep for entry in wanted.values())
+    size: collections.Counter[str] = collections.Counter()
+    for entry in wanted.values():
+        size.update(sizes(entry))
+    console.print("They take about, by what is kept:")
+    for keep, words in KEPT.items():
+        each = f"{_bytes(size[keep])}, {_bytes(size[keep] / len(wanted))} a run"
+        mark = ", as asked for" if chosen[keep] == len(wanted) else ""
+        console.print(f'  keep = "{keep}"'.ljust(22) + f" {each}{mark}: {words}")
 
 
 def run(study: Study, path: Path, crew: dict[str, Any], again: str) -> None:

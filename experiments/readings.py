@@ -14,7 +14,7 @@ from gradscope.probes.catalogue import words
 from gradscope.record import Record
 from gradscope.store import Store
 
-__all__ = ["NOTHING", "Reading", "curves", "done", "group", "mean_and_spread", "paneled", "records"]
+__all__ = ["NOTHING", "Reading", "curves", "done", "group", "listed", "mean_and_spread", "paneled", "records"]
 
 Row = Mapping[str, Any]
 
@@ -84,6 +84,11 @@ def curves(rows: Iterable[Row], x: str, metric: str, *by: str) -> list[Curve]:
             places, mean, spread = zip(*points, strict=True)
             found.append(Curve(name or metric, list(places), mean, spread))
     return found
+
+
+def listed(curve: Curve, noun: str, form: str = ".2f") -> str:
+    """Return the numbers of a curve in words: ``0.25 at 20 steps, 0.31 at 50 steps``."""
+    return ", ".join(f"{y:{form}} {noun.format(x)}" for x, y in zip(curve.x, curve.y, strict=True))
 
 
 def _said(key: str, value: Any) -> str:

@@ -10,6 +10,8 @@ import pytest
 
 from gradscope import meanfield
 from gradscope.errors import ArgumentError
+from gradscope.experiments.runner import run_study
+from gradscope.experiments.spec import Study, Sweep
 from gradscope.experiments.studies import load_study, reading, study_module, study_names
 from gradscope.experiments.trials import Grid
 from gradscope.store import Store
@@ -47,6 +49,54 @@ def carried_out(tmp_path, name: str, **tiny) -> Store:
             store.start_run(trial.id, sweep, trial.config)
             store.finish_run(trial.id, {0: trial.measure()}, {}, 0.1)
     return store
+
+
+def cut_down(sweep: Sweep) -> Sweep:
+    """Return a sweep with the first and last value of each axis, small networks and hardly any training."""
+    asked = sweep.describe()
+    small = {key: [value[0], value[-1]] if isinstance(value, list) else value for key, value in asked.items()}
+    small |= {
+        "seed": [0],
+        "batch_size": 8,
+        "hidden_size": 4 if not isinstance(asked.get("hidden_size"), list) else [3, 5],
+    }
+    small |= {"probes": asked.get("probes", "cheap")}
+    if asked.get("iterations"):
+        small["iterations"] = 3
+    if "examples" in asked:
+        small["examples"] = [8, 16]
+    if "length" in asked:
+        longest = asked["length"][-1] if isinstance(asked["length"], list) else asked["length"]
+        small["length"] = [20, 24] if isinstance(asked["length"], list) else 24 if longest > 24 else longest
+    if "truncate" in asked:
+        small["truncate"] = [5, 24]
+    if str(asked.get("probe_schedule", "")).startswith("every"):
+        small["probe_schedule"] = "every:1"
+    if "evaluate_every" in asked:
+        small["evaluate_every"] = 1
+    return Sweep(**small)
+
+
+OF_NETWORKS = [name for name in study_names() if all(isinstance(grid, Sweep) for grid in study_module(name).SWEEPS)]
+
+
+@pytest.mark.parametrize("name", OF_NETWORKS)
+def test_a_study_of_networks_runs_at_tiny_size_and_is_read(name, tmp_path):
+    small = Study(name, tuple(cut_down(sweep) for sweep in study_module(name).SWEEPS))
+    with Store(tmp_path / "r.db", "w") as store:
+        tally = run_study(small, store, workers=0)
+        assert tally.failed == 0, tally.errors
+        assert tally.done == tally.total > 0
+        found = reading(name, store)
+        if not hasattr(study_module(name), "read"):
+            assert found is None
+            return
+        assert found.lines != ("No run is finished.",)
+        assert all(re.search(r"\d", line) for line in found.lines), found.lines
+        for draw in found.figures:
+            for theme in ("light", "dark"):
+                titles = [axis.title.text for axis in draw(theme).select_xaxes()]
+                assert all(re.search(r"\[.+\]", title) for title in titles)
 
 
 def number(line: str, pattern: str) -> float:

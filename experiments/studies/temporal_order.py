@@ -59,8 +59,8 @@ def read(store: Store) -> Reading:
         if reached:
             off = max(low - min(reached), max(reached) - high, 0.0)
             lines.append(
-                f"{cell}: accuracy {min(reached):.3f} to {max(reached):.3f} over {len(reached)} seeds, {low:g} to {high:g} "
-                f"in an independent program: at most {off:.3f} outside."
+                f"{cell}: accuracy {min(reached):.3f} to {max(reached):.3f} over {len(reached)} seeds, "
+                f"{low:g} to {high:g} in an independent program: at most {off:.3f} outside."
             )
         found = [store.curves(row["run"]).get("validation_accuracy") for row in some]
         found = [curve for curve in found if curve is not None and len(curve[0])]

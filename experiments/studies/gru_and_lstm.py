@@ -1,0 +1,53 @@
+"""GRU against LSTM, with few examples and with many.
+
+Question: does the simpler cell win where there is little to learn from?
+
+Prediction: a GRU of the same width has three quarters of the parameters and is as good or better with few examples;
+with many the two are alike (Chung et al. 2014; Jozefowicz, Zaremba & Sutskever 2015 find no winner). Seeds scatter as
+much as the cells differ.
+
+Command: gradscope sweep gru_and_lstm --store gru_and_lstm.db
+
+Runtime: about two minutes of CPU.
+
+Reads as: accuracy on held-out digits over the number of examples, a line for each cell with the spread over seeds.
+"""
+
+from __future__ import annotations
+
+from gradscope.figures.reproductions import Panel
+from gradscope.store import Store
+
+from ..readings import NOTHING, Reading, curves, done, group, mean_and_spread, paneled
+from ..spec import Sweep
+
+NAME = "gru_and_lstm"
+SWEEPS = (
+    Sweep(
+        name="data",
+        cell=["LSTM", "GRU"],
+        task="digits_row",
+        hidden_size=24,
+        examples=[50, 150, 400, 1100],
+        seed=[0, 1, 2],
+        iterations=300,
+        learning_rate=0.01,
+        probes=["transport", "retention"],
+        keep="summary",
+    ),
+)
+
+
+def read(store: Store) -> Reading:
+    """Tell by how much the cells differ, in spreads over seeds."""
+    rows = done(store, NAME)
+    if not rows:
+        return NOTHING
+    lines = []
+    for (examples,), some in group(rows, "examples").items():
+        found = {cell: mean_and_spread(members, "accuracy_after") for (cell,), members in group(some, "cell").items()}
+        told = ", ".join(f"{cell} {mean:.3f} ± {spread:.3f}" for cell, (mean, spread) in found.items())
+        lines.append(f"{examples} examples: accuracy {told}.")
+    drawn = curves(rows, "examples", "accuracy_after", "cell")
+    panels = [Panel(drawn, "examples [1]", "accuracy, held-out digits [fraction]", log_x=True)]
+    return Reading(tuple(lines), paneled(panels, "GRU against LSTM", "Mean and spread over seeds."))
