@@ -46,9 +46,8 @@ from pydantic import (
 from gradscope.activations import ACTIVATIONS
 from gradscope.cells import cell_class
 from gradscope.errors import ArgumentError, unknown
-from gradscope.gates import BINS
 from gradscope.initializers import INITIALIZERS, chrono_range
-from gradscope.probes import CATALOGUE, PRESETS, REVISION, choose
+from gradscope.probes import CATALOGUE, PRESETS, REVISION
 from gradscope.record import to_json
 
 from .lines import Place, places
@@ -223,8 +222,8 @@ Axis = Annotated[tuple[T, ...], BeforeValidator(_as_tuple), AfterValidator(_each
 
 def _fitting(probes: str, cell: str) -> str:
     """Return the choice of probes without those that a cell cannot have; a preset sees to that itself."""
-    kind = cell_class(cell)
-    met = {"": True, "gates": kind.keep_gate is not None, "cell_state": "c" in kind.blocks}
+    kind = cell_class(cell)(1, 1)
+    met = {"": True, "gates": kind.keeps, "cell_state": "c" in kind.blocks}
     met["blocks"] = len(kind.blocks) > 1
     return probes if probes in PRESETS else ",".join(name for name in probes.split(",") if met[CATALOGUE[name].needs])
 
@@ -371,7 +370,7 @@ def _describe(error: Any, keys: Iterable[str], noun: str) -> str:
         "float_type": "a number",
         "string_type": "text",
         "finite_number": "a finite number",
-        "greater_than_equal": f"at least {limits.get('ge')}",
+        "greater_than_equal": f"at least {limits.get('ge', 0):g}",
         "greater_than": f"above {limits.get('gt', 0):g}",
         "less_than": f"below {limits.get('lt', 0):g}",
         "bool_type": "true or false",
@@ -419,8 +418,9 @@ class _Specification(BaseModel):
             if fault:
                 yield ("length", "task"), f"`length` {fault}"
         for key, condition in CONDITIONS.items():
-            met = any(condition.holds(point) for point in self._points(*condition.depends_on))
-            if self._is_one(key) and not met:
+            if not self._is_one(key):
+                continue
+            if not any(condition.holds(point) for point in self._points(*condition.depends_on)):
                 others = [value for name in condition.depends_on for value in self._values(name)]
                 named = ", ".join(str(other) for other in others if other is not None)
                 yield (key, *condition.depends_on), f"`{key}` must be left out {condition.remedy.format(named)}"
@@ -613,26 +613,6 @@ input_dropout, truncate, examples, evaluate_every, patience
         """The probes as :func:`gradscope.probe` takes them."""
         chosen = _fitting(self.probes, self.cell)
         return chosen if chosen in PRESETS else chosen.split(",")
-
-    @property
-    def size(self) -> int:
-        """Bytes of the arrays that the run leaves in a store, about."""
-        config, cell = self.config, cell_class(self.cell)
-        gates, units = len(cell.gate_names), self.hidden_size
-        width = units * len(cell.blocks)
-        length, batch = config["length"], self.batch_size
-        sizes = {"step": length, "time": length + 1, "batch": batch, "unit": units, "rank": width}
-        sizes |= {"gate": gates, "side": 2, "block": len(cell.blocks) ** 2, "bin": BINS}
-        sizes |= {"lag": length + 1, "input": self.load_task().input_size, "parameter": 3, "route": 3}
-        probes = [CATALOGUE[name] for name in choose(self.probe_choice) if _fitting(name, self.cell)]
-        shapes = [
-            [min(sizes[axis], dict(probe.grids).get(axis, sizes[axis])) for axis in axes]
-            for probe in probes
-            for axes in (probe.axes, *(part for _, part in probe.parts))
-        ]
-        numbers = sum(math.prod(shape) for shape in shapes)
-        item = 9  # a float64 and, for many arrays, its status
-        return item * numbers * (2 if self.iterations else 1)
 
 
 _AXES: dict[str, Any] = {

@@ -8,6 +8,7 @@ import math
 import re
 import subprocess
 import sys
+import tomllib
 
 import numpy as np
 import pytest
@@ -18,7 +19,7 @@ from gradscope.activations import ACTIVATIONS
 from gradscope.cells import CELLS
 from gradscope.errors import ArgumentError
 from gradscope.experiments import spec
-from gradscope.experiments.runner import measure
+from gradscope.experiments.lines import places
 from gradscope.experiments.spec import Run, Study, Sweep, read_study
 from gradscope.experiments.tasks import load_task
 
@@ -84,27 +85,59 @@ def test_every_run_of_a_grid_is_a_sound_run_alone(grid):
 
 
 def test_the_configuration_is_flat_and_writes_out_every_default():
-    assert Run(cell="gru", length=20, iterations=3).config == {
+    config = Run(cell="gru", length=20, iterations=3).config
+    assert {key: value for key, value in config.items() if value is not None} == {
         "cell": "GRU",
         "hidden_size": 32,
+        "layers": 1,
         "activation": "tanh",
         "forget_bias": 0.0,
         "recurrent": "orthogonal",
         "gain": 1.0,
+        "inputs": "glorot",
+        "input_gain": 1.0,
         "task": "digits_delayed",
+        "normalize": False,
         "length": 20,
         "batch_size": 32,
         "seed": 0,
         "iterations": 3,
+        "optimizer": "adam",
         "learning_rate": 0.003,
+        "learning_rate_decay": "constant",
         "clip": 1.0,
+        "clip_by": "norm",
+        "l1": 0.0,
+        "l2": 0.0,
+        "dropout": 0.0,
+        "input_dropout": 0.0,
+        "probe_schedule": "ends",
+        "keep_weights": False,
         "probes": "standard",
         "dtype": "float64",
         "keep": "everything",
     }
     assert Run(cell="LSTM").config["forget_bias"] == 1.0
+    assert Run(cell="LSTM").config["input_bias"] == 0.0
     untrained = Run(cell="RNN", task="digits_pixel").config
     assert [untrained[key] for key in ("forget_bias", "learning_rate", "clip", "length")] == [None, None, None, 64]
+    irnn = Run(cell="IRNN").config
+    assert (irnn["activation"], irnn["recurrent"]) == ("relu", "identity")
+    noise = Run(task="random").config
+    assert (noise["input_size"], noise["input_std"]) == (8, 1.0)
+
+
+def test_defaults_follow_the_optimizer():
+    plain = Run(iterations=1, optimizer="sgd").config
+    assert (plain["learning_rate"], plain["momentum"]) == (0.01, None)
+    assert Run(iterations=1, optimizer="nesterov").config["momentum"] == 0.9
+    assert Run(iterations=1, learning_rate_decay="cosine").config["learning_rate_end"] == 0.1
+
+
+def test_a_key_that_came_later_does_not_change_the_id_of_a_run_that_leaves_it():
+    assert Run(layers=1, inputs="glorot", input_gain=1, normalize=False, keep="everything").id == Run().id
+    quiet = {"optimizer": "adam", "l1": 0, "dropout": 0, "clip_by": "norm", "probe_schedule": "ends"}
+    assert Run(iterations=2, **quiet).id == Run(iterations=2).id
 
 
 SAME = [
@@ -115,6 +148,7 @@ SAME = [
     ({"forget_bias": 1}, {}),
     ({"probes": "cheap, lyapunov_spectrum"}, {"probes": ["lyapunov_spectrum", "cheap"]}),
     ({"probes": ["standard", "jacobian_norm"]}, {}),
+    ({"forget_bias": 1.0, "recurrent": "orthogonal", "activation": "tanh"}, {}),
     ({"cell": "RNN", "probes": ["transport", "retention"]}, {"cell": "RNN", "probes": ["transport"]}),
 ]
 
@@ -139,12 +173,55 @@ OTHER = {
     "probes": "cheap",
     "dtype": "float32",
     "keep": "curves",
+    "layers": 2,
+    "inputs": "gaussian",
+    "input_gain": 0.5,
+    "input_bias": -1.0,
+    "ablate": "output",
+    "normalize": True,
+}
+OF_TRAINING = {
+    "optimizer": "sgd",
+    "learning_rate": 0.5,
+    "learning_rate_decay": "linear",
+    "clip": 2.0,
+    "clip_by": "value",
+    "l1": 0.1,
+    "l2": 0.1,
+    "dropout": 0.1,
+    "input_dropout": 0.1,
+    "truncate": 10,
+    "examples": 100,
+    "evaluate_every": 7,
+    "patience": 3,
+    "probe_schedule": "log",
+    "keep_weights": True,
 }
 
 
 @pytest.mark.parametrize("change", [{key: value} for key, value in OTHER.items()])
 def test_every_key_enters_the_id(change):
     assert Run(**change).id != Run().id
+
+
+@pytest.mark.parametrize("change", [{key: value} for key, value in OF_TRAINING.items()])
+def test_every_key_of_training_enters_the_id_and_needs_iterations(change):
+    assert Run(**change, iterations=2).id != Run(iterations=2).id
+    with pytest.raises(ArgumentError, match=r"must be left out with 0 iterations\. Set `iterations` to train"):
+        Run(**change)
+    (key,) = change
+    assert len(Sweep(**{key: [change[key], None]}).runs()) == 1
+
+
+def test_options_of_a_task_enter_the_id():
+    assert Run(task="random", input_size=3).id != Run(task="random").id
+    assert Run(task="random", input_std=2.0).id != Run(task="random").id
+    assert len(Sweep(task=["random", "adding"], input_std=[1, 2], length=20).runs()) == 3
+
+
+def test_every_key_is_tried_here():
+    tried = {*OTHER, *OF_TRAINING, "momentum", "learning_rate_end", "file", "column", "input_size", "input_std"}
+    assert tried == set(Run.model_fields)
 
 
 def test_the_id_is_short_and_the_same_in_another_process():
@@ -163,7 +240,7 @@ def test_the_id_follows_the_data_and_the_revision_of_the_probes(monkeypatch):
     images = task.images.images.copy()
     images[7, 3, 3] ^= 1
     other = dataclasses.replace(task, images=dataclasses.replace(task.images, images=images))
-    monkeypatch.setattr(spec, "load_task", lambda name: other)
+    monkeypatch.setattr(spec, "load_task", lambda name, **options: other)
     assert Run().id != before
 
 
@@ -208,12 +285,27 @@ MISTAKES = [
     ({"length": []}, "`length` must hold at least one value, got an empty list. Leave it out for its default."),
     ({"task": "digits_pixel", "length": [64, 100]}, "`length` must be 64 for digits_pixel, got 100. Leave it out, or"),
     ({"gain": math.nan}, "`gain` must be a finite number, got nan. 1.0 leaves the recurrent weights as drawn."),
-    ({"forget_bias": "one"}, "`forget_bias` must be a number, got 'one'. 1.0 is a common choice"),
+    ({"forget_bias": "one"}, "`forget_bias` must be a number or 'chrono:T', got 'one'. 1.0 is a common choice"),
     ({"seed": -1}, "`seed` must be at least 0, got -1. Count seeds from 0."),
     ({"hidden_size": 0}, "`hidden_size` must be at least 1, got 0. Count units"),
     ({"iterations": 5, "learning_rate": 0}, "`learning_rate` must be above 0, got 0. 0.003 is a common choice."),
     ({"iterations": 5, "clip": -1.0}, "`clip` must be above 0, got -1.0. 1.0 is a common choice; inf never clips."),
     ({"clip": 1.0}, "`clip` must be left out with 0 iterations. Set `iterations` to train."),
+    ({"optimizer": "adan"}, "got 'adan'. Did you mean 'adam'?"),
+    ({"iterations": 5, "momentum": 0.9}, "`momentum` must be left out with 5, which has none. Use the optimizer 'mom"),
+    ({"iterations": 5, "learning_rate_end": 0.5}, "with 5: the learning rate stays. Set `learning_rate_decay`, too."),
+    ({"iterations": 5, "dropout": 1.0}, "`dropout` must be below 1, got 1.0. 0.2 is a common choice"),
+    ({"iterations": 5, "l2": -0.1}, "`l2` must be at least 0, got -0.1. 0 has no penalty."),
+    ({"iterations": 5, "truncate": 0}, "`truncate` must be at least 1, got 0. Count the steps of a segment"),
+    ({"iterations": 5, "keep_weights": 1}, "`keep_weights` must be true or false, got 1. Write true or false."),
+    ({"iterations": 5, "probe_schedule": "often"}, "`probe_schedule` must be ends, every:N, log or log:N, got 'often'"),
+    ({"iterations": 5, "task": "random"}, "`iterations` must be 0 for the task random, got 5. There is nothing"),
+    ({"forget_bias": "chrono:1"}, "must be a finite number or 'chrono:T' with T >= 2, got 'chrono:1'."),
+    ({"input_bias": -1.0, "cell": "GRU"}, "`input_bias` must be left out for GRU, which has no input gate. Use"),
+    ({"ablate": "update"}, "`ablate` must be left out as update, LSTM, which has no such gate. Name one that it has."),
+    ({"input_std": 2.0}, "`input_std` must be left out for the task digits_delayed. Only random has it."),
+    ({"hidden_size": 10**6}, "`hidden_size` must leave the states of a run below 2,147,483,648 numbers, got 1,000,000"),
+    ({"length": 10**8}, "`length` must leave the states of a run below"),
     ({"cell": "RNN", "forget_bias": 1}, "must be left out for RNN, which has no gate that forgets."),
     ({"name": ""}, "`name` must be text, got ''. Name the sweep in a few words."),
     ({"seed": range(2000), "hidden_size": range(1, 1001)}, "at most 1,000,000 runs, got 2,000,000. Shorten some"),
@@ -257,7 +349,7 @@ def test_all_mistakes_are_reported_at_once(chosen):
     keys: dict = {}
     expected = []
     for keys_of_one, message in (MISTAKES[number] for number in chosen):
-        if not set(keys_of_one) & {*keys, "cell", "task", "iterations", "seed", "clip"}:
+        if not set(keys_of_one) & {*keys, "cell", "task", "iterations", "seed", "clip", "ablate", "input_std"}:
             keys |= keys_of_one
             expected.append(message)
     if not expected:
@@ -275,16 +367,6 @@ def test_what_does_not_fit_together_is_reported_beside_what_is_wrong_alone():
         Sweep(gian=2, cell="RNN", forget_bias=1, task="digits_row", length=[8, 16], hidden_size=0)
     lines = str(caught.value).splitlines()
     assert [line.split("`")[1] for line in lines] == ["hidden_size", "gian", "length", "forget_bias"]
-
-
-def test_the_size_of_a_run_is_known_before():
-    lstm, rnn = {"cell": "LSTM", "length": 60}, {"cell": "RNN", "probes": "cheap"}
-    for options in (lstm, rnn, {"cell": "GRU", "iterations": 1}):
-        run = Run(batch_size=8, hidden_size=12, **options)
-        records = measure(run, load_task(run.task)).records.values()
-        arrays = [entry for record in records for entry in record.fields.values()]
-        real = sum(entry.values.nbytes + entry.statuses().nbytes for entry in arrays)
-        assert 0.8 < run.size / real < 1.25
 
 
 def test_a_study_holds_a_run_once_that_two_sweeps_ask_for():
@@ -324,10 +406,13 @@ def test_a_file_holds_several_sweeps_over_what_they_share(tmp_path):
 @pytest.mark.parametrize(
     ("text", "messages"),
     [
-        ("lenght = 10\ncell = 'LSTN'\n", ["grid.toml: `cell` must", "grid.toml: `lenght` is not a key of a sweep."]),
+        (
+            "lenght = 10\ncell = 'LSTN'\n",
+            ["grid.toml, line 2: `cell` must", "grid.toml, line 1: `lenght` is not a key of a sweep."],
+        ),
         (
             "length = 0\n[[sweep]]\ncell = 'RNN'\n[[sweep]]\ncel = 'GRU'\n",
-            ["grid.toml, sweep 1: `length` must", "sweep 2: `length` must", "sweep 2: `cel` is not a key"],
+            ["grid.toml, line 1: `length` must", "line 5: `cel` is not a key"],
         ),
         ("length = [10,\n", ["must be TOML, got: ", "Write keys as `length = [10, 100]`"]),
         ("sweep = 5\n", ["`sweep` must be an array of tables in", "Write `[[sweep]]`"]),
@@ -355,3 +440,80 @@ def test_a_run_survives_the_way_to_a_worker():
 
     for run in itertools.islice(Sweep(cell=["RNN", "LSTM"], gain=[1, 2]).runs(), 4):
         assert deserialize(*serialize(run)) == run
+
+
+WRONG = """
+# everything at once: cell = "LTSM" in a comment is none of it
+name = "wrong"
+seed = [0, 1,   # two alike, over several lines
+        0]
+"hidden_size" = 10_000_000
+
+[[sweep]]
+cell = "RNN"
+forget_bias = 1.0
+text = '''
+length = 7
+'''
+
+[[sweep]]   # the second
+lenght = 5
+length = -5
+gain = []
+a.b = 1
+activation = "sofsign"
+"""
+
+
+def test_everything_that_is_wrong_with_a_file_is_told_at_once_with_its_line(tmp_path):
+    with pytest.raises(ArgumentError) as caught:
+        read_study(toml(tmp_path, WRONG))
+    lines = [line.split("grid.toml, line ")[1] for line in str(caught.value).splitlines()]
+    told = [(int(line.split(":")[0]), line.split("`")[1]) for line in lines]
+    assert sorted(told) == [
+        (4, "seed"),
+        (6, "hidden_size"),
+        (10, "forget_bias"),
+        (11, "text"),
+        (16, "lenght"),
+        (17, "length"),
+        (18, "gain"),
+        (19, "a"),
+        (20, "activation"),
+    ]
+
+
+@pytest.mark.parametrize("header", ["[[sweeps]]", "[sweeps]", "[[ runs ]]"])
+def test_a_misspelt_header_is_named_and_what_stands_below_it_is_read(tmp_path, header):
+    with pytest.raises(ArgumentError) as caught:
+        read_study(toml(tmp_path, f"length = 20\n\n{header}\ncell = 'LTSM'\n"))
+    first, second = str(caught.value).splitlines()
+    assert "grid.toml, line 3: `" in first
+    assert "must be called `sweep`. Write `[[sweep]]` above the keys of each sweep." in first
+    assert "grid.toml, line 4: `cell` must be one of" in second
+
+
+@given(st.lists(st.sampled_from(["plain", "array", "text", "dotted", "quoted", "header", "comment", ""]), max_size=12))
+def test_every_key_is_found_on_its_line(kinds):
+    statements = {
+        "plain": "{} = 5 # {} = 6",
+        "array": "{} = [1, # ]\n  2,\n]",
+        "text": '{} = """a\n[[sweep]]\nb = 1\n"""',
+        "dotted": "{}.x = 1",
+        "quoted": '"{}" = \'# [ """\'',
+        "comment": "# key = 5",
+        "header": "[[sweep]]",
+        "": "",
+    }
+    text, expected, line, table = "", [], 1, 0
+    for number, kind in enumerate(kinds):
+        statement = statements[kind].format(f"k{number}", "x")
+        if kind == "header":
+            table += 1
+            expected.append((0, "sweep", line))
+        elif kind not in ("comment", ""):
+            expected.append((table, f"k{number}", line))
+        text += statement + "\n"
+        line += statement.count("\n") + 1
+    tomllib.loads(text)
+    assert [(place.table, place.key, place.line) for place in places(text)] == expected
