@@ -168,14 +168,14 @@ def test_layers_are_plain_trajectories_with_their_own_linearizations():
     np.testing.assert_array_equal(trajectory.layers["layer2"].states, alone.states)
     np.testing.assert_array_equal(lin.layers["layer2"].jacobians(), gs.linearize(alone).jacobians())
     np.testing.assert_array_equal(trajectory.hidden, trajectory.layers["layer3"].hidden)
-    assert case.network.blocks == [
+    assert case.network.blocks == ("layer1.h", "layer1.c", "layer2.h", "layer3.h")
+    assert lin.blocks == [
         ("layer1.h", slice(0, 3)),
         ("layer1.c", slice(3, 6)),
         ("layer2.h", slice(6, 10)),
         ("layer3.h", slice(10, 12)),
     ]
     assert (lin.length, lin.batch, lin.state_size, lin.block_size) == (LENGTH, BATCH, 12, 12)
-    assert lin.blocks == case.network.blocks
     assert repr(trajectory) == "<Trajectory of Stack of 3 layers: T=5, B=2, S=12, float64>"
     assert repr(lin) == "<Linearization of Trajectory of Stack of 3 layers: T=5, B=2, S=12, float64>"
     assert case.network.describe()["layers"][1] == MIXED[1].describe()
