@@ -180,8 +180,8 @@ def _sweep(log: Array, R: Array) -> tuple[Array, Array, Array, Array]:
     key = log + size
     order = np.argsort(-key, axis=1, kind="stable")
     key = np.take_along_axis(key, order, axis=1)
-    T = np.linalg.qr(np.take_along_axis(rows, order[:, None, :], axis=2), mode="r")
-    scale, lower = _by_rows(T, key)  # D R V = (T D)' is graded by its columns
+    triangle = np.asarray(np.linalg.qr(np.take_along_axis(rows, order[:, None, :], axis=2), mode="r"))
+    scale, lower = _by_rows(triangle, key)  # D R V = (T D)' is graded by its columns
     turn = np.argsort(-scale, axis=1, kind="stable")
     scale = np.take_along_axis(scale, turn, axis=1)
     turned, T, rounding = graded_qr(np.take_along_axis(np.swapaxes(lower, 1, 2), turn[:, None, :], axis=2))

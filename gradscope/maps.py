@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Protocol
 
 import numpy as np
@@ -82,7 +83,7 @@ def as_maps(maps: Any, blocks: int = 1) -> Maps:
     if _has_products(maps):
         return maps
     if isinstance(maps, np.ndarray | list | tuple):
-        return Jacobians(np.asarray(maps) if _regular(maps) else maps, blocks)
+        return Jacobians(as_floats("maps", maps), blocks)
     return Jacobians(np.stack(list(_matrices(maps))), blocks)
 
 
@@ -124,10 +125,10 @@ def as_pushes(maps: Any) -> Pushes:
     if not _has_products(maps) and not isinstance(maps, np.ndarray | list | tuple):
         matrices = _matrices(maps)
         first = next(matrices)
-        each = ((lambda bundle, m=m: _push(m, bundle)) for m in itertools.chain([first], matrices))
+        each = (partial(_push, matrix) for matrix in itertools.chain([first], matrices))
         return Pushes(len(first), first.shape[1], None, each)
     known = as_maps(maps)
-    steps = ((lambda bundle, t=t: known.push_at(t, bundle)) for t in range(known.length))
+    steps = (partial(known.push_at, t) for t in range(known.length))
     return Pushes(known.batch, known.state_size, lags_of(known), steps)
 
 
@@ -139,15 +140,6 @@ def _push(matrices: Array, bundle: Array) -> Array:
 def _has_products(maps: Any) -> bool:
     """Return whether ``maps`` can be multiplied with already."""
     return hasattr(maps, "push_at") and hasattr(maps, "pull_at")
-
-
-def _regular(values: Any) -> bool:
-    """Return whether nested lists form an array; what is ragged is left to be refused in words."""
-    try:
-        np.asarray(values)
-    except ValueError:
-        return False
-    return True
 
 
 def _matrices(maps: Any) -> Iterator[Array]:

@@ -7,7 +7,8 @@ of a product that was multiplied out (:mod:`gradscope.graded`).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -285,7 +286,7 @@ def transport_spectrum(maps: Any, points: int = LAGS) -> TransportSpectrum:
     with np.errstate(all="ignore"):
         for t in reversed(range(maps.length + 1)):
             if t < maps.length:
-                product.advance(lambda columns, t=t: maps.pull_at(t, columns))
+                product.advance(partial(maps.pull_at, t))
             place = np.searchsorted(grid, lags.lag[t])
             listed = lags.times[t] & (grid[place] == lags.lag[t])
             whole = lags.times[t] & (lags.lag[t] == lags.longest)
@@ -402,7 +403,8 @@ def _row_of(partials: Partials, W_h: Array, drives: list[Array | None], state: l
     """Return the norms of one row of blocks (blocks, n, B): h is reached through W_h, the others unit by unit."""
     lengths = [_length(diagonal, partials.value[0]) for diagonal in state]
     if any(drive is not None for drive in drives):
-        alone = Partials(partials.value[:1], ((),), (tuple(drives),), ((state[0],),), ((None,),), (0,), partials.inlet)
+        rows = replace(partials, drive_x=((),), drive_h=(tuple(drives),), state=((state[0],),), new=((None,),))
+        alone = replace(rows, value=partials.value[:1], order=(0,))
         lengths[0] = frobenius(alone, W_h)
     return np.stack(lengths)
 

@@ -8,6 +8,7 @@ factors is as exact as one of ten.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -76,7 +77,7 @@ def transport(maps: Any) -> Transport:
         bundle = Bundle.eye(maps.state_size, maps.batch, width, maps.dtype)
         _note(result, maps.length, bundle, width)
         for t in reversed(range(maps.length)):
-            bundle.advance(lambda columns, t=t: maps.pull_at(t, columns))
+            bundle.advance(partial(maps.pull_at, t))
             _note(result, t, bundle, width)
     return result
 
@@ -194,7 +195,9 @@ class _Product:
                 scales = np.stack([later.exponent[i, j] + self.exponent[j, k] for j in blocks])
                 sizes = np.stack([np.abs(term).max(axis=(1, 2)) for term in terms])
                 common = np.where(sizes > 0, scales, scales.min()).max(axis=0)
-                total = sum(_ldexp(term, scale - common) for term, scale in zip(terms, scales, strict=True))
+                total = np.sum(
+                    [_ldexp(term, scale - common) for term, scale in zip(terms, scales, strict=True)], axis=0
+                )
                 largest = np.abs(total).max(axis=(1, 2))
                 shift = np.where(np.isfinite(largest) & (largest > 0), np.frexp(largest)[1], 0)
                 mantissa[i, k], exponent[i, k] = _ldexp(total, -shift), common + shift
@@ -212,7 +215,7 @@ def _segment(maps: Maps, start: int, stop: int) -> _Product:
     count = maps.state_size // width
     bundle = Bundle.eye(maps.state_size, maps.batch, width, maps.dtype)
     for t in range(start, stop):
-        bundle.advance(lambda columns, t=t: maps.push_at(t, columns))
+        bundle.advance(partial(maps.push_at, t))
     blocks = bundle.mantissa.reshape(count, width, maps.batch, count, width).transpose(0, 3, 2, 1, 4)
     return _Product(np.ascontiguousarray(blocks), np.swapaxes(bundle.exponent, 1, 2))
 

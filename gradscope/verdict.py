@@ -6,11 +6,14 @@ the loss decides.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from scipy import stats
+
+from gradscope.maps import Lags
 
 __all__ = ["FACTOR", "Decay", "Verdict", "decay", "horizon", "verdict"]
 
@@ -37,7 +40,7 @@ class Decay:
     lag : float
         Median of the largest lag.
     zero_share, bad_share : float
-        Shares of the sequences that are exactly zero, and that hold NaN or inf; left out.
+        Shares of the sequences that are exactly zero, and that hold NaN, inf or no step that counts; left out.
     """
 
     rate: float
@@ -75,47 +78,58 @@ class Verdict:
     text: str
 
 
-def decay(rms: Array) -> Decay:
+def decay(rms: Array, lags: Lags | None = None) -> Decay:
     """Return the decay rate of transport.
 
     Parameters
     ----------
     rms : ndarray, (T+1, B)
         log10 of transport to the last state, as :attr:`gradscope.transport.Transport.rms`.
+    lags : Lags, optional
+        Which steps count, as from :func:`gradscope.maps.lags_of`; all of them when left out.
 
     Returns
     -------
     Decay
-        ``r_b = [ln tau_b(l0) - ln tau_b(L)] / (L - l0)`` with ``l0 = min(20, L // 5)``, and the mean
-        over sequences. The interval is Student's t over the sequences where at least 5 distinct r_b
-        exist, else over 8 equal blocks of lags where L - l0 >= 32, else None.
+        ``r_b = [ln tau_b(l0) - ln tau_b(L)] / (L - l0)`` with ``l0 = min(20, L // 5)`` and L the longest lag of
+        sequence b, and the mean over sequences; one without a step that counts is left out as bad. The interval is
+        Student's t over the sequences where at least 5 distinct r_b exist, else over 8 equal blocks of lags where
+        L - l0 >= 32, else None.
     """
-    by_lag = rms[::-1] * np.log(10.0)
-    last = len(rms) - 1
-    first = min(20, last // 5)
-    zero = np.isneginf(by_lag).any(axis=0)
-    bad = ~zero & ~np.isfinite(by_lag).all(axis=0)
-    shares = float(last), float(zero.mean()), float(bad.mean())
+    by_lag, longest = _by_lag(rms, lags)
+    counted = np.arange(len(by_lag))[:, None] <= longest
+    zero = (np.isneginf(by_lag) & counted).any(axis=0)
+    bad = (~zero & (~np.isfinite(by_lag) & counted).any(axis=0)) | (longest == 0)
+    shares = float(np.median(longest)), float(zero.mean()), float(bad.mean())
     if zero.all():
         return Decay(float("inf"), None, *shares)
-    used = by_lag[:, ~zero & ~bad]
-    if not used.size:
+    used = ~zero & ~bad
+    if not used.any():
         return Decay(float("inf") if zero.any() else float("nan"), None, *shares)
-    rates = (used[first] - used[last]) / (last - first)
-    return Decay(float(rates.mean()), _interval(used[first:], rates), *shares)
+    curves = [by_lag[min(20, last // 5) : last + 1, b] for b, last in enumerate(longest) if used[b]]
+    rates = np.array([(curve[0] - curve[-1]) / (len(curve) - 1) for curve in curves])
+    return Decay(float(rates.mean()), _interval(curves, rates), *shares)
 
 
-def _interval(used: Array, rates: Array) -> tuple[float, float] | None:
+def _by_lag(rms: Array, lags: Lags | None) -> tuple[Array, Array]:
+    """Return ln of transport over the lag (T+1, B), and the longest lag of each sequence (B,)."""
+    lags = Lags.of(len(rms) - 1, rms.shape[1]) if lags is None else lags
+    return lags.lagged(rms) * np.log(10.0), lags.longest
+
+
+def _interval(curves: Sequence[Array], rates: Array) -> tuple[float, float] | None:
     """Return the 95 % interval of the mean rate, or None."""
     distinct = np.unique(np.round(rates / max(np.abs(rates).max(), 1e-300), 12))
     if len(distinct) >= FEWEST:
         return _student(rates)
-    span = len(used) - 1
-    if span < 32:
+    spans = [len(curve) - 1 for curve in curves]
+    if min(spans) < 32:
         return None
-    edges = np.linspace(0, span, LAG_BLOCKS + 1).round().astype(int)
-    falls = (used[edges[:-1]] - used[edges[1:]]).mean(axis=1) / np.diff(edges)
-    return _student(falls)
+    falls = []
+    for curve, span in zip(curves, spans, strict=True):
+        edges = np.linspace(0, span, LAG_BLOCKS + 1).round().astype(int)
+        falls.append((curve[edges[:-1]] - curve[edges[1:]]) / np.diff(edges))
+    return _student(np.mean(falls, axis=0))
 
 
 def _student(samples: Array) -> tuple[float, float]:
@@ -124,7 +138,7 @@ def _student(samples: Array) -> tuple[float, float]:
     return float(samples.mean() - half), float(samples.mean() + half)
 
 
-def horizon(rms: Array, heard: Array) -> tuple[float, float]:
+def horizon(rms: Array, heard: Array, lags: Lags | None = None) -> tuple[float, float]:
     """Return the largest lag that is still heard, median over sequences, and the censored share.
 
     Parameters
@@ -133,19 +147,22 @@ def horizon(rms: Array, heard: Array) -> tuple[float, float]:
         log10 transport: sequences that hold NaN or +inf are left out.
     heard : ndarray of bool, (T+1, B)
         Whether the state at each time is heard at the end.
+    lags : Lags, optional
+        Which steps count, as from :func:`gradscope.maps.lags_of`; all of them when left out.
 
     Returns
     -------
     tuple of float
-        Steps, and the share of sequences heard back to their first state, for which this is only a
-        lower bound. NaN when no sequence can be used.
+        Steps, and the share of sequences heard back to their first state (or their last reset), for which this is
+        only a lower bound. NaN when no sequence can be used.
     """
-    good = ~(np.isnan(rms) | np.isposinf(rms)).any(axis=0)
+    lags = Lags.of(len(rms) - 1, rms.shape[1]) if lags is None else lags
+    counted = lags.times & (lags.lag <= lags.longest)
+    good = ~((np.isnan(rms) | np.isposinf(rms)) & counted).any(axis=0) & (lags.longest > 0)
     if not good.any():
         return float("nan"), float("nan")
-    last = len(rms) - 1
-    lags = last - np.argmax(heard[:, good], axis=0)
-    return float(np.median(lags)), float(np.mean(lags == last))
+    reached = np.where(heard & counted, lags.lag, 0).max(axis=0)[good]
+    return float(np.median(reached)), float(np.mean(reached == lags.longest[good]))
 
 
 def verdict(fall: Decay, bad: dict[str, Any] | None = None) -> Verdict:

@@ -12,14 +12,16 @@ from written_cells import Coupled, Trace
 
 import gradscope as gs
 from gradscope.errors import ArgumentError, ShapeError
-from gradscope.flow import flow
+from gradscope.flow import flow, write_survival
 from gradscope.gates import gate_statistics, retention
+from gradscope.gradients import gradient_norms
 from gradscope.probes import choose
 from gradscope.probes.catalogue import CATALOGUE, EVERY, GATED, PRESETS
 from gradscope.probes.measures import MEASURES
 from gradscope.record import Status
-from gradscope.spectra import lyapunov_spectrum
-from gradscope.transport import transport
+from gradscope.routes import routes
+from gradscope.spectra import eigenvalues, jacobian_blocks, lyapunov_spectrum, transport_spectrum
+from gradscope.transport import transport, transport_map
 from gradscope.verdict import decay, verdict
 
 OK, ZERO, UNDERFLOW, NAN, INF = Status.OK, Status.ZERO, Status.UNDERFLOW, Status.NAN, Status.INF
@@ -86,6 +88,15 @@ def test_fields_are_those_that_the_rooms_measure():
     trajectory = gs.unroll(case.cell, case.params, case.inputs, case.state)
     lin, statistics = gs.linearize(trajectory), gate_statistics(trajectory)
     kept, streams, moved, spectrum = retention(trajectory), flow(trajectory), transport(lin), lyapunov_spectrum(lin)
+    stretched, turned, survived, ways = (
+        transport_spectrum(lin),
+        eigenvalues(lin),
+        write_survival(trajectory),
+        routes(lin),
+    )
+    direct = np.zeros((321, 3, 8))
+    direct[-1, :, :4] = 0.5
+    gradients = gradient_norms(lin, direct)
     wanted = {
         "transport": moved.rms,
         "transport_blocks": moved.blocks.reshape(4, 321, 3),
@@ -106,14 +117,37 @@ def test_fields_are_those_that_the_rooms_measure():
         "flow_exposed": streams.exposed,
         "lyapunov_spectrum": spectrum.exponents,
         "lyapunov_spectrum.error": spectrum.error,
+        "transport_map": transport_map(lin).rms,
+        "transport_spectrum": stretched.values,
+        "finite_time_exponents": stretched.exponents,
+        "jacobian_blocks": jacobian_blocks(lin).reshape(4, 320, 3),
+        "jacobian_eigenvalues": turned.values,
+        "nonnormality": np.median(turned.nonnormality, axis=1),
+        "write_survival": survived.log10,
+        "write_survival.sign": survived.sign,
+        "routes": ways.rms,
+        "routes.cosine": ways.cosine,
+        "unit_gradient": 0.5 * np.log10(np.sum(100.0**gradients.units, axis=0)),
+        "unit_gradient.blocks": gradients.units,
+        "input_gradient": gradients.inputs,
+        "weight_gradient": gradients.weights,
     }
     for name, array in wanted.items():
-        np.testing.assert_allclose(record[name], array, rtol=1e-12, err_msg=name)
+        np.testing.assert_allclose(record[name], array, rtol=1e-11, err_msg=name)
     rest = {"state_gradient", "state_gradient.blocks", "direct_gradient", "direct_gradient.blocks", "cell_gradient"}
     assert set(record) == set(wanted) | rest
     blocks = dict(zip(record.coords["transport_blocks"]["block"], record["transport_blocks"], strict=True))
     np.testing.assert_allclose(blocks["c-h"], moved.blocks[1, 0])  # to c from h
     assert record.coords["state_gradient.blocks"]["block"] == ["h", "c"]
+    blocks = dict(zip(record.coords["jacobian_blocks"]["block"], record["jacobian_blocks"], strict=True))
+    np.testing.assert_allclose(blocks["c-c"], rms_of(trajectory.gates["forget"]))
+    assert record.coords["routes"]["route"] == ["highway", "rest", "total"]
+    assert record.coords["weight_gradient"] == {
+        "parameter": ["W_x", "W_h", "b"],
+        "gate": ["input", "forget", "candidate", "output"],
+    }
+    assert record.coords["transport_spectrum"]["lag"] == stretched.lags.tolist()
+    assert record.coords["jacobian_eigenvalues"]["step"] == record.coords["nonnormality"]["step"]
     assert record.coords["gate_saturation"]["side"] == ["left", "right"]
     assert record.coords["gate_saturation"]["gate"] == ["input", "forget", "candidate", "output", "hidden"]
     centres = record.coords["gate_activation.histogram"]["bin"]
@@ -123,6 +157,11 @@ def test_fields_are_those_that_the_rooms_measure():
     assert (high - low) / 2 == pytest.approx(1.96 * spectrum.error[0])
     assert record.summary["kaplan_yorke_dimension"] == spectrum.kaplan_yorke_dimension
     assert record.summary["entropy"] == spectrum.entropy
+
+
+def rms_of(array):
+    """Return the root mean square over units."""
+    return np.sqrt(np.square(array).mean(axis=-1))
 
 
 def test_the_default_loss_has_a_direct_gradient_of_norm_1():
@@ -155,7 +194,7 @@ def test_every_preset_has_the_fields_of_its_probes_with_axes_unit_and_status(nam
     case = make_case(name, activation, gain=0.5)
     record = gs.probe(case.cell, case.params, case.inputs, preset)
     probes = [n for n in PRESETS[preset] if not CATALOGUE[n].needs or name in GATED]
-    probes = [n for n in probes if CATALOGUE[n].needs != "cell_state" or name == "LSTM"]
+    probes = [n for n in probes if CATALOGUE[n].needs not in ("cell_state", "blocks") or name == "LSTM"]
     assert record.config["probes"] == probes
     assert set(record) == {full for n in probes for full in (n, *(f"{n}.{part}" for part, _ in CATALOGUE[n].parts))}
     length, batch, size = 4, 2, 3
@@ -164,7 +203,8 @@ def test_every_preset_has_the_fields_of_its_probes_with_axes_unit_and_status(nam
         entry, (main, _, part) = record.field(full), full.partition(".")
         assert entry.axes == (dict(CATALOGUE[main].parts)[part] if part else CATALOGUE[main].axes)
         assert entry.unit in SHARES
-        assert record.units[full] == ("fraction" if part == "histogram" else CATALOGUE[main].unit)
+        others = {"histogram": "fraction", "sign": "1", "cosine": "1"}
+        assert record.units[full] == others.get(part, CATALOGUE[main].unit)
         for axis, n in zip(entry.axes, entry.values.shape, strict=True):
             assert n == sizes.get(axis, len(entry.coord(axis)))
         assert entry.statuses().shape == entry.values.shape
@@ -515,13 +555,17 @@ def test_a_wrong_argument_is_told_what_to_do(options, error, message):
         (
             gs.RNN(1, 3),
             "retention",
-            r"`retention` needs a cell with a keep gate, got RNN\. Use `slope_rms` for this cell",
+            r"`retention` needs a cell with a gate that keeps \(LSTM, GRU\), got RNN\. Use `slope_rms` for this cell",
         ),
-        (gs.RNN(1, 3), "flow_written", r"`flow_written` needs a cell with a keep gate, got RNN\. Use `slope_rms`"),
+        (
+            gs.RNN(1, 3),
+            "flow_written",
+            r"`flow_written` needs a cell with a gate that keeps \(LSTM, GRU\), got RNN\. Use `slope_rms`",
+        ),
         (
             gs.GRU(1, 3),
             "cell_gradient",
-            r"`cell_gradient` needs a cell with a cell state, got GRU\. Use `state_gradient`",
+            r"`cell_gradient` needs a cell with a cell state \(LSTM\), got GRU\. Use `state_gradient`",
         ),
     ],
 )

@@ -14,14 +14,18 @@ from gradscope.errors import ArgumentError, ShapeError
 from gradscope.network.layers import raise_hidden
 from gradscope.probes.catalogue import CATALOGUE, PRESETS, Probe, choose
 from gradscope.probes.layers import chosen, measurements
-from gradscope.probes.measures import MEASURES, Measurement, summarize
+from gradscope.probes.measures import Measurement, measured, summarize
 from gradscope.record import Field, Record
 from gradscope.trajectory import Trajectory, unroll
 
 __all__ = ["CATALOGUE", "PRESETS", "REVISION", "Probe", "choose", "probe"]
 
-REVISION = 1
-"""Goes up when a probe's numbers change, so that stored runs are measured again."""
+REVISION = 2
+"""Goes up when a probe's numbers change, so that stored runs are measured again.
+
+2: padding counts nowhere; what a singular map annihilates has the exponent -inf instead of that of rounding; the
+error of an exponent comes from blocks of equal length; the rest of the catalogue.
+"""
 
 Loss = Callable[[Any], Any]
 
@@ -125,7 +129,7 @@ def _record(part: Measurement, names: Sequence[str], loss: str) -> Record:
     """Return the record of one part."""
     fields: dict[str, Field] = {}
     for name in names:
-        fields.update({field.name: field for field in MEASURES[name](part)})
+        fields.update({field.name: field for field in measured(name, part)})
     config = {
         "cell": part.trajectory.cell.describe(),
         "length": part.trajectory.length,
@@ -156,7 +160,17 @@ def direct_gradient(trajectory: Trajectory, loss: Loss) -> np.ndarray:
         gradient = pull(np.ones(np.shape(value), hidden.dtype))
     direct = np.zeros(trajectory.states.shape, hidden.dtype)
     raise_hidden(trajectory.cell, direct, gradient)
+    if isinstance(trajectory.cell, Cell) and trajectory.valid is not None:
+        _fold(direct, trajectory.valid)
     return direct
+
+
+def _fold(direct: np.ndarray, valid: np.ndarray) -> None:
+    """Let a state be heard where the loss hears its copies over padded steps, in place."""
+    for t in reversed(range(len(valid))):
+        padded = ~valid[t]
+        direct[t, padded] += direct[t + 1, padded]
+        direct[t + 1, padded] = 0.0
 
 
 def _describe(loss: Loss) -> str:

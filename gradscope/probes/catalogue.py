@@ -571,6 +571,8 @@ METRIC_UNITS = {
     "horizon_censored": "fraction",
     "zero_share": "fraction",
     "bad_share": "fraction",
+    "masked_share": "fraction",
+    "finite_time_1": "nat/step",
     "clipped_share": "fraction",
     "lyapunov_1": "nat/step",
     "entropy": "nat/step",

@@ -13,19 +13,32 @@ from typing import Any
 
 import numpy as np
 
+from gradscope.bundles import log10_total
 from gradscope.cells import Cell
 from gradscope.errors import ArgumentError
-from gradscope.flow import Flow, flow
+from gradscope.flow import Flow, flow, write_survival
 from gradscope.gates import GateStatistics, Retention, gate_statistics, retention
-from gradscope.gradients import GradientNorms, gradient_norms
+from gradscope.gradients import WEIGHTS, GradientNorms, gradient_norms
+from gradscope.maps import Lags, lags_of
 from gradscope.probes.catalogue import CATALOGUE, NEEDS
 from gradscope.record import Field, Status, log10_status, plain_status
-from gradscope.spectra import BURN_IN, TANGENT_BURN_IN, LyapunovSpectrum, lyapunov_spectrum
+from gradscope.routes import ROUTES, routes
+from gradscope.spectra import (
+    BURN_IN,
+    TANGENT_BURN_IN,
+    Eigenvalues,
+    LyapunovSpectrum,
+    TransportSpectrum,
+    eigenvalues,
+    jacobian_blocks,
+    lyapunov_spectrum,
+    transport_spectrum,
+)
 from gradscope.trajectory import Trajectory
-from gradscope.transport import HEARD, Transport, transport
+from gradscope.transport import HEARD, Transport, transport, transport_map
 from gradscope.verdict import Decay, decay, horizon, verdict
 
-__all__ = ["MEASURES", "WHOLE", "Measurement", "applies"]
+__all__ = ["MEASURES", "WHOLE", "Measurement", "applies", "measured"]
 
 Array = np.ndarray
 SIDES = ["left", "right"]
@@ -44,6 +57,8 @@ WHOLE = (
 )
 """What is measured of the whole state of a network; the rest belongs to its layers."""
 FLOWS = ("flow_retained", "flow_written", "flow_exposed")
+PART_UNITS = {"histogram": "fraction", "sign": "1", "cosine": "1"}
+"""Units of parts that are not in the unit of their probe."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,30 +105,45 @@ class Measurement:
     @cached_property
     def lyapunov(self) -> LyapunovSpectrum | None:
         """The Lyapunov spectrum, or None where the trajectory is too short for it."""
-        if self.trajectory.length <= BURN_IN + TANGENT_BURN_IN:
+        if np.where(self.lags.valid, self.lags.age, -1).max() < BURN_IN + TANGENT_BURN_IN:
             return None
         return lyapunov_spectrum(self.linearization)
 
     @cached_property
+    def spectrum(self) -> TransportSpectrum:
+        """The singular values of long products."""
+        return transport_spectrum(self.linearization)
+
+    @cached_property
+    def eigenvalues(self) -> Eigenvalues:
+        """The eigenvalues of some Jacobians."""
+        return eigenvalues(self.linearization)
+
+    @cached_property
+    def lags(self) -> Lags:
+        """Which steps count, and how far back they lie."""
+        return lags_of(self.linearization)
+
+    @cached_property
     def decay(self) -> Decay:
         """How fast transport falls."""
-        return decay(self.transport.rms)
+        return decay(self.transport.rms, self.lags)
 
 
 def applies(name: str, trajectory: Any) -> bool:
     """Return whether the cell has what a probe needs."""
     cell = trajectory.cell
     if not isinstance(cell, Cell):
-        return name in WHOLE and name in MEASURES
+        return name in WHOLE
     met = {"": True, "gates": cell.keeps, "cell_state": "c" in cell.blocks, "blocks": len(cell.blocks) > 1}
-    if not met[CATALOGUE[name].needs] or name not in MEASURES:
+    if not met[CATALOGUE[name].needs]:
         return False
     return name not in (*FLOWS, "write_survival") or cell.keeps
 
 
 def _field(name: str, values: Array, part: str = "", coords: dict[str, list] | None = None) -> Field:
     """Return a field of plain numbers with axes and unit from the catalogue and a status from its values."""
-    unit = "fraction" if part == "histogram" else CATALOGUE[name].unit
+    unit = PART_UNITS.get(part, CATALOGUE[name].unit)
     return _with_status(name, values, part, coords, unit, plain_status(values, unit))
 
 
@@ -131,13 +161,42 @@ def _with_status(
     return Field(full, values, axes, unit, coords or {}, status if status.any() else None)
 
 
+def _marked(field: Field, where: Array, status: Status, reason: str = "") -> Field:
+    """Return a field with some elements marked and, where they are numbers with a fraction, made NaN."""
+    if not where.any():
+        return field
+    values, statuses = field.values, field.statuses().copy()
+    statuses[where] = status
+    if values.dtype.kind in "fc":
+        values = np.where(where, values.dtype.type(np.nan), values)
+    return Field(field.name, values, field.axes, field.unit, field.coords, statuses, reason)
+
+
+def measured(name: str, m: Measurement) -> Iterator[Field]:
+    """Yield the fields of a probe; what belongs to padding is marked as masked.
+
+    An element of one sequence is masked where that sequence has no step, one over all sequences where none has.
+    """
+    for field in MEASURES[name](m):
+        axis = next((axis for axis in ("step", "time") if axis in field.axes), None)
+        if axis is None or m.lags.valid.all():
+            yield field
+            continue
+        here = (m.lags.valid if axis == "step" else m.lags.times)[field.coord(axis)]
+        axes = {axis, "batch"} & set(field.axes)
+        masked = ~here if "batch" in axes else ~here.any(axis=1)
+        shape = [size if name in axes else 1 for name, size in zip(field.axes, field.values.shape, strict=True)]
+        where = np.broadcast_to(masked.reshape(shape), field.values.shape)
+        yield _marked(field, where & (field.statuses() < Status.NOT_APPLICABLE), Status.MASKED, field.reason)
+
+
 def _unbounded(field: Field, bounded: list[bool]) -> Field:
     """Return a field with the gates whose activation has no limits marked as not applicable."""
     if all(bounded):
         return field
-    status = field.statuses().copy()
-    status[~np.array(bounded)] = Status.NOT_APPLICABLE
-    return Field(field.name, field.values, field.axes, field.unit, field.coords, status)
+    where = np.zeros(field.values.shape, bool)
+    where[~np.array(bounded)] = True
+    return _marked(field, where, Status.NOT_APPLICABLE, "an activation without two limits has no ends to sit at")
 
 
 def _jacobian_norm(m: Measurement) -> Iterator[Field]:
@@ -146,6 +205,30 @@ def _jacobian_norm(m: Measurement) -> Iterator[Field]:
 
 def _jacobian_rms(m: Measurement) -> Iterator[Field]:
     yield _field("jacobian_rms", m.linearization.norm("frobenius") / np.sqrt(m.linearization.state_size))
+
+
+def _jacobian_blocks(m: Measurement) -> Iterator[Field]:
+    values = jacobian_blocks(m.linearization)
+    yield _field("jacobian_blocks", values.reshape(-1, *values.shape[2:]), coords={"block": _pairs(m)})
+
+
+def _jacobian_eigenvalues(m: Measurement) -> Iterator[Field]:
+    yield _field("jacobian_eigenvalues", m.eigenvalues.values, coords={"step": m.eigenvalues.steps.tolist()})
+
+
+def _nonnormality(m: Measurement) -> Iterator[Field]:
+    found = m.eigenvalues
+    kept = np.where(m.lags.valid[found.steps], found.nonnormality, np.nan)
+    values = np.array([_over(np.median, row) for row in kept])
+    bad = (np.isnan(found.values[:, 0]) & m.lags.valid[found.steps]).any(axis=1)
+    field = _field("nonnormality", np.where(bad, np.nan, values), coords={"step": found.steps.tolist()})
+    yield _marked(field, np.isnan(values) & ~bad, Status.NOT_APPLICABLE, "a Jacobian of zeros stretches nothing")
+
+
+def _pairs(m: Measurement) -> list[str]:
+    """Return the names of the blocks of a Jacobian, to-from."""
+    names = m.trajectory.cell.blocks
+    return [f"{to}-{of}" for to in names for of in names]
 
 
 def _gate_activation(m: Measurement) -> Iterator[Field]:
@@ -208,14 +291,64 @@ def _cell_gradient(m: Measurement) -> Iterator[Field]:
     yield _logs(m, "cell_gradient", m.gradients.heard[m.trajectory.cell.blocks.index("c")])
 
 
+def _unit_gradient(m: Measurement) -> Iterator[Field]:
+    blocks = {"block": list(m.trajectory.cell.blocks)}
+    yield _logs(m, "unit_gradient", log10_total(m.gradients.units, 0))
+    yield _logs(m, "unit_gradient", m.gradients.units, "blocks", blocks)
+
+
+def _input_gradient(m: Measurement) -> Iterator[Field]:
+    yield _logs(m, "input_gradient", m.gradients.inputs)
+
+
+def _weight_gradient(m: Measurement) -> Iterator[Field]:
+    coords = {"parameter": list(WEIGHTS), "gate": list(m.trajectory.cell.gate_names)}
+    yield _logs(m, "weight_gradient", m.gradients.weights, coords=coords)
+
+
+def _write_survival(m: Measurement) -> Iterator[Field]:
+    found = write_survival(m.trajectory)
+    yield _logs(m, "write_survival", found.log10)
+    yield _with_status("write_survival", found.sign, "sign", None, "1", np.zeros(found.sign.shape, np.uint8))
+
+
+def _routes(m: Measurement) -> Iterator[Field]:
+    found = routes(m.linearization)
+    missing = m.lags.lag[0] < np.arange(m.trajectory.length + 1)[:, None]
+    every = np.broadcast_to(missing, found.rms.shape)
+    yield _marked(_logs(m, "routes", found.rms, coords={"route": list(ROUTES)}), every, Status.MASKED)
+    alone = np.isnan(found.cosine) & ~np.isnan(found.rms[:2]).any(axis=0)
+    reason = "where one of the routes is exactly zero there is no angle between them"
+    cosine = _marked(_field("routes", found.cosine, "cosine"), alone, Status.NOT_APPLICABLE, reason)
+    yield _marked(cosine, missing, Status.MASKED, cosine.reason)
+
+
+def _transport_spectrum(m: Measurement) -> Iterator[Field]:
+    found = m.spectrum
+    field = _logs(m, "transport_spectrum", found.values, coords={"lag": found.lags.tolist()})
+    yield _marked(field, np.broadcast_to(found.missing[:, None], found.values.shape), Status.MASKED)
+
+
+def _transport_map(m: Measurement) -> Iterator[Field]:
+    found = transport_map(m.linearization)
+    field = _logs(m, "transport_map", found.rms, coords={"time": found.times.tolist(), "lag": found.lags.tolist()})
+    field = _marked(field, found.masked, Status.MASKED)
+    yield _marked(field, found.beyond, Status.NOT_APPLICABLE, "there is no state past the end")
+
+
+def _finite_time_exponents(m: Measurement) -> Iterator[Field]:
+    values = m.spectrum.exponents
+    missing = np.broadcast_to(m.lags.longest == 0, values.shape)
+    yield _marked(_field("finite_time_exponents", values), missing, Status.MASKED)
+
+
 def _transport(m: Measurement) -> Iterator[Field]:
     yield _logs(m, "transport", m.transport.rms)
 
 
 def _transport_blocks(m: Measurement) -> Iterator[Field]:
-    names = m.trajectory.cell.blocks
     values = m.transport.blocks.reshape(-1, *m.transport.blocks.shape[2:])
-    yield _logs(m, "transport_blocks", values, coords={"block": [f"{to}-{of}" for to in names for of in names]})
+    yield _logs(m, "transport_blocks", values, coords={"block": _pairs(m)})
 
 
 def _lyapunov_spectrum(m: Measurement) -> Iterator[Field]:
@@ -224,14 +357,19 @@ def _lyapunov_spectrum(m: Measurement) -> Iterator[Field]:
         yield _field("lyapunov_spectrum", m.lyapunov.error, "error")
         return
     unknown = np.full(m.linearization.state_size, np.nan)
-    status = np.full(unknown.shape, Status.NOT_COMPUTED, np.uint8)
-    for name in ("lyapunov_spectrum", "lyapunov_spectrum.error"):
-        yield Field(name, unknown, ("rank",), CATALOGUE["lyapunov_spectrum"].unit, {}, status)
+    needed = BURN_IN + TANGENT_BURN_IN
+    reason = f"it needs more than {needed} steps without a reset, and the longest sequence has {m.lags.longest.max()}"
+    for part in ("", "error"):
+        field = _field("lyapunov_spectrum", unknown, part)
+        yield _marked(field, np.isnan(unknown), Status.NOT_COMPUTED, reason)
 
 
 MEASURES: dict[str, Callable[[Measurement], Iterator[Field]]] = {
     "jacobian_norm": _jacobian_norm,
     "jacobian_rms": _jacobian_rms,
+    "jacobian_blocks": _jacobian_blocks,
+    "jacobian_eigenvalues": _jacobian_eigenvalues,
+    "nonnormality": _nonnormality,
     "gate_activation": _gate_activation,
     "gate_saturation": _gate_saturation,
     "slope_saturation": _slope_saturation,
@@ -243,10 +381,18 @@ MEASURES: dict[str, Callable[[Measurement], Iterator[Field]]] = {
     "flow_exposed": _flow("exposed"),
     "state_gradient": _gradient("state_gradient", "total"),
     "direct_gradient": _gradient("direct_gradient", "direct"),
+    "write_survival": _write_survival,
     "cell_gradient": _cell_gradient,
+    "unit_gradient": _unit_gradient,
+    "input_gradient": _input_gradient,
+    "weight_gradient": _weight_gradient,
     "transport": _transport,
     "transport_blocks": _transport_blocks,
+    "transport_spectrum": _transport_spectrum,
+    "transport_map": _transport_map,
+    "routes": _routes,
     "lyapunov_spectrum": _lyapunov_spectrum,
+    "finite_time_exponents": _finite_time_exponents,
 }
 
 
@@ -265,7 +411,7 @@ def require(name: str, trajectory: Any) -> None:
         needs = NEEDS[CATALOGUE[name].needs] if CATALOGUE[name].needs else "a single cell"
         raise ArgumentError(
             f"`{name}` needs {needs}, and no layer of this {cell} has it. "
-            f"Of the whole network there are {', '.join(probe for probe in WHOLE if probe in MEASURES)}."
+            f"Of the whole network there are {', '.join(WHOLE)}."
         )
     instead = {"cell_state": "state_gradient", "gates": "slope_rms", "blocks": "jacobian_rms"}[CATALOGUE[name].needs]
     raise ArgumentError(f"`{name}` needs {NEEDS[CATALOGUE[name].needs]}, got {cell}. Use `{instead}` for this cell.")
@@ -278,7 +424,7 @@ def summarize(m: Measurement, fields: dict[str, Field]) -> dict[str, Any]:
     if "transport" in fields or "transport_blocks" in fields:
         fall = m.decay
         judged = verdict(fall, bad)
-        reach, censored = horizon(m.transport.rms, m.transport.rms >= np.log10(HEARD))
+        reach, censored = horizon(m.transport.rms, m.transport.rms >= np.log10(HEARD), m.lags)
         summary |= {
             "verdict": judged.name,
             "verdict_text": judged.text,
@@ -288,14 +434,14 @@ def summarize(m: Measurement, fields: dict[str, Field]) -> dict[str, Any]:
             "half_life": fall.half_life,
             "horizon": reach,
             "horizon_censored": censored,
-            "horizon_best": horizon(m.transport.rms, m.transport.heard)[0],
+            "horizon_best": horizon(m.transport.rms, m.transport.heard, m.lags)[0],
             "zero_share": fall.zero_share,
             "bad_share": fall.bad_share,
         }
     elif bad is not None and bad["pass"] == "forward":
-        judged = verdict(Decay(float("nan"), None, float(m.trajectory.length), 0.0, 0.0), bad)
+        judged = verdict(Decay(float("nan"), None, float(np.median(m.lags.longest)), 0.0, 0.0), bad)
         summary |= {"verdict": judged.name, "verdict_text": judged.text}
-    for name in ("jacobian_norm", "jacobian_rms", "retention", "timescale", *FLOWS):
+    for name in ("jacobian_norm", "jacobian_rms", "nonnormality", "retention", "timescale", *FLOWS):
         if name in fields:
             # A timescale of inf is no accident: the gate never forgets.
             summary[name] = _over(np.median, fields[name].values if name == "timescale" else fields[name].usable())
@@ -314,6 +460,10 @@ def summarize(m: Measurement, fields: dict[str, Field]) -> dict[str, Any]:
         summary["lyapunov_1_interval"] = [summary["lyapunov_1"] - error, summary["lyapunov_1"] + error]
         summary["kaplan_yorke_dimension"] = m.lyapunov.kaplan_yorke_dimension
         summary["entropy"] = m.lyapunov.entropy
+    if "finite_time_exponents" in fields:
+        summary["finite_time_1"] = _over(np.median, fields["finite_time_exponents"].usable()[0])
+    if not m.lags.valid.all():
+        summary["masked_share"] = m.lags.masked_share
     summary["first_bad_step"] = bad
     return summary
 
@@ -326,14 +476,13 @@ def _over(reduce: Callable[[Array], Any], values: Array) -> float:
 
 def first_bad_step(m: Measurement, fields: dict[str, Field]) -> dict[str, Any] | None:
     """Return where NaN or inf first appeared, forward in the states or else backward in the gradient."""
-    states = ~np.isfinite(m.trajectory.rows).all(axis=1)
+    states = ~np.isfinite(m.trajectory.rows).all(axis=1) & m.lags.times & m.lags.valid.any(axis=0)
     if states.any():
         t = int(np.argmax(states.any(axis=1)))
         return _bad("forward", t, states[t], "states")
     if "state_gradient" not in fields:
         return None
-    total = fields["state_gradient"].values
-    gradient = np.isnan(total) | np.isposinf(total)
+    gradient = np.isin(fields["state_gradient"].statuses(), (Status.NAN, Status.INF))
     if gradient.any():
         t = len(gradient) - 1 - int(np.argmax(gradient[::-1].any(axis=1)))
         return _bad("backward", t, gradient[t], "state_gradient")
