@@ -17,8 +17,13 @@ from .adding import Adding
 from .copying import CopyMemory
 from .digits import DELAYED, PIXEL, ROW, SIZE, DigitsTask, by_pixel, by_row, delayed, load_images
 from .noise import Noise
+from .reber import CONTINUAL, Reber
+from .series import LENGTHS as OF_SERIES
+from .series import Series, load_series
 from .task import EVALUATED, SPLITS, Baseline, Batch, Lengths, Task, one_hot, split_of
 from .temporal_order import TemporalOrder
+from .text import LENGTHS as OF_TEXT
+from .text import Text, load_text
 
 __all__ = [
     "EVALUATED",
@@ -32,8 +37,11 @@ __all__ = [
     "Kind",
     "Lengths",
     "Noise",
+    "Reber",
+    "Series",
     "Task",
     "TemporalOrder",
+    "Text",
     "load_images",
     "load_task",
     "one_hot",
@@ -108,6 +116,14 @@ TASKS: dict[str, Kind] = {
         "name the order of three symbols far apart",
     ),
     "copy": _generated(CopyMemory(name="copy"), "repeat ten symbols after a silence"),
+    "reber": _generated(Reber(name="reber"), "name the next symbol of embedded Reber strings"),
+    "reber_continual": _generated(
+        Reber(name="reber_continual", lengths=CONTINUAL, continual=True), "the same on a stream without an end"
+    ),
+    "text": Kind(load_text, OF_TEXT, "name the next character of a text", options=("file",)),
+    "series": Kind(
+        load_series, OF_SERIES, "predict the next value of a column of a CSV file", options=("file", "column")
+    ),
     "random": Kind(
         lambda **options: Noise(name="random", **options),
         Noise(name="random").lengths,
