@@ -201,7 +201,7 @@ class _Page:
         parts.append(f'<p class="quiet">{escape(self._shared(rows, varying))}</p>')
         lines, cards = self._reading(name)
         parts += [f'<p class="reading">{escape(line)}</p>' for line in lines]
-        if any("verdict" in row and row["verdict"] for row in rows):
+        if len(rows) > 1 and any(row.get("verdict") for row in rows):
             by = "cell" if "cell" in varying else next(iter(varying), None)
             drawn = verdict_counts(rows, by)
             cards.append(self._plot(drawn, drawn.layout.meta["title"], drawn.layout.meta["caption"]))

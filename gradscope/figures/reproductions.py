@@ -165,6 +165,12 @@ def _trace(curve: Curve, colour: str) -> dict[str, Any]:
     return trace | {"mode": mode, "hovertemplate": f"%{{x}}: %{{y:.4g}}<extra>{curve.name}</extra>"} | look
 
 
+def _reach(values: np.ndarray) -> float:
+    """Return where the colours of both signs end: three times the lesser extreme, so that it is seen."""
+    sides = [side for side in (float(values.max()), float(-values.min())) if side > 0]
+    return min(max(sides), 3 * min(sides)) if sides else 1.0
+
+
 def draw_plane(plane: Plane, heading: str, caption: str, template: str = "light", title: bool = False) -> go.Figure:
     """Draw a number over a plane as colours, with curves over it.
 
@@ -189,9 +195,13 @@ def draw_plane(plane: Plane, heading: str, caption: str, template: str = "light"
     finite = values[np.isfinite(values)]
     colours: dict[str, Any] = {"colorscale": palette.scale(palette.SEQUENTIAL)}
     if plane.sided and finite.size:
-        most = float(np.abs(finite).max()) or 1.0
+        most = _reach(finite)
+        if most < np.abs(finite).max():
+            canvas.notes.append(f"Colours end at \N{PLUS-MINUS SIGN}{most:.2g}; what lies beyond has the last one.")
         colours = {"zmin": -most, "zmid": 0, "zmax": most, "autocolorscale": True, "reversescale": True}
-    written = {} if plane.text is None else {"text": plane.text, "texttemplate": "%{text}", "textfont": {"size": 12}}
+    written: dict[str, Any] = (
+        {} if plane.text is None else {"text": plane.text, "texttemplate": "%{text}", "textfont": {"size": 12}}
+    )
     canvas.add(
         type="heatmap",
         x=plane.x,
