@@ -25,14 +25,14 @@ import numpy as np
 
 from gradscope.errors import ArgumentError, GradscopeError
 
-from .measurement import Ended, carry_out
+from .measurement import Ended, carry_out, reason
 from .spec import Run
-from .tasks import Task, load_task
+from .tasks import Task
 
 if TYPE_CHECKING:
     from distributed import Client, Future, LocalCluster
 
-__all__ = ["BUDGET", "Batch", "Engine", "SchedulerLostError", "check", "engine", "reach", "work"]
+__all__ = ["BUDGET", "Batch", "Engine", "SchedulerLostError", "UnfitWorkerError", "check", "engine", "reach", "work"]
 
 BUDGET = 1.0  # seconds after which a worker begins no other run of a batch
 STRANDED = 3.0  # seconds after which a batch whose worker is not there is given to another
@@ -77,6 +77,10 @@ class SchedulerLostError(GradscopeError):
     """The scheduler does not answer any more: no run can be carried out."""
 
 
+class UnfitWorkerError(GradscopeError):
+    """Workers lack what a run needs."""
+
+
 class Engine(Protocol):
     """Who carries out the runs."""
 
@@ -111,23 +115,27 @@ class _Here:
     def wait(self, seconds: float) -> list[Batch]:
         batch, *self._begun = self._begun
         run = batch.runs[0]
-        return [Batch(batch.runs, (carry_out(run, load_task(run.task)),))]
+        return [Batch(batch.runs, (carry_out(run, task_of(run)),))]
 
 
-def work(runs: Sequence[Run], tasks: dict[str, bytes], budget: float) -> list[Ended]:
+def task_of(run: Run) -> Task:
+    """Return the task of a run with its data."""
+    return run.load_task()
+
+
+def work(runs: Sequence[tuple[Run, bytes]], budget: float) -> list[Ended]:
     """Carry out runs one after another until the budget is spent; at least one.
 
     Parameters
     ----------
-    runs : sequence of Run
-    tasks : dict
-        By name, each task as bytes: a worker needs no file of its own.
+    runs : sequence of (Run, bytes)
+        Each with its task as bytes, so that a worker needs no file of its own.
     budget : float
         Seconds after which no other run is begun.
     """
     started, ended = time.monotonic(), []
-    for run in runs:
-        ended.append(carry_out(run, _unpacked(tasks[run.task])))
+    for run, task in runs:
+        ended.append(carry_out(run, _unpacked(task)))
         if time.monotonic() - started > budget:
             break
     return ended
@@ -153,7 +161,7 @@ class _OnDask:
         self._client, self._address = client, address
         self._begun: dict[str, tuple[Batch, Future]] = {}
         self._back: queue.SimpleQueue[str] = queue.SimpleQueue()
-        self._tasks: dict[str, bytes] = {}
+        self._tasks: dict[int, tuple[Task, bytes]] = {}  # by identity, which lasts while they are held
         self._looked, self._threads, self._count = -np.inf, 0, 0
         self._places: dict[str, str] = {}  # the worker of each batch that has one to itself
         self._missed: dict[str, float] = {}  # since when that worker is not there
@@ -175,21 +183,24 @@ class _OnDask:
             raise self._gone() from None
 
     def start(self, batch: Batch, alone: bool = False) -> None:
-        import cloudpickle
-
-        names = {run.task for run in batch.runs}
-        for name in names.difference(self._tasks):
-            self._tasks[name] = cloudpickle.dumps(load_task(name))
         self._count += 1
         key = f"{PREFIX}-{os.getpid()}-{id(self):x}-{self._count}"
-        tasks = {name: self._tasks[name] for name in names}
+        runs = [(run, self._packed(task_of(run))) for run in batch.runs]
         place = {}
         if alone:
             self._places[key] = next(iter(self._crew().keys() - self._places.values()), "")
             place = {"workers": [self._places[key]], "allow_other_workers": False}
-        future = self._client.submit(work, batch.runs, tasks, BUDGET, key=key, pure=False, **place)
+        future = self._client.submit(work, runs, BUDGET, key=key, pure=False, **place)
         self._begun[key] = (batch, future)
         future.add_done_callback(lambda _, key=key: self._back.put(key))
+
+    def _packed(self, task: Task) -> bytes:
+        """Return a task as bytes, the same ones each time."""
+        import cloudpickle
+
+        if id(task) not in self._tasks:
+            self._tasks[id(task)] = (task, cloudpickle.dumps(task))
+        return self._tasks[id(task)][1]
 
     def wait(self, seconds: float) -> list[Batch]:
         try:
@@ -212,6 +223,11 @@ class _OnDask:
             return Batch(batch.runs, lost=self._why(error.last_worker.address, error.last_worker.memory_limit))
         except CancelledError:  # nobody here cancels
             raise self._gone() from None
+        except Exception as error:  # what a run raises, it brings back itself
+            raise UnfitWorkerError(
+                f"The workers cannot carry out runs: {reason(error)}. "
+                "Install the same version of gradscope, with `gradscope[sweep]`, where they run."
+            ) from error
 
     def _stranded(self) -> list[Batch]:
         """Return batches, as not begun, whose worker had gone before they reached it."""

@@ -22,6 +22,7 @@ from gradscope.store import Results, Store
 
 from .engines import Batch, Engine, check, engine
 from .measurement import Ended, Outcome, measure, reason
+from .retention import sizes
 from .spec import Run, Study
 
 __all__ = ["Outcome", "Tally", "measure", "run_study"]
@@ -231,7 +232,7 @@ class _Books:
         count = min(count, MOST, max(1, len(self._waiting) // (2 * slots)))
         runs, size = [self._waiting.popleft()], 0.0
         while self._waiting and len(runs) < count:
-            size += self._waiting[0].size
+            size += sizes(self._waiting[0])[self._waiting[0].keep]
             if size > LARGEST:
                 break
             runs.append(self._waiting.popleft())
