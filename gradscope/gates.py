@@ -73,7 +73,8 @@ def gate_statistics(trajectory: Trajectory) -> GateStatistics:
     Returns
     -------
     GateStatistics
-        A NaN among the values makes NaN what is taken over it.
+        A NaN among the values makes NaN what is taken over it. Padding is left out; NaN at a step that no sequence
+        has.
     """
     cell, names = trajectory.cell, trajectory.cell.gate_names
     every = names if "hidden" in names else (*names, "hidden")
@@ -92,27 +93,50 @@ def gate_statistics(trajectory: Trajectory) -> GateStatistics:
         for steps in trajectory.chunks():
             gates = trajectory.gates_at(steps)
             hidden = split(trajectory.rows[steps.start + 1 : steps.stop + 1], len(cell.blocks))[0]
+            valid = None if trajectory.valid is None else trajectory.valid[steps, None]
             for n, name in enumerate(every):
                 kind = cell.gate_kind(name)
                 value = gates[name].value if name in gates else hidden
                 share = (value - kind.low) / (kind.high - kind.low) if kind.bounded else None
-                _note_saturation(result, n, steps, share)
+                _note_saturation(result, n, steps, share, valid)
                 if name in gates:
-                    _note_gate(result, n, steps, gates[name], kind, share)
-    result.histogram[...] /= length * trajectory.batch * size
-    result.saturated_units[...] /= length * trajectory.batch
+                    _note_gate(result, n, steps, gates[name], kind, share, valid)
+    result.histogram[...] /= _count(trajectory) * size
+    result.saturated_units[...] /= _count(trajectory)
     return result
 
 
-def _note_gate(result: GateStatistics, n: int, steps: slice, gate: Gate, kind: Activation, share: Array | None) -> None:
+def _count(trajectory: Trajectory) -> int:
+    """Return how many steps of all sequences are no padding."""
+    return trajectory.length * trajectory.batch if trajectory.valid is None else int(trajectory.valid.sum())
+
+
+def _sizes(values: Array, valid: Array | None) -> Array | int:
+    """Return how many values of each step count, of (n, H, B) with a mask (n, 1, B)."""
+    return values[0].size if valid is None else valid.sum(axis=(1, 2)) * values.shape[1]
+
+
+def _note_gate(
+    result: GateStatistics,
+    n: int,
+    steps: slice,
+    gate: Gate,
+    kind: Activation,
+    share: Array | None,
+    valid: Array | None,
+) -> None:
     """Note quantiles, histogram and slopes of one gate over a chunk (n, H, B)."""
-    result.quantiles[:, n, steps] = _quantiles(gate.value)
-    result.histogram[n] += np.nan if share is None or np.isnan(share.max()) else _counts(share)
+    result.quantiles[:, n, steps] = _quantiles(gate.value) if valid is None else _masked_quantiles(gate.value, valid)
+    if share is not None and valid is not None:
+        share = share[np.broadcast_to(valid, share.shape)]
+    result.histogram[n] += np.nan if share is None or np.isnan(share.max(initial=0)) else _counts(share)
     slope = kind.slope(gate.drive, gate.value)
+    flat = slope < FLAT * kind.largest_slope
+    if valid is not None:
+        slope, flat = np.where(valid, slope, 0), flat & valid
     square = np.einsum("nub,nub->n", slope, slope, dtype=np.float64)
-    flat = _each(slope < FLAT * kind.largest_slope).sum(axis=1, dtype=np.float64)
-    count = slope[0].size
-    result.flat[n, steps] = np.where(np.isnan(square), np.nan, flat / count)
+    count = _sizes(slope, valid)
+    result.flat[n, steps] = np.where(np.isnan(square), np.nan, _each(flat).sum(axis=1, dtype=np.float64) / count)
     result.slope_rms[n, steps] = np.sqrt(square / count)
 
 
@@ -124,15 +148,17 @@ def _counts(share: Array) -> Array:
     return counts[:BINS]
 
 
-def _note_saturation(result: GateStatistics, n: int, steps: slice, share: Array | None) -> None:
+def _note_saturation(result: GateStatistics, n: int, steps: slice, share: Array | None, valid: Array | None) -> None:
     """Note how much of one gate sits at the ends of its range, over a chunk (n, H, B)."""
     if share is None:
         result.saturated_steps[n, :, steps] = result.saturated_units[n] = np.nan
         return
+    if valid is not None:
+        share = np.where(valid, share, 0.5)  # at neither end
     bad = np.isnan(share).any(axis=2) if np.isnan(share.max()) else None
     for side, inside in enumerate((share < LEFT, share > RIGHT)):
         count = _each(inside) if bad is None else np.where(bad, np.nan, _each(inside))
-        result.saturated_steps[n, side, steps] = count.sum(axis=1, dtype=np.float64) / share[0].size
+        result.saturated_steps[n, side, steps] = count.sum(axis=1, dtype=np.float64) / _sizes(share, valid)
         result.saturated_units[n, side] += count.sum(axis=0, dtype=np.float64)
 
 
@@ -151,6 +177,20 @@ def _quantiles(values: Array) -> Array:
         low, high = ordered[..., at], ordered[..., min(at + 1, last)]
         result.append(np.where(low == high, low, low + (share * last - at) * (high - low)))  # inf - inf is NaN
     return np.where(np.isnan(ordered[..., -1]), np.nan, np.stack(result))
+
+
+def _masked_quantiles(values: Array, valid: Array) -> Array:
+    """Return the quantiles over the valid entries of the last axis; NaN where one is NaN, or there is none."""
+    ordered = np.sort(np.where(valid, values, np.nan), axis=-1)
+    last = np.broadcast_to(valid.sum(axis=-1, keepdims=True) - 1, (*values.shape[:-1], 1))
+    final = np.maximum(last, 0)
+    result = []
+    for share in QUANTILES:
+        at = (share * final).astype(int)
+        low, high = (np.take_along_axis(ordered, np.minimum(place, final), axis=-1) for place in (at, at + 1))
+        result.append(np.where(low == high, low, low + (share * final - at) * (high - low))[..., 0])
+    bad = np.isnan(np.take_along_axis(ordered, final, axis=-1))[..., 0]
+    return np.where(bad, np.nan, np.stack(result))
 
 
 @dataclass(frozen=True, eq=False)
@@ -180,7 +220,7 @@ def retention(trajectory: Trajectory) -> Retention:
     Returns
     -------
     Retention
-        A gate at 1 - 1e-17 has a timescale of 1e17 steps, not of infinity.
+        A gate at 1 - 1e-17 has a timescale of 1e17 steps, not of infinity. Padding has no part in timescales.
 
     Raises
     ------
@@ -192,5 +232,7 @@ def retention(trajectory: Trajectory) -> Retention:
         for steps in trajectory.chunks():
             log_keep = trajectory.cell.log_keep(trajectory.gates_at(steps))
             parts.append(np.exp(log_keep).mean(axis=1))
+            if trajectory.valid is not None:
+                log_keep = np.where(trajectory.valid[steps, None], log_keep, 0)
             total += log_keep.sum(axis=(0, 2), dtype=np.float64)
-        return Retention(np.concatenate(parts), trajectory.length * trajectory.batch / np.abs(total))  # -0 has a sign
+        return Retention(np.concatenate(parts), _count(trajectory) / np.abs(total))  # -0 has a sign

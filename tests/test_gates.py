@@ -172,3 +172,56 @@ def test_nan_in_the_keep_gate_makes_nan():
     found = retention(gs.unroll(case.cell, case.params, inputs))
     assert np.isnan(found.retention).tolist() == [[False, False]] * 3 + [[False, True]] * 2
     assert np.isnan(found.timescale).all()
+
+
+@pytest.mark.parametrize("name", STANDARD)
+def test_padding_is_left_out_of_every_statistic(name):
+    """Two routes: with the mask, and with what it marks taken away step by step."""
+    case = make_case(name, length=7, batch=5, hidden_size=3)
+    valid = np.random.default_rng(0).random((7, 5)) < 0.6
+    valid[3], valid[4], valid[0, 0] = False, True, True
+    trajectory = gs.unroll(case.cell, case.params, 20.0 * case.inputs, valid=valid)
+    found = gate_statistics(trajectory)
+    for n, gate in enumerate(found.names):
+        values, kind = trajectory.gates[gate], case.cell.gate_kind(gate)
+        for t in range(7):
+            if not valid[t].any():
+                assert np.isnan(found.quantiles[:, n, t]).all()
+                assert np.isnan([found.flat[n, t], found.slope_rms[n, t]]).all()
+                continue
+            wanted = np.quantile(values[t, valid[t]], [0.05, 0.5, 0.95], axis=0)
+            np.testing.assert_allclose(found.quantiles[:, n, t], wanted, rtol=1e-12, atol=1e-15)
+        counted = (values[valid] - kind.low) / (kind.high - kind.low)
+        np.testing.assert_allclose(found.histogram[n], np.histogram(counted, BINS, (0, 1))[0] / counted.size)
+    for n, gate in enumerate(found.saturation_names):
+        kind = case.cell.gate_kind(gate)
+        values = trajectory.gates[gate] if gate in found.names else trajectory.hidden
+        share = (values - kind.low) / (kind.high - kind.low)
+        for side, inside in enumerate((share < 0.1, share > 0.9)):
+            np.testing.assert_allclose(found.saturated_units[n, side], inside[valid].mean(axis=0))
+            steps = [inside[t, valid[t]].mean() if valid[t].any() else np.nan for t in range(7)]
+            np.testing.assert_allclose(found.saturated_steps[n, side], steps)
+    if name != "RNN":
+        keep = trajectory.gates[case.cell.keep_gate][valid]
+        np.testing.assert_allclose(retention(trajectory).timescale, -1 / np.log(keep).mean(axis=0))
+
+
+def test_slopes_of_padding_do_not_count():
+    case = make_case("RNN", length=4, batch=3, hidden_size=5)
+    valid = np.array([[1, 1, 1], [1, 1, 0], [1, 0, 0], [1, 0, 0]], bool)
+    found = gate_statistics(gs.unroll(case.cell, case.params, case.inputs, valid=valid))
+    for count, steps in ((3, [0]), (2, [1]), (1, [2, 3])):
+        alone = gate_statistics(gs.unroll(case.cell, case.params, case.inputs[:, :count]))
+        np.testing.assert_allclose(found.slope_rms[0, steps], alone.slope_rms[0, steps])
+        np.testing.assert_allclose(found.flat[0, steps], alone.flat[0, steps])
+
+
+def test_a_nan_under_padding_spoils_nothing():
+    case = make_case("LSTM", length=5, batch=3)
+    state = np.zeros((3, case.cell.state_size))
+    state[1] = np.nan
+    valid = np.ones((5, 3), bool)
+    valid[:, 1] = False
+    found = gate_statistics(gs.unroll(case.cell, case.params, case.inputs, state, valid=valid))
+    for array in (found.quantiles, found.histogram, found.flat, found.slope_rms, found.saturated_steps):
+        assert not np.isnan(array).any()
