@@ -488,6 +488,121 @@ def test_a_cell_that_a_user_wrote_is_probed_like_any():
         assert record.config["cell"]["cell"] == cell_class.__name__
 
 
+# ---- padding and resets ---------------------------------------------------------------------------------------------
+
+
+def padded(name, length=30, batch=4, seed=0):
+    """Return a case and masks: padding at the end, at the start, within, and none."""
+    case = make_case(name, length=length, batch=batch, hidden_size=3, seed=seed)
+    valid = np.ones((length, batch), bool)
+    valid[20:, 0], valid[:6, 1], valid[10:14, 2] = False, False, False
+    return case, valid
+
+
+def elements(entry, b):
+    """Return values and statuses of one sequence, by its steps or times alone; None where there are none."""
+    axes = entry.axes
+    if "batch" not in axes or not {"step", "time"} & set(axes) or {"step", "time"} & set(entry.coords):
+        return None
+    values, statuses = (np.take(array, b, axis=axes.index("batch")) for array in (entry.values, entry.statuses()))
+    return [np.moveaxis(array, axes.index("step" if "step" in axes else "time"), 0) for array in (values, statuses)]
+
+
+@pytest.mark.parametrize("name", ["RNN", "LSTM", "GRU"])
+def test_padding_is_masked_and_the_rest_is_that_of_each_sequence_alone(name):
+    """Two routes: with the mask, and each sequence by itself without its padding."""
+    case, valid = padded(name)
+    record = gs.probe(case.cell, case.params, case.inputs, "full", valid=valid)
+    looked = 0
+    for b in range(4):
+        alone = gs.probe(case.cell, case.params, case.inputs[valid[:, b], b][:, None], "full")
+        for full in record:
+            pair = elements(record.field(full), b)
+            if pair is None:
+                continue
+            looked += 1
+            values, statuses = pair
+            here = valid[:, b] if "step" in record.axes[full] else np.append(True, valid[:, b])
+            assert (statuses[~here] == Status.MASKED).all(), full
+            if values.dtype.kind == "f":
+                assert np.isnan(values[~here]).all()
+            own, own_statuses = elements(alone.field(full), 0)
+            np.testing.assert_allclose(values[here], own, rtol=1e-6, atol=1e-9, err_msg=full)
+            np.testing.assert_array_equal(statuses[here], own_statuses, err_msg=full)
+        lags = int(valid[:, b].sum())
+        np.testing.assert_allclose(
+            record["finite_time_exponents"][:, b], alone["finite_time_exponents"][:, 0], atol=1e-8
+        )
+        for place, lag in enumerate(record.coords["transport_spectrum"]["lag"]):
+            assert (record.status["transport_spectrum"][place, :, b] == Status.MASKED).all() == (lag > lags)
+        if name == "LSTM":
+            np.testing.assert_allclose(record["routes"][:, : lags + 1, b], alone["routes"][:, :, 0], atol=1e-9)
+            assert (record.status["routes"][:, lags + 1 :, b] == Status.MASKED).all()
+    assert looked >= 4 * 8
+    assert record.summary["masked_share"] == pytest.approx(1 - valid.mean())
+    assert record.summary["first_bad_step"] is None
+    rates = [
+        gs.probe(case.cell, case.params, case.inputs[valid[:, b], b][:, None]).summary["decay_rate"] for b in range(4)
+    ]
+    assert record.summary["decay_rate"] == pytest.approx(np.mean(rates), rel=1e-6)
+    assert "masked_share" not in gs.probe(case.cell, case.params, case.inputs, "cheap").summary
+
+
+def test_a_step_that_no_sequence_has_is_masked_in_every_field():
+    case = make_case("LSTM", length=12, batch=2)
+    valid = np.ones((12, 2), bool)
+    valid[9:] = False
+    record = gs.probe(case.cell, case.params, case.inputs, "full", valid=valid)
+    for full in record:
+        entry = record.field(full)
+        axis = next((axis for axis in ("step", "time") if axis in entry.axes), None)
+        if axis is None or axis in entry.coords:
+            continue
+        statuses = np.moveaxis(entry.statuses(), entry.axes.index(axis), 0)
+        last = 9 if axis == "step" else 10
+        assert (statuses[last:] == Status.MASKED).all(), full
+        assert (statuses[:last] != Status.MASKED).all(), full
+    assert record.summary["verdict_text"].startswith(("vanishing", "stable", "undetermined"))
+    alone = gs.probe(case.cell, case.params, case.inputs[:9], "full")
+    for key, value in alone.summary.items():
+        if isinstance(value, float) and key not in ("nonnormality", "finite_time_1"):
+            assert record.summary[key] == pytest.approx(value, rel=1e-9), key
+
+
+def test_bad_numbers_in_padding_are_not_the_first_bad_step():
+    case = make_case("RNN", length=8, batch=3)
+    state = np.zeros((3, case.cell.state_size))
+    state[0] = np.nan
+    valid = np.ones((8, 3), bool)
+    valid[:, 0] = False
+    record = gs.probe(case.cell, case.params, case.inputs, state=state, valid=valid)
+    assert record.summary["first_bad_step"] is None
+    assert record.summary["bad_share"] == pytest.approx(1 / 3)
+    inputs = case.inputs.copy()
+    inputs[2, 1], inputs[1, 2] = np.nan, np.nan
+    valid[1, 2] = False
+    bad = gs.probe(case.cell, case.params, inputs, state=state, valid=valid).summary["first_bad_step"]
+    assert (bad["t"], bad["sequence"], bad["pass"]) == (3, 1, "forward")
+
+
+def test_the_verdict_stops_at_a_reset():
+    case = make_case("LSTM", length=60, batch=2)
+    reset = np.zeros((60, 2), bool)
+    reset[40] = True
+    summary = gs.probe(case.cell, case.params, case.inputs, reset=reset).summary
+    assert summary["zero_share"] == 0.0
+    assert summary["verdict_text"].split(" over ")[1].startswith("19 steps")
+
+
+def test_what_was_not_computed_says_why():
+    case = make_case("RNN", "relu", length=20)
+    record = gs.probe(case.cell, case.params, case.inputs, "full")
+    assert "more than 300 steps" in record.field("lyapunov_spectrum").reason
+    assert "no state past the end" in record.field("transport_map").reason
+    assert "without two limits" in record.field("gate_saturation").reason
+    assert (record.status["transport_map"] == Status.NOT_APPLICABLE).any()
+
+
 # ---- the catalogue --------------------------------------------------------------------------------------------------
 
 

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
+from gradscope.maps import Lags
 from gradscope.verdict import FACTOR, Decay, decay, horizon, verdict
 
 LN10 = np.log(10.0)
@@ -198,3 +199,68 @@ def test_bad_sequences_have_no_horizon_and_zero_ones_do():
     assert horizon(rms, heard) == (1.0, 0.0)
     nothing = horizon(np.full((6, 2), np.nan), heard[:, :2])
     assert np.isnan(nothing).all()
+
+
+# ---- padding and resets ---------------------------------------------------------------------------------------------
+
+
+def test_a_padded_sequence_falls_over_the_steps_that_count():
+    """Six sequences of 100 steps, three padded to it: their rates and their horizons are those of themselves alone."""
+    rates = [0.1, 0.11, 0.12, 0.13, 0.14, 0.15]
+    valid = np.ones((100, 6), bool)
+    valid[60:, 0], valid[:30, 1], valid[20:50, 2] = False, False, False
+    lags = Lags.of(100, 6, valid)
+    rms = -lags.lag * np.array(rates) / np.log(10.0)
+    found, whole = decay(rms, lags), decay(falling(rates))
+    assert found.rate == pytest.approx(np.mean(rates), rel=1e-12)
+    np.testing.assert_allclose(found.interval, whole.interval, rtol=1e-9)
+    assert found.lag == np.median([60, 70, 70, 100, 100, 100])
+    assert (found.zero_share, found.bad_share) == (0.0, 0.0)
+    heard = rms >= -2
+    reach = [
+        min(int(np.log(100) / rate), length) for rate, length in zip(rates, [60, 70, 70, 100, 100, 100], strict=True)
+    ]
+    assert horizon(rms, heard, lags) == (np.median(reach), 0.0)
+
+
+def test_what_lies_before_a_reset_is_not_counted():
+    reset = np.zeros((50, 2), bool)
+    reset[29, 0] = True
+    lags = Lags.of(50, 2, None, reset)
+    rms = falling([0.2, 0.2], 50)
+    rms[:30, 0] = -np.inf
+    found = decay(rms, lags)
+    assert found.rate == pytest.approx(0.2)
+    assert (found.zero_share, found.lag) == (0.0, 35.0)
+    assert horizon(rms, rms >= -2, lags) == (np.median([20, 23]), 0.5)
+
+
+def test_a_sequence_of_padding_alone_is_left_out_and_counted():
+    valid = np.ones((40, 2), bool)
+    valid[:, 0] = False
+    rms = falling([0.0, 0.05], 40)
+    found = decay(rms, Lags.of(40, 2, valid))
+    assert found.rate == pytest.approx(0.05)
+    assert found.bad_share == 0.5
+    assert horizon(rms, rms >= -2, Lags.of(40, 2, valid)) == (40.0, 1.0)
+    nothing = decay(rms, Lags.of(40, 2, np.zeros((40, 2), bool)))
+    assert np.isnan(nothing.rate)
+    assert nothing.bad_share == 1.0
+
+
+def test_without_enough_rates_the_lags_of_each_sequence_are_cut_into_eight():
+    rng = np.random.default_rng(0)
+    valid = np.ones((90, 2), bool)
+    valid[50:, 1] = False
+    lags = Lags.of(90, 2, valid)
+    steps = np.concatenate([np.zeros((1, 2)), np.cumsum(rng.normal(0.1, 0.05, (90, 2)), axis=0)])
+    rms = -np.take_along_axis(steps, lags.lag, axis=0) / np.log(10.0)
+    found = decay(rms, lags)
+    falls = []
+    for b, last in enumerate((90, 50)):
+        first = min(20, last // 5)
+        edges = first + np.linspace(0, last - first, 9).round().astype(int)
+        falls.append(np.diff(steps[edges, b]) / np.diff(edges))
+    mean = np.mean(falls, axis=0)
+    half = stats.t.ppf(0.975, 7) * mean.std(ddof=1) / np.sqrt(8)
+    np.testing.assert_allclose(found.interval, (mean.mean() - half, mean.mean() + half), rtol=1e-9)
