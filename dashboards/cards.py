@@ -71,6 +71,7 @@ def figure_card(
         ],
         id=part("body", name),
         className="plot is-waiting",
+        **{"data-figure": name},
     )
     return card(
         heading(title, html.Span(id=part("unit", name), className="unit"), *controls),

@@ -84,7 +84,43 @@ def views(name: str, record: Record) -> dict[str, Draw]:
         return {f"by {over}": functools.partial(figures.gate_saturation, over=over) for over in ("step", "unit")}
     if name == "gate_activation":
         return _gate_views(record)
+    if name in MORE:
+        return MORE[name](draw, record)
     return {CATALOGUE[name].title: draw}
+
+
+def _unit_views(draw: Draw, record: Record) -> dict[str, Draw]:
+    """Return the gradient of every unit over all blocks, and over each where the state has several."""
+    blocks = record.field("unit_gradient.blocks").coord("block") if "unit_gradient.blocks" in record else []
+    single = {f"block {one}": functools.partial(figures.unit_gradient, block=str(one)) for one in blocks}
+    return {"all blocks": draw} | (single if len(single) > 1 else {})
+
+
+def _weight_views(_: Draw, record: Record) -> dict[str, Draw]:
+    """Return one view for each parameter, the recurrent weights first."""
+    names = [str(name) for name in record.field("weight_gradient").coord("parameter")]
+    names.sort(key=lambda name: name != "W_h")
+    return {name: functools.partial(figures.weight_gradient, parameter=name) for name in names}
+
+
+def _write_views(draw: Draw, record: Record) -> dict[str, Draw]:
+    """Return the median over the sequences, and one sequence with its signs."""
+    signed = {"sequence 0, signs": functools.partial(figures.write_survival, sequence=0)}
+    return {"all sequences": draw} | (signed if "write_survival.sign" in record else {})
+
+
+def _eigenvalue_views(draw: Draw, _: Record) -> dict[str, Draw]:
+    """Return the complex plane, and the spectral radius over the steps."""
+    return {"complex plane": draw, "spectral radius": functools.partial(figures.jacobian_eigenvalues, show="radius")}
+
+
+#: The choices of further cards: from the plain figure and a record to the ways to draw it.
+MORE: dict[str, Callable[[Draw, Record], dict[str, Draw]]] = {
+    "unit_gradient": _unit_views,
+    "weight_gradient": _weight_views,
+    "write_survival": _write_views,
+    "jacobian_eigenvalues": _eigenvalue_views,
+}
 
 
 def _gate_views(record: Record) -> dict[str, Draw]:
@@ -223,7 +259,7 @@ def _card(name: str, record: Record) -> html.Section:
         display="none" if len(choices) < 2 else None,
         **words.aria(label=f"What the card {_title(name)} shows"),
     )
-    return cards.figure_card(name, _title(name), [select])
+    return cards.figure_card(name, _title(name), [select, dcc.Store(id={"type": "seen", "name": name})])
 
 
 # The side ------------------------------------------------------------------------------------------------------------
@@ -342,7 +378,7 @@ def turned(reader: Reader, search: str | None, probed: dict[str, Any]) -> tuple[
 
 
 def register(app: Dash, reader: Reader) -> None:
-    """Keep the page of a run in step with its link, and draw its figures one by one."""
+    """Keep the page of a run in step with its link, and draw its figures one by one as the reader comes near."""
     app.clientside_callback(
         ClientsideFunction("gradscope", "follow"),
         Output("run-link-set", "data"),
@@ -369,11 +405,21 @@ def register(app: Dash, reader: Reader) -> None:
             search = query(parse(search), iteration=chosen)
         return turned(reader, search, probed)
 
+    app.clientside_callback(
+        ClientsideFunction("gradscope", "watch"),
+        Output({"type": "seen", "name": MATCH}, "data"),
+        Input({"type": "seen", "name": MATCH}, "id"),
+    )
+
     @app.callback(
         Output(cards.part("figure", MATCH), "data"),
+        Input({"type": "seen", "name": MATCH}, "data"),
         Input("probed", "data"),
         Input({"type": "choice", "name": MATCH}, "value"),
         State({"type": "choice", "name": MATCH}, "id"),
+        prevent_initial_call=True,
     )
-    def fill(probed: dict[str, Any], choice: str | None, identity: dict[str, str]) -> dict[str, Any]:
+    def fill(seen: int | None, probed: dict[str, Any], choice: str | None, identity: dict[str, str]) -> dict[str, Any]:
+        if seen is None:
+            raise PreventUpdate
         return draw(reader, probed["run"], probed["iteration"], identity["name"], choice)

@@ -68,6 +68,25 @@
       return [figure, "plot is-drawn", "", meta.caption || "", unit];
     },
 
+    // A figure is asked for when the reader comes near its card, so that a page of many cards stands at once.
+    watch: function (id) {
+      const body = document.querySelector('[data-figure="' + id.name + '"]');
+      if (!body) {
+        return Date.now();
+      }
+      const observer = new IntersectionObserver(
+        function (entries) {
+          if (entries.some((entry) => entry.isIntersecting)) {
+            observer.disconnect();
+            dash.set_props(id, { data: Date.now() });
+          }
+        },
+        { rootMargin: "600px 0px" }
+      );
+      observer.observe(body);
+      return dash.no_update;
+    },
+
     name: function (title) {
       document.title = title;
       return dash.no_update;

@@ -158,11 +158,26 @@ class Visit:
     def ready(self) -> Page:
         """Wait until the page stands and no figure is waited for."""
         expect(self.page.locator("#content .card:not(.standing)").first).to_be_attached()
+        self.see()
         expect(self.page.locator(".plot.is-waiting")).to_have_count(0)
         expect(self.page.locator(".plot.is-drawn:not(:has(.main-svg))")).to_have_count(0)
         expect(self.page.locator(".runs-grid:not(:has(.ag-root))")).to_have_count(0)
         expect(self.page.locator("[data-dash-is-loading=true]")).to_have_count(0)
         return self.page
+
+    def see(self) -> None:
+        """Scroll past every card, as figures are drawn when the reader comes near, and back to the top."""
+        self.page.evaluate(
+            """async () => {
+                for (let tries = 0; tries < 200; tries++) {
+                    const waiting = document.querySelector(".plot.is-waiting");
+                    if (!waiting) break;
+                    waiting.scrollIntoView({ block: "center" });
+                    await new Promise((done) => setTimeout(done, 50));
+                }
+                window.scrollTo(0, 0);
+            }"""
+        )
 
     def zoom(self, card: str) -> list[float]:
         """Drag a box over the middle of a card's figure, and return the range of its x axis."""

@@ -30,6 +30,17 @@ OF_AN_LSTM = {
     "Timescale of each unit",
     "Cell-state flow",
     "Lyapunov spectrum",
+    "Transport from every time",
+    "Transport by direction",
+    "State gradient by unit",
+    "Input gradient",
+    "Weight gradient by step",
+    "Jacobian by block",
+    "What survives of each write",
+    "Routes of the gradient",
+    "Finite-time exponents",
+    "Eigenvalues of the Jacobian",
+    "Non-normality",
 }
 
 
@@ -74,7 +85,10 @@ def test_training_is_switched_in_place_and_the_zoom_stays(visit):
     page.wait_for_url(re.compile(r"iteration=60"), wait_until="commit")
     expect(page.locator("#summary .verdict")).to_have_text("stable: e⁻¹ over 40 steps")
     visit.ready()
-    page.wait_for_timeout(500)
+    for _ in range(100):  # a figure stays until the next one is there
+        if visit.figures()[card]["y"] != before["y"]:
+            break
+        page.wait_for_timeout(100)
     assert visit.figures()[card]["y"] != before["y"]
     assert visit.figures()[card]["range"] == seen
     page.go_back()
@@ -126,6 +140,36 @@ def test_what_is_no_ordinary_number_is_seen_as_such(visit, run, card, word):
     else:
         expect(alert).to_have_count(0)
         expect(page.locator("#summary .verdict")).to_contain_text("vanishing")
+
+
+def test_a_figure_is_asked_for_when_the_reader_comes_near(visit):
+    asked = []
+    visit.page.on("request", lambda request: asked.append(request.post_data or ""))
+    page = visit.page
+    page.goto(visit.address + "/run/lstm-40-0.0")
+    expect(page.locator("#content .card[aria-label='Transport to the last state'] .main-svg").first).to_be_visible()
+    page.wait_for_timeout(500)
+    far = page.locator("#content .card[aria-label='Non-normality']")
+    expect(far.locator(".plot")).to_have_class(re.compile("is-waiting"))
+    assert not any('"name":"nonnormality","type":"figure"' in text for text in asked)
+    far.scroll_into_view_if_needed()
+    expect(far.locator(".plot")).to_have_class(re.compile("is-drawn"))
+    visit.ready()
+
+
+@pytest.mark.parametrize(
+    ("card", "words", "seen"),
+    [
+        ("Weight gradient by step", "b", "dL/db"),
+        ("State gradient by unit", "block c", "sorted by mean"),
+        ("What survives of each write", "sequence 0, signs", "w < 0"),
+        ("Eigenvalues of the Jacobian", "spectral radius", "Spectral radius"),
+    ],
+)
+def test_cards_of_several_pictures_let_one_choose(visit, card, words, seen):
+    page = visit.open("/run/lstm-40-0.0")
+    choose(visit, card, words)
+    expect(page.locator(f"#content .card[aria-label='{card}'] .js-plotly-plot")).to_contain_text(seen)
 
 
 def test_a_plain_rnn_has_no_card_for_what_it_lacks(visit):
