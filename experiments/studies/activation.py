@@ -18,13 +18,18 @@ scatter, for many seeds end in fixed points.
 
 from __future__ import annotations
 
+from gradscope.figures.reproductions import Panel
+from gradscope.store import Store
+
+from ..readings import NOTHING, Reading, curves, done, group, mean_and_spread, paneled
 from ..spec import Sweep
 
+NAME = "activation"
 SWEEPS = (
     Sweep(
         name="gain",
         cell=["RNN", "LSTM", "GRU"],
-        activation=["tanh", "softsign", "relu", "hard_tanh", "identity"],
+        activation=["tanh", "softsign", "sigmoid", "relu", "hard_tanh", "identity"],
         gain=[0.5, 1, 1.5, 2, 3, 5],
         recurrent=["gaussian", "orthogonal"],
         length=100,
@@ -41,3 +46,32 @@ SWEEPS = (
         learning_rate=0.01,
     ),
 )
+
+
+def read(store: Store) -> Reading:
+    """Set the slope, the saturation and the time of each activation side by side, for a Gaussian RNN."""
+    rows = [row for row in done(store, NAME) if not row["iterations"]]
+    if not rows:
+        return NOTHING
+    plain = [row for row in rows if row["cell"] == "RNN" and row["recurrent"] == "gaussian"]
+    for row in plain:
+        sides = [row.get(f"hidden_saturation_{side}") for side in ("left", "right")]
+        row["saturated"] = None if None in sides else sum(sides)
+    lines = []
+    for (name,), some in group(plain, "activation").items():
+        low = [row for row in some if row["gain"] == 1.0]
+        slope, rate = mean_and_spread(low, "hidden_slope_rms")[0], mean_and_spread(low, "decay_rate")[0]
+        share, time = mean_and_spread(low, "saturated")[0], mean_and_spread(low, "seconds")[0]
+        lines.append(
+            f"{name}, gain 1: slope rms {slope:.2f}, {100 * share:.0f} % saturated, decay rate {rate:+.2f} nat/step, "
+            f"{1e3 * time / low[0]['length']:.2f} ms a step with all probes."
+            if low
+            else f"{name}: {len(some)} runs."
+        )
+    panels = [
+        Panel(curves(plain, "gain", "decay_rate", "activation"), "gain [1]", "decay rate [nat/step]"),
+        Panel(curves(plain, "gain", "hidden_slope_rms", "activation"), "gain [1]", "slope rms [1]"),
+        Panel(curves(plain, "gain", "saturated", "activation"), "gain [1]", "saturated [fraction]"),
+    ]
+    caption = "RNN of Gaussian weights. The slope orders the activations as the decay rate does, saturation does not."
+    return Reading(tuple(lines), paneled(panels, "Slope against saturation", caption))

@@ -69,12 +69,12 @@ def find_peak(w: float) -> tuple[float, float]:
     for _ in range(12):
         b = np.linspace(low, high, 2001)
         best = int(np.argmax(steepness(w, b)))
-        low, high = b[max(best - 2, 0)], b[min(best + 2, len(b) - 1)]
+        low, high = float(b[max(best - 2, 0)]), float(b[min(best + 2, len(b) - 1)])
         if high - low < 1e-9:
             break
     found = optimize.minimize_scalar(lambda b: -float(steepness(w, b)), bounds=(low, high), method="bounded")
-    best = float(b[int(np.argmax(steepness(w, b)))])
-    place = best if steepness(w, best) >= -found.fun else float(found.x)
+    on_grid = float(b[int(np.argmax(steepness(w, b)))])
+    place = on_grid if steepness(w, on_grid) >= -found.fun else float(found.x)
     return place, float(steepness(w, place))
 
 

@@ -64,5 +64,5 @@ def read(store: Store) -> Reading:
 
 def _gap(row: dict) -> float:
     """Return accuracy on training sequences less that on test sequences."""
-    found = [row.get(name) for name in ("accuracy_train", "accuracy_after")]
-    return float("nan") if None in found else found[0] - found[1]
+    train, test = row.get("accuracy_train"), row.get("accuracy_after")
+    return float("nan") if train is None or test is None else float(train - test)

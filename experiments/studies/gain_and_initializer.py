@@ -66,6 +66,6 @@ def read(store: Store) -> Reading:
                 i = past[0]
                 gains = curve.x[i : i + 2]
                 turns.append(f"{curve.name} {gains[0] + (gains[1] - gains[0]) * rate[i] / (rate[i] - rate[i + 1]):.2f}")
-        lines.append(f"{name}, gain at which the decay rate turns: {', '.join(turns) or 'none up to the largest'}.")
+        lines.append(f"{name}, gain at which the decay rate turns: {', '.join(turns) or 'none of 0.5 to 3'}.")
     caption = "Above 0 gradients vanish, below they explode. White input of variance 1 through glorot weights."
     return Reading(tuple(lines), paneled(panels, "Gain and initializer", caption))

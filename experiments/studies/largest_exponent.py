@@ -78,7 +78,9 @@ def read(store: Store) -> Reading:
             expected = meanfield.largest_exponent(GAIN, 0.0, activation)
             over_width.append(Curve(activation, inverse, mean, spread, group=f"{activation} {widest}"))
             ends = np.array([0.0, inverse.max()])
-            over_width.append(Curve(f"{activation}, fit", ends, intercept + slope * ends, theory=True, group=f"{activation} fit"))
+            over_width.append(
+                Curve(f"{activation}, fit", ends, intercept + slope * ends, theory=True, group=f"{activation} fit")
+            )
             over_width.append(
                 Curve(
                     f"{activation}, N infinite",

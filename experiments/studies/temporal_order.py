@@ -62,8 +62,8 @@ def read(store: Store) -> Reading:
                 f"{cell}: accuracy {min(reached):.3f} to {max(reached):.3f} over {len(reached)} seeds, "
                 f"{low:g} to {high:g} in an independent program: at most {off:.3f} outside."
             )
-        found = [store.curves(row["run"]).get("validation_accuracy") for row in some]
-        found = [curve for curve in found if curve is not None and len(curve[0])]
+        every = [store.curves(row["run"]) for row in some]
+        found = [curves["validation_accuracy"] for curves in every if "validation_accuracy" in curves]
         if found:
             shortest = min(len(curve[0]) for curve in found)
             values = np.array([curve[1][:shortest] for curve in found])
