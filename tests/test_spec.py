@@ -517,3 +517,30 @@ def test_every_key_is_found_on_its_line(kinds):
         line += statement.count("\n") + 1
     tomllib.loads(text)
     assert [(place.table, place.key, place.line) for place in places(text)] == expected
+
+
+def test_a_run_on_a_file_is_known_by_its_content_and_not_by_its_place(tmp_path):
+    paths = [toml(tmp_path, "to be or not to be " * 20, name) for name in ("one.txt", "two.txt")]
+    other = toml(tmp_path, "to be or not to be, " * 20, "three.txt")
+    first, second, third = (Run(task="text", length=10, file=str(path)) for path in (*paths, other))
+    assert first.id == second.id != third.id
+    assert first.load_task() is Run(task="text", file=str(paths[0])).load_task()
+    assert first.load_task().digest != Run(task="text").load_task().digest
+
+
+def test_files_that_a_task_cannot_use_are_reported_with_everything_else(tmp_path):
+    text = '[[sweep]]\ntask = "series"\nlength = 0\nfile = "gone.csv"\n[[sweep]]\ntask = "series"\n'
+    with pytest.raises(ArgumentError) as caught:
+        read_study(toml(tmp_path, text))
+    first, second, third = str(caught.value).splitlines()
+    assert "line 3: `length` must be at least 1" in first
+    assert "line 4: `file` must be a CSV file, got 'gone.csv': No such file or directory. Give its path." in second
+    assert "line 6: `file` must be given for the task series. Give the path of a CSV file with a header." in third
+    table = toml(tmp_path, "day,level\n" + "".join(f"{day},{day % 7}\n" for day in range(99)), "level.csv")
+    with pytest.raises(ArgumentError, match=r"`column` must be one of day, level, got 'levl'\. Did you mean 'level'"):
+        Run(task="series", file=str(table), column="levl")
+    assert Run(task="series", file=str(table), column="level", length=5).config["column"] == "level"
+    with pytest.raises(
+        ArgumentError, match=r"`file` must be left out for the task adding\. Only text and series have it"
+    ):
+        Run(task="adding", file=str(table))
