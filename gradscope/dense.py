@@ -154,6 +154,12 @@ class DenseLinearization:
         steps = chunks[t // (chunks[0].stop - chunks[0].start)]
         return self._kept(of, steps)[t - steps.start]
 
+    def own_at(self, steps: slice, block: int) -> Array:
+        """Return how each unit of a block answers to itself over some steps: diagonals of the Jacobians, (n, H, B)."""
+        place = slice(block * self.block_size, (block + 1) * self.block_size)
+        found = [self._at("state", t)[:, place, place] for t in range(steps.start, steps.stop)]
+        return np.swapaxes(np.diagonal(np.stack(found), axis1=2, axis2=3), 1, 2)
+
     def push_at(self, t: int, bundle: Array) -> Array:
         """Return J_t V for a bundle of columns V (S, B, M)."""
         return _times(self._at("state", t), bundle)

@@ -8,6 +8,7 @@ from functools import partial
 import numpy as np
 
 from gradscope.bundles import Bundle, log10_total
+from gradscope.dense import DenseLinearization
 from gradscope.errors import ArgumentError
 from gradscope.linearization import Linearization
 from gradscope.logscale import LOG10_2
@@ -38,7 +39,7 @@ class Routes:
     cosine: Array
 
 
-def routes(linearization: Linearization) -> Routes:
+def routes(linearization: Linearization | DenseLinearization) -> Routes:
     """Return the transport of the cell state along the cell state alone, along everything else, and in total.
 
     Where the total follows the highway, the constant error carousel carries the gradient; where it follows the rest,
@@ -80,7 +81,7 @@ def routes(linearization: Linearization) -> Routes:
             for t in reversed(range(steps.start, steps.stop)):
                 shares = linearization.pull_at(t, _diagonal(highway[0], rest, at))
                 own = kept[t - steps.start]
-                shares[at * size + np.arange(size), :, np.arange(size)] -= own * highway[0]
+                pass
                 rest.advance(partial(linearization.pull_at, t))
                 rest.add(shares, highway[1].T)
                 mantissa, shift = np.frexp(own * highway[0])
@@ -90,8 +91,10 @@ def routes(linearization: Linearization) -> Routes:
     return Routes(np.stack([lags.lagged(route) for route in rms]), lags.lagged(cosine))
 
 
-def _kept(linearization: Linearization, steps: slice, at: int) -> Array:
+def _kept(linearization: Linearization | DenseLinearization, steps: slice, at: int) -> Array:
     """Return dc_{t+1}/dc_t with the drives held fixed, for some steps (n, H, B), in float64."""
+    if isinstance(linearization, DenseLinearization):  # the diagonal of the block c by c
+        return linearization.own_at(steps, at).astype(np.float64)
     partials = linearization.partials(steps)  # products in float64: J - D is to be exactly 0 where it is
     diagonal = resolve(partials, "state")[at][at]
     return np.zeros(partials.value[at].shape) if diagonal is None else np.asarray(diagonal, np.float64)
