@@ -598,3 +598,14 @@ def test_the_record_of_early_stopped_weights_is_dated_by_their_update():
     assert course.metrics["updates_kept"] < course.metrics["updates"]
     gap = course.metrics["loss_after"] - course.metrics["loss_before"]
     assert gap < 0
+
+
+@pytest.mark.parametrize("cell", ["LSTM", "GRU"])
+def test_a_run_of_two_layers_is_probed_and_trained(cell):
+    run = Run(cell=cell, layers=2, task="digits_row", hidden_size=6, iterations=3, dropout=0.2, keep_weights=True)
+    course = follow(run, run.load_task())
+    assert list(course.records) == [0, 3]
+    assert {"weight.layer1.W_x", "weight.layer2.W_h", "weight.W_out"} <= set(course.records[3].fields)
+    assert course.records[0].summary["verdict"]
+    count = len(CELLS[cell].gate_names) * 6
+    assert course.metrics["parameters"] == count * (8 + 6 + 1) + count * (6 + 6 + 1) + 10 * 7
