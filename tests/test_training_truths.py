@@ -44,5 +44,3 @@ def test_the_forget_bias_decides_whether_adding_over_200_steps_is_learned(forget
     assert baseline.loss == pytest.approx(2 / 3)
     assert before.loss > 0.4
     assert (after.loss < 0.04) == solved
-    if not solved:
-        assert after.loss > 0.3
