@@ -8,6 +8,7 @@ Exit codes: 0 done, 1 some runs failed, 2 the user's mistake (one line with its 
 
 from __future__ import annotations
 
+import collections
 import csv
 import difflib
 import importlib.metadata
@@ -34,7 +35,7 @@ from rich.text import Text
 from gradscope.errors import ExtraError, GradscopeError
 from gradscope.probes.catalogue import CATALOGUE, unit, words
 from gradscope.record import Field, Record, Status, to_json
-from gradscope.store import Condition, Store
+from gradscope.store import Condition, Page, Store
 
 __all__ = ["cli", "main"]
 
@@ -56,9 +57,10 @@ OWN = {
 INTERRUPTED = 130
 PIPE_CLOSED = 141  # as the shell says it of every program
 SILENT = 60  # seconds without a heartbeat after which a running run is no longer believed
+LIMIT = 1000  # rows of a table
 SHORT = 8  # letters of a run's id in a table, more where it takes more to tell them apart
 COLOURS = {"vanishing": "blue", "stable": "green", "exploding": "red", "undetermined": "yellow", "diverged": "magenta"}
-STATES = {"failed": "red", "running": "cyan"}
+STATES = {"failed": "red", "running": "cyan", "interrupted": "yellow"}
 HEADLINES = ("verdict", "decay_rate", "half_life", "horizon", "accuracy_after")
 SUMMARY = {
     "decay_rate": "decay rate",
@@ -267,22 +269,22 @@ def _call(ctx: click.Context, name: str, command: click.Command, arguments: list
 @click.argument("store", type=click.Path(path_type=Path))
 @click.option("--where", multiple=True, metavar="CONDITION", help="E.g. cell=LSTM, 'length>=100'. May be repeated.")
 @click.option("--sweep", metavar="NAME", help="Only runs of this sweep.")
+@click.option("--limit", type=click.IntRange(1), default=LIMIT, show_default=True, help="Rows of the table.")
 @click.option("--json", "form", flag_value="json", help="Every number of every iteration, as strict JSON.")
 @click.option("--csv", "form", flag_value="csv", help="The same as CSV.")
-def runs(store: Path, where: tuple[str, ...], sweep: str | None, form: str | None) -> None:
+def runs(store: Path, where: tuple[str, ...], sweep: str | None, limit: int, form: str | None) -> None:
     """List the runs of a STORE.
 
     Conditions compare a parameter or a metric with a value by = != < <= > >=, and must all hold. The table shows the
     last iteration of each run; --json and --csv give all of them.
     """
     with Store(store) as opened:
-        rows = opened.table(_sweep(sweep), where, None if form else "last")
-        if form == "json":
-            _write_json(rows, sys.stdout)
-        elif form == "csv":
-            _write_csv(rows, sys.stdout)
+        if form is None:
+            _print_runs(opened, opened.page(_sweep(sweep), where, limit=limit), where)
+        elif form == "json":
+            _write_json(opened.table(_sweep(sweep), where), sys.stdout)
         else:
-            _print_runs(opened, rows, where)
+            _write_csv(opened.table(_sweep(sweep), where), sys.stdout)
 
 
 def _sweep(sweep: str | None) -> str | int | None:
@@ -304,22 +306,26 @@ def _write_csv(rows: list[dict], file: TextIO) -> None:
     writer.writerows(row.values() for row in rows)
 
 
-def _print_runs(store: Store, rows: list[dict], where: Sequence[str]) -> None:
+def _print_runs(store: Store, page: Page, where: Sequence[str]) -> None:
     """Print the table of runs, what they have in common above it."""
-    console, configs = _console(), {run["id"]: run["config"] for run in store.runs()}
+    console, rows = _console(), page.rows
     if not rows:
         console.print(_nothing(store, where))
         return
-    parameters = _values([configs[row["run"]] for row in rows])
+    parameters = _values([{name: row[name] for name in page.parameters} for row in rows])
     varying = [key for key, values in parameters.items() if len(values) > 1]
-    states = [_state(row) for row in rows]
-    counts = ", ".join(f"{states.count(state)} {state}" for state in dict.fromkeys(states))
-    console.print(Text(f"{_safe(store.path.name)}: {_count(len(rows), 'run')}, {counts}.", "bold"))
+    states = collections.Counter(map(_state, rows)) if page.count == len(rows) else page.statuses
+    counts = ", ".join(f"{number:,} {state}" for state, number in states.items())
+    console.print(Text(f"{_safe(store.path.name)}: {_count(page.count, 'run')}, {counts}.", "bold"))
+    if page.count > len(rows):
+        console.print(
+            Text(f"These are the first {len(rows):,}. Give --limit {page.count} for all, or --where.", "yellow")
+        )
     if len(rows) > 1:
         common = [f"{_words(key)} {_number(values[0])}" for key, values in parameters.items() if key not in varying]
         console.print(Text(f"The same in all: {', '.join(common)}." if common else "", "dim"))
     shown = [*(varying if len(rows) > 1 else parameters), *(name for name in HEADLINES if name in rows[0])]
-    length = _short(configs)
+    length = _short(store.ids())
     fitting = _fitting(rows, length, shown, console.width)
     console.print(_runs_table(rows, length, fitting, console.width))
     if missing := [_words(name) for name in shown if name not in fitting]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import re
 import shutil
 import signal
 import sqlite3
@@ -18,14 +19,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from drawn_records import NAMES, assert_same, records, same
+from drawn_records import NAMES, SCALARS, assert_same, records, same
 from hypothesis import given
 from hypothesis import strategies as st
 from sample_records import CASES
 
 from gradscope.errors import ArgumentError, StoreError
 from gradscope.record import Field, Record, Status, to_json
-from gradscope.store import Condition, Store, file, overview, schema, writer
+from gradscope.store import SILENT, Condition, Results, Store, file, overview, schema, writer
+from gradscope.store.owners import Owner, exists, this_process
 
 TESTS = Path(__file__).parent
 NOBODY = 65534
@@ -356,6 +358,353 @@ def test_a_run_is_found_by_the_beginning_of_its_id(filled):
         for missing in ("xyz", "", "%", "A"):
             with pytest.raises(ArgumentError, match=r"List them with `gradscope runs .*results.db`"):
                 store.run(missing)
+
+
+# Owners ------------------------------------------------------------------------------------------------------------
+
+
+def owned(store: Store, sweep: int, *runs: str) -> tuple[str, dict[str, str]]:
+    """Claim runs as a new owner."""
+    owner = store.add_owner()
+    return owner, store.claim(sweep, {run: {"cell": "LSTM"} for run in runs}, owner)
+
+
+def test_a_run_belongs_to_one_living_owner(path):
+    with Store(path, "w") as store:
+        sweep = store.add_sweep("study", {})
+        one, answers = owned(store, sweep, "a", "b")
+        assert answers == {"a": "ours", "b": "ours"}
+        other, answers = owned(store, sweep, "a", "c")
+        assert answers == {"a": "held", "c": "ours"}
+        assert store.claim(sweep, {"a": {}}, one) == {"a": "ours"}  # once more, its worker died
+        assert store.finish_runs({"a": Results({0: small()}), "c": Results({0: small()})}, other) == {"c"}
+        store.fail_run("b", "boom", owner=other)
+        assert [(run["status"], run["attempts"]) for run in store.runs()] == [
+            ("running", 2),
+            ("running", 1),
+            ("done", 1),
+        ]
+        assert store.interrupt(other) == 0
+        assert store.interrupt(one) == 2
+        assert [run["status"] for run in store.runs()] == ["interrupted", "interrupted", "done"]
+        assert owned(store, sweep, "a", "b", "c")[1] == {"a": "ours", "b": "ours", "c": "done"}
+
+
+def test_a_silent_owner_loses_its_runs_and_cannot_write_them_any_more(path):
+    with Store(path, "w") as store:
+        sweep = store.add_sweep("study", {})
+        asleep, _ = owned(store, sweep, "a")
+        store._connection.execute("UPDATE run SET heartbeat = heartbeat - 61")
+        store._connection.execute("UPDATE owner SET heartbeat = heartbeat - 61")
+        assert [run["status"] for run in store.runs()] == ["running"]  # on this machine it is there
+        store.beat(asleep)
+        assert owned(store, sweep, "a")[1] == {"a": "held"}
+        store._connection.execute("UPDATE owner SET heartbeat = heartbeat - 61")
+        awake, answers = owned(store, sweep, "a")
+        assert answers == {"a": "ours"}
+        assert store.finish_runs({"a": Results({0: small(late=1.0)})}, asleep) == set()
+        assert store.finish_runs({"a": Results({0: small(early=1.0)})}, awake) == {"a"}
+        assert store.record("a").summary == {"early": 1.0}
+
+
+def test_an_owner_that_has_ended_on_this_machine_is_gone_at_once(path):
+    claim = "store = Store(sys.argv[1], 'w'); owner = store.add_owner()\n"
+    claim += "store.claim(store.add_sweep('study', {}), {'a': {}}, owner); print('begun', flush=True); time.sleep(60)"
+    process = script(claim, path)
+    assert process.stdout.readline() == "begun\n"
+    with Store(path, "w") as store:
+        assert owned(store, 1, "a")[1] == {"a": "held"}
+        process.kill()
+        process.wait()
+        assert [run["status"] for run in store.runs()] == ["interrupted"]
+        assert [row["status"] for row in store.table(iteration="last")] == ["interrupted"]
+        assert store.page().statuses == {"interrupted": 1}
+        assert (store.sweeps()[0]["running"], store.sweeps()[0]["interrupted"]) == (0, 1)
+        assert [run["id"] for run in store.runs(where=["status=interrupted"])] == ["a"]
+        assert owned(store, 1, "a")[1] == {"a": "ours"}
+    process.stdout.close()
+    process.stderr.close()
+
+
+def test_a_process_elsewhere_is_judged_by_its_heartbeat_alone():
+    here = this_process()
+    assert not here.is_gone()
+    elsewhere = Owner("t", "another machine", here.space, 2**22 + 1)
+    assert not elsewhere.is_gone()
+    assert not elsewhere.is_silent(100.0, 100.0 + SILENT)
+    assert elsewhere.is_silent(100.0, 101.0 + SILENT)
+    assert Owner("t", here.host, here.space, 2**22 + 1).is_gone()
+    assert not Owner("t", here.host, "another container", 2**22 + 1).is_gone()
+
+
+def test_a_process_that_only_waits_for_its_parent_has_ended():
+    process = subprocess.Popen([sys.executable, "-c", ""])
+    deadline = time.monotonic() + 60
+    while exists(process.pid) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert not exists(process.pid)
+    process.wait()
+
+
+# Overviews ---------------------------------------------------------------------------------------------------------
+
+AWKWARD = {
+    "case": 1.0,
+    "Case": 2.0,
+    "with space": "x",
+    "": 0.0,
+    "nul\0": 1,
+    "run number": 3,
+    "names": "taken",
+    "big": 10**30,
+    "minus": -0.0,
+    "not a number": math.nan,
+    "lines": "a\nb",
+    "list": [1, 2],
+}
+
+
+def settled(value: object) -> str:
+    return to_json(value)
+
+
+def assert_both_ways(store: Store, **choice) -> None:
+    """The overview and the records themselves must tell the same, to the type and the order of the columns."""
+    for which in ("first", "last"):
+        slow = {}
+        for row in store.table(iteration=None, **choice):
+            if which == "last" or row["run"] not in slow:
+                slow[row["run"]] = row
+        quick = {row["run"]: row for row in store.table(iteration=which, **choice)}
+        assert {run: settled(row) for run, row in quick.items()} == {
+            run: settled({name: row[name] for name in quick[run]}) for run, row in slow.items()
+        }
+
+
+@given(
+    records=st.lists(records(), min_size=1, max_size=3),
+    parameters=st.dictionaries(NAMES, SCALARS, max_size=4),
+    metrics=st.dictionaries(NAMES, SCALARS, max_size=3),
+)
+def test_the_overview_tells_what_the_records_tell(tmp_path_factory, records, parameters, metrics):
+    folder = tmp_path_factory.mktemp("overview")
+    with Store(folder / "r.db", "w") as store:
+        sweep = store.add_sweep("study", {})
+        for number, record in enumerate(records):
+            store.start_run(f"run{number}", sweep, {f"p {name}": value for name, value in parameters.items()})
+            later = {0: record, 5: records[0]} if number % 2 else {0: record}
+            store.finish_run(f"run{number}", later, {f"m {name}": value for name, value in metrics.items()})
+        assert_both_ways(store)
+    shutil.rmtree(folder)
+
+
+def test_names_and_values_that_sqlite_has_no_form_for_come_back(path):
+    with Store(path, "w") as store:
+        sweep = store.add_sweep("study", {})
+        store.start_run("a", sweep, {"flag": True, "mixed": 1.5, "cell": "LSTM"})
+        store.start_run("b", sweep, {"flag": 3, "mixed": False, "cell": "GRU"})
+        store.finish_run("a", {0: small(**AWKWARD)})
+        assert_both_ways(store)
+        rows = store.table(iteration="last")
+        assert [(row["flag"], row["mixed"]) for row in rows] == [(True, 1.5), (3, False)]
+        assert [type(row["flag"]) for row in rows] == [bool, int]
+        for where, found in (
+            ("flag=true", "a"),
+            ("flag>2", "b"),
+            ("mixed=false", "b"),
+            ("not a number=nan", "a"),
+            ("Case=2", "a"),
+            ("case=1", "a"),
+            ("with space=X", "a"),
+            ("lines!=a", "ab"),
+            ("big>1e29", "a"),
+        ):
+            assert [row["run"] for row in store.table(where=[where], iteration="last")] == list(found), where
+            assert [row["run"] for row in store.table(where=[where])] == list(found), where
+            assert store.page(where=[where]).count == len(found)
+        assert store.columns(["flag", "Case"]) == {"flag": [True, 3], "Case": [2.0, None]}
+
+
+def test_more_names_than_a_table_may_have_columns_are_kept(path, monkeypatch):
+    monkeypatch.setattr(overview, "MOST_COLUMNS", 5)
+    with Store(path, "w") as store:
+        store.start_run("a", store.add_sweep("study", {}), {f"p{n}": n for n in range(4)})
+        store.finish_run("a", {0: small(**{f"m{n}": float(n) for n in range(9)})})
+        assert_both_ways(store)
+        assert store.page(where=["m8>7"]).count == 1
+        assert store.page(where=["m8>8"]).count == 0
+        with pytest.raises(ArgumentError, match="`order` must be one of run, sweep"):
+            store.page(order="m8")
+
+
+def test_two_writers_may_bring_new_columns_in_turn(path):
+    with Store(path, "w") as one, Store(path, "w") as other:
+        sweep = one.add_sweep("study", {})
+        for number, store in enumerate((one, other, one, other)):
+            store.start_run(f"r{number}", sweep, {"length": number})
+            store.finish_run(f"r{number}", {0: small(**{f"m{number // 2}": 1.0, f"n{number}": 2.0})})
+        assert_both_ways(one)
+        assert_both_ways(other)
+
+
+@pytest.fixture(scope="module")
+def many(tmp_path_factory) -> Path:
+    """Return a store of runs over a grid, some of them failed, NaN or inf."""
+    path = tmp_path_factory.mktemp("many") / "results.db"
+    with Store(path, "w") as store:
+        sweep, other = store.add_sweep("study", {}), store.add_sweep("other", {})
+        results = {}
+        for number in range(60):
+            config = {"cell": ("LSTM", "GRU", "RNN")[number % 3], "length": 10 * (number % 5), "dale": number % 2 == 0}
+            store.start_run(f"r{number:02}", other if number > 50 else sweep, config)
+            rate = math.nan if number % 11 == 0 else math.inf if number % 13 == 0 else (number * 37) % 60 / 60
+            results[f"r{number:02}"] = Results({0: small(decay_rate=rate)}, seconds=number / 8)
+        store.finish_runs(results)
+        for number in range(5, 60, 10):
+            store.fail_run(f"r{number:02}", "boom")
+    return path
+
+
+@pytest.mark.parametrize("order", [None, "decay_rate", "-decay_rate", "cell", "-seconds", "dale", "status"])
+@pytest.mark.parametrize("where", [[], ["cell=LSTM,GRU", "decay_rate<0.7"], ["dale=true"], ["status=failed"]])
+@pytest.mark.parametrize("sweep", [None, "study"])
+def test_a_page_is_a_part_of_the_table(many, order, where, sweep):
+    """Against sorting in Python: numbers ascend or descend, what is missing or NaN is last, ties stay as begun."""
+    with Store(many) as store:
+        rows = store.table(sweep, where)
+        name = (order or "").removeprefix("-")
+        if order:
+            known = [row for row in rows if row[name] is not None and row[name] == row[name]]
+            known.sort(key=lambda row: row["run"])
+            known.sort(key=lambda row: row[name], reverse=order.startswith("-"))
+            missing = [row for row in rows if row not in known]
+            rows = known + missing
+        page = store.page(sweep, where, order=order, limit=7, offset=3)
+        assert [settled(row) for row in page.rows] == [settled(row) for row in rows[3:10]]
+        assert (page.count, page.total) == (len(rows), len(store.table(sweep)))
+        statuses = [row["status"] for row in rows]
+        assert page.statuses == {status: statuses.count(status) for status in sorted(set(statuses))}
+        columns = store.columns(["run", "decay_rate", "dale"], sweep, where)
+        assert settled(columns["decay_rate"]) == settled([row["decay_rate"] for row in store.table(sweep, where)])
+
+
+def test_groups_are_the_cells_of_a_phase_map(many):
+    with Store(many) as store:
+        rows = store.table()
+        for group in store.groups(["cell", "dale"], "decay_rate"):
+            inside = [row["decay_rate"] for row in rows if (row["cell"], row["dale"]) == (group["cell"], group["dale"])]
+            numbers = [value for value in inside if not math.isnan(value)]
+            assert (group["runs"], group["count"]) == (len(inside), len(numbers))
+            assert group["mean"] == pytest.approx(np.mean(numbers))
+            assert (group["least"], group["most"]) == (min(numbers), max(numbers))
+            assert type(group["dale"]) is bool
+        assert len(store.groups(["cell", "length"], "decay_rate", where=["status=failed"])) == 3
+
+
+def test_questions_to_the_overview_that_cannot_be_answered_are_refused(many):
+    with Store(many) as store:
+        for question, message in (
+            (lambda: store.page(order="decay_rat"), "`order` must begin .* Did you mean 'decay_rate'"),
+            (lambda: store.page(where=["lenght=3"]), "Did you mean 'length'"),
+            (lambda: store.page(iteration=3), "`iteration` must be one of first, last, got 3"),
+            (lambda: store.columns(["lenght"]), "Did you mean 'length'"),
+            (lambda: store.columns(["length"], iteration="x"), "must be one of first, last"),
+            (lambda: store.groups(["lenght"], "decay_rate"), "Did you mean 'length'"),
+            (lambda: store.groups(["length"], "decay_rate", iteration=0), "must be one of first, last"),
+        ):
+            with pytest.raises(ArgumentError, match=message):
+                question()
+
+
+def test_a_look_at_many_runs_reads_no_record_and_no_row_twice(many):
+    """The work, not the time: a few statements, none of them over records, metrics or arrays, each run looked up."""
+    with Store(many) as store:
+        seen: list[str] = []
+        store._connection.set_trace_callback(seen.append)
+        store.page("study", ["cell=LSTM"], order="decay_rate")
+        store.columns(["length", "decay_rate"], "study")
+        store.groups(["cell", "length"], "decay_rate", "study")
+        store._connection.set_trace_callback(None)
+        selects = [statement for statement in seen if statement.startswith("SELECT")]
+        assert len(selects) <= 24
+        for statement in selects:
+            assert not re.search(r"FROM (record|metric|field)", statement)
+            plan = [row[3] for row in store._connection.execute(f"EXPLAIN QUERY PLAN {statement}")]
+            scans = [step for step in plan if re.match(r"SCAN (o|r|run|member)\b", step)]
+            assert len(scans) <= 1, (statement, plan)
+
+
+# Layers and curves -------------------------------------------------------------------------------------------------
+
+
+def test_layers_and_curves_come_back(path):
+    record = small(decay_rate=0.5)
+    record.layers = {"layer1": small(decay_rate=0.1), "layer2.backward": small(decay_rate=math.nan)}
+    with Store(path, "w") as store:
+        store.start_run("r", store.add_sweep("study", {}), {})
+        losses = {10: 2.0, 20: math.nan, 30: math.inf}
+        store.finish_run("r", {0: small(decay_rate=0.7), 30: record}, curves={"validation_loss": losses})
+        back = store.record("r", 30)
+        assert list(back.layers) == ["layer1", "layer2.backward"]
+        for name, layer in record.layers.items():
+            assert_same(layer, back.layers[name])
+        assert store.record("r", 0).layers == {}
+        assert store.table(iteration="last")[0]["decay_rate"] == 0.5
+        curves = store.curves("r")
+        np.testing.assert_array_equal(curves["decay_rate"], [[0, 30], [0.7, 0.5]])
+        np.testing.assert_array_equal(curves["validation_loss"], [[10, 20, 30], [2.0, np.nan, np.inf]])
+        np.testing.assert_array_equal(store.curves("r", "layer1")["decay_rate"], [[30], [0.1]])
+        assert store.iterations("r") == [0, 30]
+        record.layers = {"7": small()}
+        with pytest.raises(ArgumentError, match=r"`layers` must be named.*Name it e\.g\. 'layer1'"):
+            store.finish_run("r", {0: record})
+
+
+# An older schema ---------------------------------------------------------------------------------------------------
+
+
+def test_an_older_store_is_read_as_it_is_and_brought_up_to_date_by_a_writer(tmp_path):
+    """The file was written by the first version of the store."""
+    old = tmp_path / "old.db"
+    shutil.copy(TESTS / "stores" / "schema_1.db", old)
+    before = old.read_bytes()
+    with Store(old) as store:
+        seen = settled([store.sweeps(), store.runs(), store.table(), store.table(iteration="last")])
+        assert_both_ways(store)
+        assert store.record("run0", 120).summary["decay_rate"] == 0.5
+        assert [run["status"] for run in store.runs()] == ["done", "done", "failed", "interrupted"]
+        assert store.page(where=["cell=LSTM"]).count == 1
+    assert old.read_bytes() == before
+    with Store(old, "w") as store:
+        assert settled([store.sweeps(), store.runs(), store.table(), store.table(iteration="last")]) == seen
+        assert_both_ways(store)
+        assert owned(store, 1, "run2", "run0")[1] == {"run2": "ours", "run0": "done"}
+    with sqlite3.connect(old) as plain:
+        assert plain.execute("PRAGMA user_version").fetchone() == (schema.SCHEMA,)
+        assert plain.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+        assert plain.execute("PRAGMA foreign_key_check").fetchall() == []
+        tables = "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%' ORDER BY name"
+        names = plain.execute(tables).fetchall()
+    plain.close()
+    with Store(tmp_path / "new.db", "w"):
+        pass
+    with sqlite3.connect(tmp_path / "new.db") as plain:
+        assert plain.execute(tables).fetchall() == names
+    plain.close()
+
+
+def test_an_update_that_fails_leaves_the_older_file(tmp_path, monkeypatch):
+    old = tmp_path / "old.db"
+    shutil.copy(TESTS / "stores" / "schema_1.db", old)
+    monkeypatch.setattr(overview.Overview, "refresh", lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        Store(old, "w")
+    monkeypatch.undo()
+    with sqlite3.connect(old) as plain:
+        assert plain.execute("PRAGMA user_version").fetchone() == (1,)
+    plain.close()
+    with Store(old, "w") as store:
+        assert len(store.runs()) == 4
 
 
 # Conditions --------------------------------------------------------------------------------------------------------

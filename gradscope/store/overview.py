@@ -58,12 +58,15 @@ class Page:
         Runs of the sweep, whatever the conditions.
     statuses : dict of str to int
         How many of the ``count`` runs are done, running, failed, interrupted.
+    parameters : tuple of str
+        Which columns of the rows are parameters.
     """
 
     rows: list[dict[str, Any]]
     count: int
     total: int
     statuses: dict[str, int]
+    parameters: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -236,14 +236,14 @@ class Reader:
             total = sum(statuses.values())
             names = selection.names(connection)
             if not selection.check(conditions, names):
-                return Page([], 0, total, {})
+                return Page([], 0, total, {}, names.parameters)
             tail = f"{selection.order(order, names)} LIMIT ? OFFSET ?"
             rows = selection.rows(connection, names.columns, tail, (limit, offset))
             if conditions:
                 source, some = selection.source()
                 statuses = dict(connection.execute(f"SELECT {STATE}, count(*) {source} GROUP BY 1", some).fetchall())
         page = [dict(zip(names.columns, row, strict=True)) for row in rows]
-        return Page(page, sum(statuses.values()), total, statuses)
+        return Page(page, sum(statuses.values()), total, statuses, names.parameters)
 
     def columns(
         self,
