@@ -209,6 +209,90 @@ def test_input_moves_the_edge_of_chaos(tmp_path):
     look(found)
 
 
+def test_a_cell_that_never_forgets_grows_on_a_stream(tmp_path):
+    tiny = {"hidden_size": 5, "length": 20, "iterations": 5, "stream": 400, "seed": 0}
+    with carried_out(tmp_path, "continual_stream", **tiny) as store:
+        found = reading("continual_stream", store)
+        rows = {row["cell"]: row for row in store.table()}
+    assert rows["LSTM97"]["cell_norm"] > 2 * rows["LSTM97"]["cell_norm_early"]
+    assert rows["LSTM"]["cell_norm"] < 2 * rows["LSTM"]["cell_norm_early"]
+    assert len(found.lines) == 4
+    look(found, panels=2)
+
+
+def test_a_sigmoid_flattens_and_softsign_has_its_closed_form(tmp_path):
+    with carried_out(tmp_path, "repeated_sigmoid", points=61) as store:
+        found = reading("repeated_sigmoid", store)
+        rows = {row["activation"]: row for row in store.table()}
+    for count in study_module("repeated_sigmoid").TIMES:
+        assert rows["softsign"][f"slope_{count}"] == pytest.approx(-2 * np.log10(1 + count * 0.7), rel=1e-12)
+        assert rows["sigmoid"][f"slope_{count}"] <= -count * np.log10(4.0)
+    assert rows["sigmoid"]["spread_64"] < 1e-12
+    closed = next(line for line in found.lines if "closed form" in line)
+    assert number(closed, r"at most (\S+) off") < 1e-12
+    look(found, panels=2)
+
+
+def test_clipping_by_norm_keeps_the_direction_and_by_value_turns_it(tmp_path):
+    small = Study("clipping", (cut_down(study_module("clipping").SWEEPS[0]),))
+    with Store(tmp_path / "r.db", "w") as store:
+        run_study(small, store, workers=0)
+        lines = reading("clipping", store).lines
+    assert number(lines[0], r"at most (\S+) off 1") < 1e-14
+    assert number(lines[1], r"at most (\S+) off 1") > 1e-3
+
+
+@pytest.mark.slow
+def test_the_lstm_of_1997_learns_temporal_order_and_a_plain_rnn_does_not(tmp_path):
+    """The study itself with one seed and a fifth of the updates: 1.000 against chance."""
+    asked = [sweep.describe() for sweep in study_module("temporal_order").SWEEPS]
+    few = tuple(Sweep(**{**one, "seed": 0, "iterations": 300, "probes": ["transport"]}) for one in asked)
+    with Store(tmp_path / "r.db", "w") as store:
+        run_study(Study("temporal_order", few), store, workers=0)
+        found = {row["cell"]: row["accuracy_after"] for row in store.table(iteration="last")}
+        figures = reading("temporal_order", store)
+    assert found["LSTM97"] > 0.98
+    assert 0.18 < found["RNN"] < 0.32
+    look(figures, panels=2)
+
+
+def test_the_reach_of_a_first_gradient_is_that_of_the_cell_state():
+    """Against plain back-propagation through the cell's equations, on the study's own network."""
+    import autograd.numpy as anp
+    from autograd import grad
+
+    from gradscope.activations import sigmoid
+    from gradscope.experiments.training import build_network, init_weights, network_params, sequence_loss
+    from gradscope.probes import probe
+    from gradscope.trajectory import unroll
+
+    module = study_module("forget_bias_and_length")
+    run = next(run for run in module.SWEEPS[0].runs() if run.forget_bias == -2.0 and run.length == 50)
+    task = run.load_task()
+    network = build_network("LSTM", task.input_size, 8, forget_bias=-2.0)
+    weights = init_weights(network, np.random.default_rng(0), task.output_size, "gaussian", 0.5)
+    batch = task.draw(np.random.default_rng(1), 6, 50, "test")
+    params = network_params(network, weights)
+    record = probe(network, params, batch.inputs, ["cell_gradient"], sequence_loss(weights, batch))
+    found = (record["cell_gradient"][1] - record["cell_gradient"][-1]) * np.log(10.0)
+    states = unroll(network, params, batch.inputs).states
+
+    def loss(c, t):
+        """The loss as a function of the cell state at time t, which h_t follows: h = o tanh(c)."""
+        drive = batch.inputs[t - 1] @ params["W_x"].T + params["b"] + states[t - 1, :, :8] @ params["W_h"].T
+        h = sigmoid(drive[:, 24:]) * anp.tanh(c)
+        for inputs in batch.inputs[t:]:
+            drive = inputs @ params["W_x"].T + params["b"] + anp.dot(h, params["W_h"].T)
+            i, f, g, o = (drive[:, 8 * k : 8 * k + 8] for k in range(4))
+            c = sigmoid(f) * c + sigmoid(i) * anp.tanh(g)
+            h = sigmoid(o) * anp.tanh(c)
+        return anp.sum((anp.dot(h, weights["W_out"].T) + weights["b_out"] - batch.targets) ** 2)
+
+    norms = [np.linalg.norm(grad(loss)(states[t, :, 8:], t), axis=1) for t in (1, 50)]
+    assert found == pytest.approx(np.log(norms[0] / norms[1]), rel=1e-9)
+    assert np.median(found) / 49 == pytest.approx(module.slope(-2.0), abs=0.3)
+
+
 @pytest.mark.parametrize("name", [name for name in study_names() if hasattr(study_module(name), "read")])
 def test_a_reading_of_an_empty_store_says_so(name, tmp_path):
     with Store(tmp_path / "r.db", "w") as store:
