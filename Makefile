@@ -12,15 +12,16 @@ export MKL_NUM_THREADS := 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format bench docs browser clean
+.PHONY: help demo test lint format bench docs docs-pictures browser clean
 
 help:
 	@echo "make demo    run a real sweep (about a minute) and open the dashboard"
 	@echo "make test    run every test (FILES=tests/test_record.py for one file)"
 	@echo "make lint    check style, types and the direction of imports"
 	@echo "make format  put the code into the project's style"
-	@echo "make bench   time gradscope against torch and autograd (torch only if it is installed)"
+	@echo "make bench   time gradscope against torch, JAX and autograd (the first two where they are installed)"
 	@echo "make docs    write the pages that come from the code, run the examples, check the links"
+	@echo "make docs-pictures  draw the pictures of the pages of probes anew, in an installed Chromium"
 	@echo "make clean   remove everything that make made, .venv included"
 
 demo: $(VENV)/demo.stamp
@@ -47,6 +48,9 @@ bench: $(VENV)/test.stamp
 docs: $(VENV)/test.stamp
 	$(RUN)/python docs/write_pages.py
 	$(RUN)/pytest tests/test_docs.py
+
+docs-pictures: $(VENV)/test.stamp browser
+	$(RUN)/python docs/draw_pictures.py
 
 # Browser tests drive the system's Chromium; without it they are skipped, and say so.
 browser:
