@@ -81,7 +81,7 @@ def routes(linearization: Linearization | DenseLinearization) -> Routes:
             for t in reversed(range(steps.start, steps.stop)):
                 shares = linearization.pull_at(t, _diagonal(highway[0], rest, at))
                 own = kept[t - steps.start]
-                pass
+                shares[at * size + np.arange(size), :, np.arange(size)] -= own * highway[0]
                 rest.advance(partial(linearization.pull_at, t))
                 rest.add(shares, highway[1].T)
                 mantissa, shift = np.frexp(own * highway[0])
