@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import doctest
 import importlib
-import importlib.util
 import inspect
 import pkgutil
 import re
+import sys
 from pathlib import Path
 
 import pytest
@@ -18,7 +18,10 @@ import gradscope.experiments
 from gradscope.probes.catalogue import CATALOGUE
 
 ROOT = Path(__file__).parents[1]
-PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
+sys.path.insert(0, str(ROOT / "docs"))
+import write_pages  # noqa: E402
+
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 
 
 def modules_of(package) -> list:
@@ -131,18 +134,21 @@ def test_links_lead_somewhere(path):
             assert fragment in map(anchor, headings), f"{path.name} links to {target}"
 
 
-def writer():
-    """Return docs/write_pages.py as a module."""
-    spec = importlib.util.spec_from_file_location("write_pages", ROOT / "docs" / "write_pages.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-@pytest.mark.parametrize("name", ["probes.md", "commands.md"])
+@pytest.mark.parametrize("name", write_pages.PAGES)
 def test_written_pages_are_up_to_date(name):
     page = (ROOT / "docs" / name).read_text(encoding="utf-8")
-    assert page == writer().PAGES[name](), f"docs/{name} is old. Run `make docs`."
+    assert page == write_pages.PAGES[name](), f"docs/{name} is old. Run `make docs`."
+
+
+def test_every_probe_has_a_page_with_a_small_picture_and_no_other_page_is_left():
+    pages = {path.stem for path in (ROOT / "docs" / "probes").glob("*.md")}
+    pictures = {path.stem: path for path in (ROOT / "docs" / "pictures" / "probes").iterdir()}
+    assert pages == set(pictures) == set(CATALOGUE), "Run `make docs` and `make docs-pictures`."
+    for name, path in pictures.items():
+        image = path.read_bytes()
+        assert image.startswith(b"\x89PNG"), path
+        assert 4_000 < len(image) < 60_000, f"{path}: {len(image)} bytes. Run `make docs-pictures`."
+        assert f"(../pictures/probes/{name}.png)" in (ROOT / "docs" / "probes" / f"{name}.md").read_text("utf-8")
 
 
 def test_every_command_is_on_the_page_of_commands():
