@@ -34,7 +34,7 @@ class Probe:
     preset : str
         The cheapest preset that takes it: cheap, standard or full.
     cost : str
-        What it costs beside unrolling the cell.
+        What it costs beside unrolling the cell; in unrolls for an LSTM of 64 units, 200 steps, 16 sequences.
     caption : str
         What to conclude from it.
     formula : str
@@ -87,7 +87,7 @@ _ENTRIES = (
         axes=("time", "batch"),
         unit="log10",
         preset="standard",
-        cost="one product with S columns for each step and sequence",
+        cost="one product with S columns for each step: 110 unrolls",
         caption=(
             "How much of a small change of the state at time t reaches the last state: the Frobenius norm of "
             "ds_T/ds_t over sqrt(S). A straight fall is exponential vanishing and its slope is the decay rate; a "
@@ -119,7 +119,7 @@ _ENTRIES = (
         axes=("time", "lag"),
         unit="log10",
         preset="full",
-        cost="one product with S columns for each step and sequence, and one of S by S for each point of the grid",
+        cost="one product with S columns for each step, and one of S by S for each point of the grid: 160 unrolls",
         caption=(
             "How much of a small change at time t is left l steps later, root mean square over the sequences: the "
             "picture of the whole sequence, where transport shows its last state alone. Upright stripes are places "
@@ -139,7 +139,7 @@ _ENTRIES = (
         axes=("lag", "rank", "batch"),
         unit="log10",
         preset="full",
-        cost="one product with S columns and one pivoted QR for each step and sequence, and a few more for each lag",
+        cost="one product with S columns and one QR for each step, and a few more for each lag: 900 unrolls",
         caption=(
             "All singular values of ds_T/ds_{T-l}, largest first: in how many directions the past is still heard, and "
             "how well in each. One value that stays up while the others fall means that one number of the past "
@@ -156,7 +156,7 @@ _ENTRIES = (
         axes=("time", "batch"),
         unit="log10",
         preset="standard",
-        cost="one backward pass",
+        cost="one backward pass: 8 unrolls",
         caption=(
             "The norm of dL/ds_t along every path to the loss. Where it stays at the height of the last steps, "
             "learning hears the whole sequence; where it falls by decades, those steps are not trained."
@@ -238,7 +238,7 @@ _ENTRIES = (
         axes=("parameter", "gate", "step"),
         unit="log10",
         preset="standard",
-        cost="comes with state_gradient, and two products more",
+        cost="comes with state_gradient",
         caption=(
             "The norm of each step's share of dL/dW; as arrays the shares sum to the ordinary gradient. Where only "
             "the last steps have a share, the weights learn from the last steps alone, however long the sequence. "
@@ -254,7 +254,7 @@ _ENTRIES = (
         axes=("step", "batch"),
         unit="1",
         preset="standard",
-        cost="about 20 to 40 products with one column for each step",
+        cost="about 20 to 40 products with one column for each step: 75 unrolls",
         caption=(
             "The largest singular value of the state-to-state Jacobian: the most that one step can stretch a change "
             "of the state. Below 1 a gradient must shrink over this step; above 1 it may grow, in one direction. An "
@@ -270,7 +270,7 @@ _ENTRIES = (
         axes=("step", "batch"),
         unit="1",
         preset="cheap",
-        cost="one pass over the partials",
+        cost="one pass over the partials: 3 unrolls",
         caption=(
             "The Frobenius norm over sqrt(S): how a step stretches a change in a random direction. Its square is chi "
             "of mean-field theory; a typical gradient shrinks where it is below 1."
@@ -285,7 +285,7 @@ _ENTRIES = (
         axes=("block", "step", "batch"),
         unit="1",
         preset="full",
-        cost="one pass over the partials",
+        cost="one pass over the partials: 3 unrolls",
         caption=(
             "The Frobenius norm of each block over sqrt(H): 'c-h' is how the new cell state answers to the old hidden "
             "state. In an LSTM c-c near 1 is the forget gate holding; a large h-h or c-h is the recurrent loop at "
@@ -302,7 +302,7 @@ _ENTRIES = (
         axes=("gate", "step"),
         unit="fraction",
         preset="cheap",
-        cost="one pass over the gates",
+        cost="one pass over the gates: 3 unrolls",
         caption=(
             "The share of units whose activation has under 1 % of its largest slope: through these no gradient "
             "passes. Unlike the value's distance from its limits, it compares tanh with softsign fairly."
@@ -333,7 +333,7 @@ _ENTRIES = (
         axes=("gate", "side", "step"),
         unit="fraction",
         preset="cheap",
-        cost="one pass over the gates",
+        cost="one pass over the gates: 3 unrolls",
         caption=(
             "The share of activations in the lowest (left) and the highest (right) tenth of their range. A forget gate "
             "far right remembers, far left is a feed-forward net; a gate that is neither still decides."
@@ -349,7 +349,7 @@ _ENTRIES = (
         axes=("gate", "step", "unit"),
         unit="1",
         preset="cheap",
-        cost="one pass over the gates",
+        cost="one pass over the gates: 3 unrolls",
         caption=(
             "The median over sequences of each gate, unit by unit. Rows that stay bright are units that hold their "
             "gate open; rows that change with the input are units that decide."
@@ -369,7 +369,7 @@ _ENTRIES = (
         axes=("step", "batch"),
         unit="1",
         preset="cheap",
-        cost="one pass over the gates",
+        cost="one pass over the gates: 2 unrolls",
         caption=(
             "The mean over units of the share of the old state that the gate keeps (LSTM f, GRU z). At r the gate "
             "alone forgets half in ln 2 / -ln r steps; the recurrent loop adds to it."
@@ -385,7 +385,7 @@ _ENTRIES = (
         axes=("unit",),
         unit="step",
         preset="cheap",
-        cost="one pass over the gates",
+        cost="one pass over the gates: 2 unrolls",
         caption=(
             "For how many steps each unit's gate keeps its state, to 1/e: -1 over the mean of ln(keep). Units far "
             "below the length of the task cannot carry its memory by the gate alone."
@@ -401,7 +401,7 @@ _ENTRIES = (
         axes=("step", "batch"),
         unit="1",
         preset="cheap",
-        cost="one pass over the gates",
+        cost="one pass over the gates: 2 unrolls",
         caption=(
             "The root mean square over units of what is kept of the old state (LSTM f*c, GRU z*h). Where it exceeds "
             "what is written, the memory is made of the past."
@@ -449,7 +449,7 @@ _ENTRIES = (
         axes=("time", "unit", "batch"),
         unit="log10",
         preset="full",
-        cost="one pass over the gates",
+        cost="one pass over the gates: 2 unrolls",
         caption=(
             "How much of what was written before time t is still in the last cell state: the write times all later "
             "forget gates. As arrays with their signs they sum to the last cell state. It follows the gates alone: "
@@ -467,7 +467,7 @@ _ENTRIES = (
         axes=("route", "lag", "batch"),
         unit="log10",
         preset="full",
-        cost="two products with S columns for each step and sequence",
+        cost="two products with H columns for each step: 120 unrolls",
         caption=(
             "The transport of the cell state, split into the highway, the product of what each cell state keeps of "
             "itself with all drives held fixed, and the rest, every path that passes a gate or the hidden state; the "
@@ -478,7 +478,6 @@ _ENTRIES = (
         source="Hochreiter & Schmidhuber 1997; Kanuparthi et al. 2019",
         needs="cell_state",
         parts=(("cosine", ("lag", "batch")),),
-        grids=(("lag", 65),),
     ),
     Probe(
         name="lyapunov_spectrum",
@@ -487,7 +486,7 @@ _ENTRIES = (
         axes=("rank",),
         unit="nat/step",
         preset="full",
-        cost="one product with S columns and one QR for each step and sequence",
+        cost="one product with S columns and one QR for each step: 400 unrolls",
         caption=(
             "The long-run growth rates of small changes, largest first, after a burn-in. A first exponent above 0 is "
             "chaos, and gradients explode along it; far below 0, the network forgets its past at that rate."
@@ -519,7 +518,7 @@ _ENTRIES = (
         axes=("step", "rank", "batch"),
         unit="1",
         preset="full",
-        cost="one eigenvalue problem of size S for each point of the grid and sequence",
+        cost="one eigenvalue problem of size S for each point of the grid and sequence: 150 unrolls",
         caption=(
             "The eigenvalues of J_t by falling modulus. At a fixed point the largest modulus decides: below 1 it "
             "attracts, above 1 it repels, and the angle is the rotation of a step. Away from one they say little of "
@@ -556,11 +555,11 @@ PRESETS: dict[str, tuple[str, ...]] = {
 
 
 PRESET_COSTS = {
-    "cheap": "passes over gates and partials; no product over steps",
-    "standard": "a transport, a backward pass and the spectral norms besides",
-    "full": "QR, singular values and eigenvalues besides, in products with S columns for each step and sequence",
+    "cheap": "passes over gates and partials, no product over steps: 10 unrolls",
+    "standard": "a transport, a backward pass and the spectral norms besides: 200 unrolls",
+    "full": "QR, singular values, eigenvalues and products between all times besides: 2,000 unrolls",
 }
-"""What each preset costs."""
+"""What each preset costs beside unrolling the cell, for an LSTM of 64 units, 200 steps, 16 sequences."""
 
 METRIC_UNITS = {
     "decay_rate": "nat/step",
