@@ -457,8 +457,8 @@ class Jacobians:
 
     def push_at(self, t: int, bundle: Array) -> Array:
         """Return J_t V for a bundle of columns V (S, B, M)."""
-        return np.einsum("bij,jbm->ibm", self.matrices[t], bundle, optimize=True)
+        return np.moveaxis(np.matmul(self.matrices[t], np.moveaxis(bundle, 1, 0)), 0, 1)
 
     def pull_at(self, t: int, bundle: Array) -> Array:
         """Return J_t' W for a bundle of columns W (S, B, M)."""
-        return np.einsum("bij,ibm->jbm", self.matrices[t], bundle, optimize=True)
+        return np.moveaxis(np.matmul(np.swapaxes(self.matrices[t], 1, 2), np.moveaxis(bundle, 1, 0)), 0, 1)
