@@ -116,6 +116,7 @@ def test_each_direction_has_its_own_linearization_in_its_own_time():
     assert trajectory.reset is None
     np.testing.assert_array_equal(trajectory.inputs[:, 0], case.inputs[:, 0])
     assert repr(lin) == "<Linearization of Trajectory of Bidirectional LSTM: T=6, B=3, S=12, float64>"
+    assert (lin.length, lin.batch, lin.state_size, lin.dtype) == (LENGTH, BATCH, 12, np.float64)
     assert case.network.blocks[2] == "backward.h"
     assert case.network.describe() == {"cell": "Bidirectional", "layers": [case.cell.describe()]}
 

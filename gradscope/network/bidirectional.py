@@ -352,6 +352,26 @@ class BidirectionalLinearization:
     def __repr__(self) -> str:
         return f"<Linearization of {repr(self.trajectory)[1:-1]}>"
 
+    @property
+    def length(self) -> int:
+        """T, the number of steps of each direction."""
+        return self.trajectory.length
+
+    @property
+    def batch(self) -> int:
+        """B, the number of sequences."""
+        return self.trajectory.batch
+
+    @property
+    def state_size(self) -> int:
+        """S of both directions."""
+        return self.trajectory.cell.state_size
+
+    @property
+    def dtype(self) -> np.dtype:
+        """float64 or float32, that of the parameters."""
+        return self.trajectory.dtype
+
     def backpropagate(self, direct: Array, inputs: bool = True, truncate: int | None = None) -> NetworkAdjoint:
         """Return the gradients of a loss from its direct part; see :func:`gradscope.backpropagate`.
 
