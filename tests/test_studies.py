@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import inspect
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from gradscope import meanfield
 from gradscope.errors import ArgumentError
+from gradscope.experiments.measurement import measure
 from gradscope.experiments.runner import run_study
 from gradscope.experiments.spec import Study, Sweep
 from gradscope.experiments.studies import load_study, reading, study_module, study_names
 from gradscope.experiments.trials import Grid
 from gradscope.store import Store
 
+TRAINED = ("iterations", "learning_rate", "clip")  # keys that only training has
 SECTIONS = ("Question", "Prediction", "Command", "Runtime", "Reads as")
 
 
@@ -28,7 +31,22 @@ def test_a_study_says_what_it_asks_expects_takes_and_reads_as(name):
     assert docstring.splitlines()[0].endswith(".")
     assert f"\nCommand: gradscope sweep {name} --store {name}.db\n" in docstring
     assert re.search(r"\nQuestion: [^\n]*(\n(?!\n)[^\n]*)*\?", docstring), "a question ends in a question mark"
-    assert re.search(r"\nRuntime: .*(second|minute)", docstring)
+    assert re.search(r"\nRuntime: .*(second|minute|hour)", docstring)
+
+
+def listed(name: str) -> str:
+    """Return the row of a study on the page of studies, from its docstring."""
+    docstring = inspect.getdoc(study_module(name))
+    question = " ".join(re.search(r"\nQuestion: (.*?)\n\n", docstring, re.S)[1].split())
+    runtime = " ".join(re.search(r"\nRuntime: (.*?)\n\n", docstring, re.S)[1].split()).removesuffix(".")
+    return f"| `{name}` | {question[0].upper()}{question[1:]} | {runtime} |"
+
+
+def test_the_page_of_studies_lists_each_with_its_question_and_runtime():
+    page = (Path(__file__).parents[1] / "docs" / "studies.md").read_text(encoding="utf-8")
+    table = page[page.index("## All studies") : page.index("## How a study is made")]
+    rows = [line for line in table.splitlines() if line.startswith("| `")]
+    assert rows == [listed(name) for name in study_names()]
 
 
 @pytest.mark.parametrize("name", study_names())
@@ -254,6 +272,16 @@ def test_the_lstm_of_1997_learns_temporal_order_and_a_plain_rnn_does_not(tmp_pat
     assert found["LSTM97"] > 0.98
     assert 0.18 < found["RNN"] < 0.32
     look(figures, panels=2)
+
+
+def test_the_reach_of_first_gradients_is_that_of_an_independent_program():
+    """The networks of forget bias and length at 200 steps, tanh, before training: its published column."""
+    module = study_module("forget_bias_and_length")
+    asked = {key: value for key, value in module.SWEEPS[0].describe().items() if key not in TRAINED}
+    for bias, expected in zip(module.BIASES, (-307, -104, -39, 0, 4), strict=True):
+        run = Sweep(**{**asked, "activation": "tanh", "length": 200, "seed": 0, "forget_bias": bias}).runs()[0]
+        gradient = measure(run, run.load_task()).records[0]["cell_gradient"] * np.log(10.0)
+        assert np.median(gradient[1] - gradient[-1]) == pytest.approx(expected, rel=0.06, abs=5)
 
 
 def test_the_reach_of_a_first_gradient_is_that_of_the_cell_state():

@@ -8,7 +8,7 @@ an RNN of gain 1.5 from leaping off.
 
 Command: gradscope sweep clipping --store clipping.db
 
-Runtime: about two minutes of CPU.
+Runtime: about half a minute of CPU.
 
 Reads as: the mean cosine between the gradient before and after over the limit, a line for norm and value: 1 to
 rounding for the norm. Then the loss after training.

@@ -9,7 +9,7 @@ clipped gradient only back from the wall.
 
 Command: gradscope sweep error_wall --store error_wall.db
 
-Runtime: some seconds.
+Runtime: about a second.
 
 Reads as: the error over w and b with its cliff; the peaks of the gradient along it are compared with published digits,
 and two descents begin beside the wall, one of them clipped.

@@ -8,7 +8,7 @@ to 1.86 (tanh) and 2.67 (softsign). At the usual gain of 1 a tanh gradient then 
 
 Command: gradscope sweep input_and_chaos --store input_and_chaos.db
 
-Runtime: about two minutes of CPU.
+Runtime: some ten seconds of CPU.
 
 Reads as: orange explodes, blue vanishes; the colour turns on the dashed line chi = 1, which needs no fit.
 """

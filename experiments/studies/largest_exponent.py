@@ -9,7 +9,7 @@ near 1 many end in fixed points or limit cycles, whose exponent is 0 or less.
 
 Command: gradscope sweep largest_exponent --store largest_exponent.db
 
-Runtime: about three minutes of CPU.
+Runtime: about a minute of CPU.
 
 Reads as: measured exponents over the gain against the line of theory, one colour for each width; then those of a gain
 of 3 over 1/N, whose straight line must meet the theory at 1/N = 0.

@@ -8,7 +8,7 @@ gain, but the dimension falls again beyond 3 for tanh, as Engelken, Wolf & Abbot
 
 Command: gradscope sweep lyapunov_spectra --store lyapunov_spectra.db
 
-Runtime: about five minutes of CPU.
+Runtime: about a minute and a half of CPU.
 
 Reads as: dimension and entropy for each unit over the gain, points against the dashed closed form; the open diamond is
 a published network of 4,096 units (github.com/davidclark1/rnn-lyapunov). Then the spectra themselves at a gain of 3.

@@ -8,7 +8,7 @@ sqrt(3/(2n)); softsign has the closed form x/(1 + n|x|), with the slope (1 + n|x
 
 Command: gradscope sweep repeated_sigmoid --store repeated_sigmoid.db
 
-Runtime: some seconds.
+Runtime: under a second.
 
 Reads as: the function after 1, 2, 4, ... applications, which turns into a flat line; then its largest slope over their
 number, falling as a straight line on a log axis for the sigmoid and as a power for the others.

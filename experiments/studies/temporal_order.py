@@ -9,7 +9,7 @@ and back-propagation through time never learns.
 
 Command: gradscope sweep temporal_order --store temporal_order.db
 
-Runtime: about five minutes of CPU.
+Runtime: some minutes of CPU.
 
 Reads as: accuracy on held-out sequences over the updates: the LSTM jumps from 0.25 to 1, the RNN's line stays. Then
 transport to the last state before and after training: the RNN's gradient never reached the symbols.
