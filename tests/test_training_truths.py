@@ -38,7 +38,8 @@ def test_temporal_order_is_learned_by_the_lstm_of_1997_and_not_by_the_rnn(seed):
 @pytest.mark.slow
 @pytest.mark.parametrize(("forget_bias", "solved"), [(-2.0, False), (3.0, True)])
 def test_the_forget_bias_decides_whether_adding_over_200_steps_is_learned(forget_bias, solved):
-    # Of three seeds each, none is solved with a bias of -2 and all are with 3; "solved" is an error below 0.04.
+    # "Solved" is an error below 0.04. Seed 0 alone: with a bias of -2 a lucky seed is solved in time, too, since
+    # some marks are always near the end.
     plan = Recipe(length=200, batch_size=32, iterations=2000, learning_rate=5e-3)
     baseline, before, after = trained("adding_signed", "LSTM", 0, plan, 8, forget_bias=forget_bias, gain=0.5)
     assert baseline.loss == pytest.approx(2 / 3)
