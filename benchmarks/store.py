@@ -90,7 +90,7 @@ def main() -> None:
                 ),
                 ("three columns of all runs", lambda: store.columns(["length", "verdict", "decay_rate"]), "< 200"),
                 ("sweeps with their progress", store.sweeps, "< 200"),
-                ("one run", lambda: store.run("00000000abc"), "< 200"),
+                ("one run", lambda: store.run("0000000001f"), "< 200"),
                 ("every column of every run", lambda: store.table(iteration="last"), "-"),
             ]
             for name, ask, reach in questions:

@@ -313,11 +313,11 @@ def small_disk(folder: Path, size: int) -> Iterator[Path | None]:
 
 def test_a_full_disk_ends_the_sweep_with_its_remedy_and_keeps_what_is_finished(folder, undisturbed):
     """On a small tmpfs; where none may be mounted, the process may write no file of more than that size."""
-    size = 600_000
+    size, free = 6_000_000, 320_000
     with small_disk(folder, size) as disk:
         if disk is None:
             pytest.importorskip("resource", reason="no tmpfs may be mounted, and the system has no limits of files")
-            limit = f"import resource, signal; resource.setrlimit(resource.RLIMIT_FSIZE, ({size}, {size})); "
+            limit = f"import resource, signal; resource.setrlimit(resource.RLIMIT_FSIZE, ({free}, {free})); "
             limit += "signal.signal(signal.SIGXFSZ, signal.SIG_IGN); "
             code = limit + "from gradscope.cli import main; main()"
             call = [sys.executable, "-c", code, "sweep", "grid.toml", "--store", "r.db", "--workers", "0"]
@@ -325,7 +325,7 @@ def test_a_full_disk_ends_the_sweep_with_its_remedy_and_keeps_what_is_finished(f
             place = Path("r.db")
         else:
             place = disk / "r.db"
-            (disk / "ballast").write_bytes(bytes(size - 320_000))
+            (disk / "ballast").write_bytes(bytes(size - free))
             process = begin("--workers", "0", store=str(place))
         output = ended(process, 2)
         assert re.search(r"cannot grow: the disk is full\. Free some space|the disk reports an error", output), output

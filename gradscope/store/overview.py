@@ -107,8 +107,8 @@ class Selection:
         """Return what stands for a column of the table in SQL, None for one that is kept as JSON."""
         return _EXPRESSIONS.get(name) or (f"o.{_quoted(name)}" if name in self.known else None)
 
-    def source(self, conditions: bool = True) -> tuple[str, list[Any]]:
-        """Return ``FROM ... WHERE ...`` and its arguments."""
+    def source(self, columns: Sequence[str] = (), conditions: bool = True) -> tuple[str, list[Any]]:
+        """Return ``FROM ... WHERE ...`` for some columns, and its arguments."""
         clauses, arguments = ([self._within] if self._within else []), list(self._arguments)
         for number, condition in enumerate(self.conditions if conditions else ()):
             column = self.expression(condition.key)
@@ -123,7 +123,9 @@ class Selection:
             clauses.append(plain)
             arguments += some
         where = f"WHERE {' AND '.join(clauses)}" if clauses else ""
-        return f"FROM overview_{self.which} o JOIN run r ON r.number = o.run {where}", arguments
+        named = {*columns, *(condition.key for condition in self.conditions if conditions)}
+        join = "" if named.isdisjoint(_EXPRESSIONS) else "JOIN run r ON r.number = o.run"
+        return f"FROM overview_{self.which} o {join} {where}", arguments
 
     def judge(self, exact: str, number: int) -> bool | None:
         """Return whether a condition holds for a row by what its JSON says, None where that says nothing."""
@@ -160,16 +162,24 @@ class Selection:
         return True
 
     def rows(
-        self, connection: sqlite3.Connection, columns: Sequence[str], tail: str = "ORDER BY o.run", more: Sequence = ()
-    ) -> list[list[Any]]:
+        self,
+        connection: sqlite3.Connection,
+        columns: Sequence[str],
+        tail: str = "ORDER BY o.run",
+        more: Sequence = (),
+    ) -> list[Sequence[Any]]:
         """Return the values of some columns, a list for each row, exactly as they were given to the store."""
         wanted = [self.expression(name) or "NULL" for name in columns]
-        source, arguments = self.source()
-        query = f"SELECT o.exact, {', '.join(wanted)} {source} {tail}"
+        source, arguments = self.source(columns)
+        query = f"SELECT {', '.join(wanted)}, o.exact {source} {tail}"
         found = connection.execute(query, [*arguments, *more]).fetchall()
         booleans = [place for place, name in enumerate(columns) if self.known.get(name)]
-        rows = []
-        for exact, *row in found:
+        rows: list[Sequence[Any]] = []
+        for found_row in found:
+            if found_row[-1] is None and not booleans:
+                rows.append(found_row[:-1])
+                continue
+            *row, exact = found_row
             for place in booleans:
                 if row[place] is not None:
                     row[place] = bool(row[place])

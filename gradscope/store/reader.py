@@ -240,7 +240,7 @@ class Reader:
             tail = f"{selection.order(order, names)} LIMIT ? OFFSET ?"
             rows = selection.rows(connection, names.columns, tail, (limit, offset))
             if conditions:
-                source, some = selection.source()
+                source, some = selection.source(["status"])
                 statuses = dict(connection.execute(f"SELECT {STATE}, count(*) {source} GROUP BY 1", some).fetchall())
         page = [dict(zip(names.columns, row, strict=True)) for row in rows]
         return Page(page, sum(statuses.values()), total, statuses, names.parameters)
@@ -327,7 +327,7 @@ class Reader:
             keys = ", ".join(str(selection.expression(name)) for name in by)
             number = selection.expression(value)
             number = f"CASE WHEN typeof({number}) IN ('integer', 'real') THEN {number} END"
-            source, arguments = selection.source()
+            source, arguments = selection.source([*by, value])
             query = f"""SELECT {keys}, count(*), count({number}), avg({number}), min({number}), max({number})
                         {source} GROUP BY {keys} ORDER BY {keys}"""
             rows = connection.execute(query, arguments).fetchall()
