@@ -281,7 +281,7 @@ def test_the_reach_of_first_gradients_is_that_of_an_independent_program():
     for bias, expected in zip(module.BIASES, (-307, -104, -39, 0, 4), strict=True):
         run = Sweep(**{**asked, "activation": "tanh", "length": 200, "seed": 0, "forget_bias": bias}).runs()[0]
         gradient = measure(run, run.load_task()).records[0]["cell_gradient"] * np.log(10.0)
-        assert np.median(gradient[1] - gradient[-1]) == pytest.approx(expected, rel=0.06, abs=5)
+        assert np.median(gradient[1] - gradient[-1]) == pytest.approx(expected, rel=0.12, abs=5)
 
 
 def test_the_reach_of_a_first_gradient_is_that_of_the_cell_state():
