@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy import special
 
 from gradscope.maps import Lags
 
@@ -134,6 +133,8 @@ def _interval(curves: Sequence[Array], rates: Array) -> tuple[float, float] | No
 
 def _student(samples: Array) -> tuple[float, float]:
     """Return the interval of a mean by Student's t."""
+    from scipy import special  # slow to load
+
     half = special.stdtrit(len(samples) - 1, 0.5 + CONFIDENCE / 2) * samples.std(ddof=1) / np.sqrt(len(samples))
     return float(samples.mean() - half), float(samples.mean() + half)
 
