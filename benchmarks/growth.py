@@ -108,7 +108,7 @@ def picture(found: list[Growth], template: str = "light") -> Any:
                 name=f"{kernel}: {fitted}",
                 legendgroup=kernel,
                 showlegend=row.axis == axes[0],
-                line_color=qualitative.Safe[n],
+                line_color=[*qualitative.Safe[:4], *qualitative.Safe[5:7]][n],  # one of its colours is lost on dark
                 row=1,
                 col=axes.index(row.axis) + 1,
             )

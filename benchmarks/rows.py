@@ -169,7 +169,7 @@ def sweep_rows(repeats: int, seeds: int = 200, length: int = 300, workers: int =
     best: tuple[float, float, float] | None = None
     for _ in range(min(repeats, 3)):
         runs = Sweep(cell="LSTM", hidden_size=32, task="random", length=length, batch_size=8, seed=list(range(seeds)))
-        with tempfile.TemporaryDirectory() as folder, Store(Path(folder) / "runs.db") as store:
+        with tempfile.TemporaryDirectory() as folder, Store(Path(folder) / "runs.db", "w") as store:
             tally = run_study(Study("overhead", (runs,)), store, workers=workers)
             wall = (time.monotonic() - (tally.ready or tally.started)) * tally.workers
         if tally.failed or tally.done != seeds:
