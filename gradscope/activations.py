@@ -157,12 +157,21 @@ def _softsign_slope(x: Array, y: Array) -> Array:
 
 def _sigmoid(x: Array) -> Array:
     """Return 1 / (1 + exp(-x)), right down to the smallest normal number."""
-    y = np.asarray(np.multiply(x, -1.0))
     with np.errstate(over="ignore"):
-        np.exp(y, out=y)
+        return _bare_sigmoid(x)
+
+
+def _bare_sigmoid(x: Array) -> Array:
+    """Return the same where overflow is known to be nothing to warn of."""
+    y = np.asarray(np.multiply(x, -1.0))
+    np.exp(y, out=y)
     y += 1.0
     np.reciprocal(y, out=y)
     return y if y.ndim else y[()]
+
+
+BARE: dict[Callable[..., Any], Callable[..., Any]] = {_sigmoid: _bare_sigmoid}
+"""Functions without their guard against warnings, for whoever has one guard for many calls."""
 
 
 def _named(name: str, value: Callable[[Array], Array], doc: str) -> Callable[[Array], Array]:

@@ -18,6 +18,8 @@ import numpy as np
 from autograd.core import Node
 from autograd.tracer import isbox, new_box, trace_stack
 
+from gradscope.activations import BARE
+
 __all__ = ["Opened", "Program", "ReadError", "per_cell", "reads_parameters", "record", "replayed"]
 
 Array = np.ndarray
@@ -63,7 +65,7 @@ class Program:
 
 
 def record(function: Callable[..., Sequence[Any]], samples: Sequence[Array], ones: int | None = None) -> Program:
-    """Record ``function(*arrays)``.
+    """Record ``function(*arrays)``; the program is to be run where floating-point warnings are off.
 
     Parameters
     ----------
@@ -178,6 +180,7 @@ class _Call(Node):
         tape = self.tape = parents[0].tape
         recorded = {argnum: parent.slot for argnum, parent in zip(parent_argnums, parents, strict=True)}
         raw = fun.fun  # type: ignore[attr-defined]
+        raw = BARE.get(raw, raw)
         if raw is np.multiply and len(recorded) == 2 and tape.ones in recorded.values() and not kwargs:
             other = 1 if recorded[0] == tape.ones else 0
             if np.shape(args[other]) == tape.shape:
