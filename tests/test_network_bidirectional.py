@@ -232,3 +232,21 @@ def test_what_is_no_cell_and_a_wrong_direct_gradient_are_told_what_to_do():
     lin = gs.linearize(gs.unroll(case.network, case.params, case.inputs))
     with pytest.raises(ShapeError, match="Give dL/ds for the initial state too"):
         gs.backpropagate(lin, np.zeros((LENGTH, BATCH, 6)))
+
+
+@pytest.mark.parametrize("truncate", [2, 4])
+def test_truncation_cuts_each_direction_in_its_own_time(truncate):
+    case = Case(gs.LSTM(2, 3))
+    trajectory = gs.unroll(case.network, case.params, case.inputs, case.state)
+    direct = case.rng.standard_normal(trajectory.states.shape)
+    lin = gs.linearize(trajectory)
+    found = gs.backpropagate(lin, direct, truncate=truncate)
+    own = np.concatenate([direct[:1, :, 6:], direct[:0:-1, :, 6:]])
+    backward = gs.backpropagate(lin.layers["backward"], own, truncate=truncate)
+    np.testing.assert_allclose(found.params["backward"]["W_h"], backward.params["W_h"], rtol=1e-12)
+    scanned = autograd.grad(
+        lambda params: anp.sum(direct * gs.scan(case.network, params, case.inputs, case.state, truncate=truncate))
+    )(case.params)
+    np.testing.assert_allclose(scanned["forward"]["W_h"], found.params["forward"]["W_h"], rtol=1e-10)
+    full = gs.backpropagate(lin, direct)
+    assert np.abs(full.params["backward"]["W_h"] - found.params["backward"]["W_h"]).max() > 1e-3
