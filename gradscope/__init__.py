@@ -32,6 +32,7 @@ from gradscope.cells import (
 from gradscope.checks import check_cell
 from gradscope.clipping import clip
 from gradscope.errors import ArgumentError, ExtraError, GradscopeError, ShapeError, StoreError
+from gradscope.flow import write_survival
 from gradscope.gradients import step_gradients, truncation
 from gradscope.interop import from_flax, from_keras, from_torch, load_weights
 from gradscope.linearization import Jacobians, Linearization, linearize
@@ -49,10 +50,11 @@ from gradscope.network import (
 )
 from gradscope.probes import CATALOGUE, PRESETS, probe
 from gradscope.record import Field, Record, Status
-from gradscope.spectra import lyapunov_spectrum
+from gradscope.routes import routes
+from gradscope.spectra import eigenvalues, jacobian_blocks, lyapunov_spectrum, transport_spectrum
 from gradscope.taps import Heard, listen, tap
 from gradscope.trajectory import Trajectory, unroll
-from gradscope.transport import transport
+from gradscope.transport import transport, transport_map
 
 __all__ = [
     "CATALOGUE",
@@ -99,21 +101,27 @@ __all__ = [
     "cell_class",
     "check_cell",
     "clip",
+    "eigenvalues",
     "figures",
     "from_flax",
     "from_keras",
     "from_torch",
+    "jacobian_blocks",
     "linearize",
     "listen",
     "load_weights",
     "lyapunov_spectrum",
     "probe",
+    "routes",
     "scan",
     "step_gradients",
     "tap",
     "transport",
+    "transport_map",
+    "transport_spectrum",
     "truncation",
     "unroll",
+    "write_survival",
 ]
 
 
