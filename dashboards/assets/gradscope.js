@@ -64,7 +64,7 @@
       Object.assign(figure.layout, { template: templates[scheme], autosize: true });
       keepZoom(id.name, figure.layout, current && current.layout);
       const meta = figure.layout.meta || {};
-      const unit = meta.unit && meta.unit !== "1" ? meta.unit : "";
+      const unit = ["1", "log10"].includes(meta.unit) ? "" : meta.unit || ""; // a log axis says what it is itself
       return [figure, "plot is-drawn", "", meta.caption || "", unit];
     },
 
