@@ -222,7 +222,9 @@ class _Page:
     def _shared(self, rows: Sequence[Row], varying: Mapping[str, int]) -> str:
         """Return in words what all runs have in common."""
         config = self._configs[rows[0]["run"]]
-        shared = [f"{words(key)} {_text(value)}" for key, value in config.items() if key not in varying]
+        shared = [
+            f"{words(key)} {_text(value)}" for key, value in config.items() if key not in varying and value is not None
+        ]
         return f"{_count(len(rows), 'run')}. " + (f"The same in all: {', '.join(shared)}." if shared else "")
 
     def _reading(self, name: str) -> tuple[list[str], list[str]]:

@@ -84,8 +84,8 @@ def read(store: Store) -> Reading:
         Panel(transports, "time t [step]", "transport to the last state [log10]"),
     ]
     caption = (
-        "Median over seeds. The symbols stand in steps 3 to 12 and 25 to 40 of 50. What does not reach them cannot be "
-        "learned."
+        "Median over seeds; transport dashed before training. The symbols stand in steps 3 to 12 and 25 to 40 of 50. "
+        "What does not reach them cannot be learned."
     )
     return Reading(tuple(lines), paneled(panels, "Temporal order", caption))
 
@@ -101,7 +101,6 @@ def _transport(store: Store, cell: str, rows: list[dict]) -> list[Curve]:
                 values.append(np.median(record["transport"], axis=1))
         if values and np.isfinite(values).any():
             middle = np.median(values, axis=0)
-            curves.append(
-                Curve(f"{cell}, {when}", np.arange(len(middle)), np.where(np.isfinite(middle), middle, np.nan))
-            )
+            finite = np.where(np.isfinite(middle), middle, np.nan)
+            curves.append(Curve(f"{cell}, {when}", np.arange(len(middle)), finite, theory=when == "before", group=cell))
     return curves

@@ -159,7 +159,8 @@ def _trace(curve: Curve, colour: str) -> dict[str, Any]:
         look["marker"] = {"color": colour, "size": 8, "symbol": "diamond-open", "line": {"width": 2}}
     else:
         mode = "lines+markers" if curve.dots or len(x) <= 60 else "lines"
-        look = {"line": {"color": palette.faded(colour, 0.45), "width": 1.5}, "marker": {"color": colour, "size": 7}}
+        stroke = colour if mode == "lines" else palette.faded(colour, 0.45)
+        look = {"line": {"color": stroke, "width": 1.5}, "marker": {"color": colour, "size": 7}}
     if curve.spread is not None:
         trace["error_y"] = {"array": np.asarray(curve.spread, float), "color": colour, "thickness": 1.4, "width": 3}
     return trace | {"mode": mode, "hovertemplate": f"%{{x}}: %{{y:.4g}}<extra>{curve.name}</extra>"} | look
