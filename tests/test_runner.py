@@ -18,7 +18,7 @@ import pytest
 from distributed import LocalCluster
 
 from gradscope.errors import ArgumentError, GradscopeError
-from gradscope.experiments import engines, measurement, runner
+from gradscope.experiments import course, engines, runner
 from gradscope.experiments.runner import Tally, measure, run_study
 from gradscope.experiments.spec import Run, Study, Sweep
 from gradscope.experiments.tasks import Task, load_task
@@ -60,7 +60,7 @@ def arrays(record) -> tuple:
 def slow(images, length):
     import time
 
-    from gradscope.experiments.tasks import delayed
+    from gradscope.experiments.tasks.digits import delayed
 
     time.sleep(0.4)
     return delayed(images, length)
@@ -95,13 +95,13 @@ def by_value(function: FunctionType) -> FunctionType:
     return copy
 
 
-def replaced(arrange: FunctionType, victim: str) -> Callable[[str], Task]:
+def replaced(arrange: FunctionType, victim: str) -> Callable[[Run], Task]:
     """Return a way to load tasks in which the runs of task ``victim`` read their images by another function."""
 
-    def load(name: str) -> Task:
-        task = load_task(name)
-        if name == victim:
-            task = dataclasses.replace(task, layout=dataclasses.replace(task.layout, arrange=by_value(arrange)))
+    def load(run: Run) -> Task:
+        task = run.load_task()
+        if run.task == victim:
+            task = dataclasses.replace(task, arrange=by_value(arrange))
         return task
 
     return load
@@ -113,7 +113,7 @@ def test_measure_gives_a_record_before_training_and_one_after():
     before, after = outcome.records.values()
     assert before.summary["verdict"] in {"vanishing", "stable", "exploding", "undetermined"}
     assert before.config["length"] == 16
-    assert before.config["loss"] == "Cross-entropy of the digit that is read out after the last step."
+    assert before.config["loss"] == "Cost of what is read out, for each sequence."
     for name in ("training_loss", "training_gradient_norm", "training_gradient_norm.clipped"):
         assert name not in before
         assert after.axes[name] == ("iteration",)
@@ -121,20 +121,20 @@ def test_measure_gives_a_record_before_training_and_one_after():
     np.testing.assert_allclose(after["training_gradient_norm.clipped"], 1e-3, rtol=1e-9)
     assert outcome.metrics["clipped_share"] == 1
     assert outcome.metrics["updates"] == 3
-    assert outcome.metrics["accuracy_chance"] == 0.1
+    assert outcome.metrics["accuracy_baseline"] == 0.1
     assert set(outcome.metrics) >= {"accuracy_before", "accuracy_after", "loss_before", "loss_after"}
     assert not outcome.diverged
 
 
 def probed_inputs(monkeypatch) -> list[np.ndarray]:
     """Return a list to which the inputs of every probe from now on are added."""
-    seen, probe = [], measurement.probe
+    seen, probe = [], course.probe
 
-    def look(cell, params, inputs, **options):
+    def look(cell, params, inputs, *options, **more):
         seen.append(inputs)
-        return probe(cell, params, inputs, **options)
+        return probe(cell, params, inputs, *options, **more)
 
-    monkeypatch.setattr(measurement, "probe", look)
+    monkeypatch.setattr(course, "probe", look)
     return seen
 
 
@@ -205,7 +205,7 @@ def test_a_run_that_raises_fails_alone_and_is_tried_again_next_time(tmp_path, mo
     wanted = Study("test", (Sweep(hidden_size=4, batch_size=2, task=["digits_row", "digits_pixel"]),))
     with opened(tmp_path) as store:
         with monkeypatch.context() as patch:
-            patch.setattr(engines, "load_task", replaced(broken, "digits_pixel"))
+            patch.setattr(engines, "task_of", replaced(broken, "digits_pixel"))
             tally = run_study(wanted, store, workers=workers)
         assert (tally.done, tally.failed) == (1, 1)
         failed = store.runs(where=["task=digits_pixel"])[0]
@@ -218,7 +218,7 @@ def test_a_run_that_raises_fails_alone_and_is_tried_again_next_time(tmp_path, mo
 
 
 def test_a_run_that_kills_its_worker_is_tried_twice_and_costs_nothing_but_itself(tmp_path, monkeypatch):
-    monkeypatch.setattr(engines, "load_task", replaced(deadly, "digits_pixel"))
+    monkeypatch.setattr(engines, "task_of", replaced(deadly, "digits_pixel"))
     sweeps = (
         Sweep(hidden_size=4, batch_size=2, task="digits_row", seed=range(6)),
         Sweep(hidden_size=4, batch_size=2, task="digits_pixel"),
@@ -236,7 +236,7 @@ def test_a_run_that_kills_its_worker_is_tried_twice_and_costs_nothing_but_itself
 
 
 def test_killing_a_worker_from_outside_costs_no_run(tmp_path, monkeypatch):
-    monkeypatch.setattr(engines, "load_task", replaced(slow, "digits_delayed"))
+    monkeypatch.setattr(engines, "task_of", replaced(slow, "digits_delayed"))
     killed = []
 
     def kill_one(tally: Tally) -> None:
@@ -255,7 +255,7 @@ def test_killing_a_worker_from_outside_costs_no_run(tmp_path, monkeypatch):
 
 def test_workers_have_one_thread_and_listen_on_this_machine_only(tmp_path, monkeypatch):
     monkeypatch.delenv("MALLOC_TRIM_THRESHOLD_", raising=False)
-    monkeypatch.setattr(engines, "load_task", replaced(surroundings, "digits_delayed"))
+    monkeypatch.setattr(engines, "task_of", replaced(surroundings, "digits_delayed"))
     taken = socket.socket()  # Dask's usual port: another sweep may hold it, and nobody wants to hear of it
     with contextlib.suppress(OSError):
         taken.bind(("127.0.0.1", 8787))
@@ -301,7 +301,7 @@ def test_progress_is_told_and_adds_up(tmp_path):
 
 
 def test_heartbeats_come_while_runs_are_under_way(tmp_path, monkeypatch):
-    monkeypatch.setattr(engines, "load_task", replaced(slow, "digits_delayed"))
+    monkeypatch.setattr(engines, "task_of", replaced(slow, "digits_delayed"))
     monkeypatch.setattr(runner, "BEAT", 0.05)
     monkeypatch.setattr(runner, "TICK", 0.05)
     beats = []
