@@ -133,3 +133,8 @@ def __getattr__(name: str) -> Any:
     if name in _LATER:
         return import_module(_LATER[name])
     raise AttributeError(f"module 'gradscope' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    """Return the public names, those that are loaded later among them."""
+    return sorted({*globals(), *_LATER})
