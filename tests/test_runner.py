@@ -151,7 +151,7 @@ def test_probed_sequences_are_held_out(monkeypatch):
     seen = probed_inputs(monkeypatch)
     task = load_task("digits_row")
     measure(Run(task="digits_row", batch_size=50, hidden_size=4), task)
-    test = {image.tobytes() for image in task.digits.images[task.digits.split["test"]] / 16.0}
+    test = {image.tobytes() for image in task.images.images[task.images.split["test"]] / 16.0}
     assert {np.ascontiguousarray(sequence).tobytes() for sequence in seen[0].swapaxes(0, 1)} <= test
 
 

@@ -58,7 +58,10 @@ def test_a_dry_run_says_what_would_be_run_and_runs_nothing(folder):
     assert result.exit_code == 0
     assert "grid: 3 runs" in result.stdout
     assert re.search(r"forget_bias +0\.0, 1\.0", result.stdout)
-    assert re.search(r"3 runs in all, about [\d.]+ kB\.", result.stdout)
+    assert "3 runs in all." in result.stdout
+    for keep in ("summary", "curves", "everything"):
+        assert re.search(rf'keep = "{keep}" +[\d.]+ kB, [\d.]+ kB a run', result.stdout)
+    assert "a run, as asked for: every array" in result.stdout
     assert sorted(os.listdir()) == ["grid.toml"]
     typed("grid.toml", "--store", "r.db", "--workers", "0")
     assert "3 of them are in r.db already." in typed("grid.toml", "--dry-run", "--store", "r.db").stdout
@@ -164,7 +167,7 @@ def test_kill_9_loses_the_runs_in_flight_and_the_same_command_goes_on(folder):
     _, alive = psutil.wait_procs(workers, timeout=60)
     assert not alive
     with Store("r.db") as store:
-        assert "running" in {run["status"] for run in store.runs()}
+        assert "interrupted" in {run["status"] for run in store.runs()}
     # The rest would take long: a shorter study shares the finished runs and the lost ones.
     seeds = sorted(run["config"]["seed"] for run in rows("r.db"))[: done + 2]
     (folder / "long.toml").write_text(LONG.replace(str(list(range(500))), str(seeds)))
