@@ -8,7 +8,7 @@ rate of 0.55 and more. Softsign needs more gain than tanh, relu less than both.
 
 Command: gradscope sweep gain_and_initializer --store gain_and_initializer.db
 
-Runtime: about one minute of CPU.
+Runtime: some twenty seconds of CPU.
 
 Reads as: the decay rate over the gain, a line for each initializer; where it crosses 0 is the edge. The identity
 activation must lie on -ln(gain) to the last digit.
