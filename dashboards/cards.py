@@ -63,6 +63,7 @@ def figure_card(
     data : dict, optional
         The figure, from :func:`drawn`, when it is there already.
     """
+    named: Any = {"data-figure": name}  # for the browser, which watches when it comes near
     body = html.Div(
         [
             html.Div(className="plot-wait"),
@@ -71,7 +72,7 @@ def figure_card(
         ],
         id=part("body", name),
         className="plot is-waiting",
-        **{"data-figure": name},
+        **named,
     )
     return card(
         heading(title, html.Span(id=part("unit", name), className="unit"), *controls),
