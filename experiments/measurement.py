@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
+from typing import cast
 
 from threadpoolctl import threadpool_limits
 
@@ -70,7 +71,7 @@ def measure(run: Run | Trial, task: Task | None) -> Outcome:
     with threadpool_limits(1):
         if isinstance(run, Trial):
             return Outcome({0: run.measure()}, {}, time.perf_counter() - started)
-        seen = follow(run, task)
+        seen = follow(run, cast(Task, task))
     return Outcome(seen.records, seen.metrics, time.perf_counter() - started, seen.curves)
 
 

@@ -561,9 +561,9 @@ def _reading(field: Field) -> str:
     labelled = [axis for axis in axes if any(isinstance(label, str) for label in field.coords.get(axis, ()))]
     values = np.moveaxis(values, [axes.index(axis) for axis in labelled], range(len(labelled)))
     lines: dict[str, list[str]] = {}
-    for place in np.ndindex(values.shape[: len(labelled)]):
-        labels = [str(field.coords[axis][number]) for axis, number in zip(labelled, place, strict=True)] or [""]
-        usable = values[place][~np.isnan(values[place])]
+    for spot in np.ndindex(values.shape[: len(labelled)]):
+        labels = [str(field.coords[axis][number]) for axis, number in zip(labelled, spot, strict=True)] or [""]
+        usable = values[spot][~np.isnan(values[spot])]
         if usable.size:
             text = " ".join([_median(usable, field.unit), *labels[1:]])
             lines.setdefault(labels[0], []).append(text)

@@ -7,9 +7,9 @@ import re
 from html.parser import HTMLParser
 
 import pytest
+import sample_records
 from click.testing import CliRunner
 
-import sample_records
 from gradscope.cli import cli
 from gradscope.errors import ArgumentError, StoreError
 from gradscope.report import report

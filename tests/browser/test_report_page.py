@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pytest
+import sample_records
 from playwright.sync_api import Browser, expect
 
-import sample_records
 from gradscope.report import report
 from gradscope.store import Store
 
