@@ -1,0 +1,252 @@
+"""Scope: one setting of the live instrument, what it measures, and the code that measures the same.
+
+While a hand is on a slider, the transport comes from a few random directions and the numbers are float32; the record
+says so in its configuration. At rest everything is exact.
+"""
+
+from __future__ import annotations
+
+import inspect
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+import numpy as np
+
+from gradscope.activations import ACTIVATIONS
+from gradscope.cells import CELLS, Cell
+from gradscope.errors import ArgumentError, unknown
+from gradscope.initializers import INITIALIZERS
+from gradscope.linearization import linearize
+from gradscope.probes import probe
+from gradscope.probes.measures import Measurement, applies, measured
+from gradscope.record import Field, Record, log10_status
+from gradscope.sampling import sampled_transport
+from gradscope.signals import SIGNALS, signal
+from gradscope.trajectory import unroll
+
+__all__ = ["LIMITS", "Setting", "code", "measure"]
+
+PROBES = (
+    "transport",
+    "jacobian_norm",
+    "jacobian_rms",
+    "gate_activation",
+    "flow_retained",
+    "flow_written",
+    "flow_exposed",
+)
+LIMITS: dict[str, tuple[float, float]] = {
+    "hidden_size": (2, 128),
+    "length": (10, 400),
+    "batch": (1, 16),
+    "gain": (0.0, 3.0),
+    "forget_bias": (-6.0, 6.0),
+    "seed": (0, 9999),
+}
+"""What the instrument can show without a wait: the least and the largest of each number."""
+CHOICES: dict[str, Mapping[str, Any]] = {
+    "cell": CELLS,
+    "activation": ACTIVATIONS,
+    "initializer": INITIALIZERS,
+    "signal": SIGNALS,
+}
+
+
+@dataclass(frozen=True)
+class Setting:
+    """Where the knobs of the instrument stand.
+
+    Attributes
+    ----------
+    cell : str
+        A name in ``gradscope.cells.CELLS``.
+    hidden_size, length, batch : int
+        H, T and B.
+    gain : float
+        Factor on W_h.
+    forget_bias : float
+        Of a cell that has one; the others ignore it.
+    activation, initializer, signal : str
+        Names in ``ACTIVATIONS``, ``INITIALIZERS`` and ``SIGNALS``.
+    seed : int
+        Draws the weights and, apart from them, the inputs.
+
+    Raises
+    ------
+    ArgumentError
+        For a name that is not known, or a number out of ``LIMITS``.
+    """
+
+    cell: str = "LSTM"
+    hidden_size: int = 64
+    length: int = 200
+    batch: int = 16
+    gain: float = 1.0
+    forget_bias: float = 1.0
+    activation: str = "tanh"
+    initializer: str = "orthogonal"
+    signal: str = "noise"
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name, known in CHOICES.items():
+            if getattr(self, name) not in known:
+                raise unknown(name, getattr(self, name), known)
+        for name, (low, high) in LIMITS.items():
+            number = getattr(self, name)
+            whole = isinstance(getattr(type(self), name), int)
+            kind = "a whole number" if whole else "a number"
+            fits = isinstance(number, int if whole else (int, float)) and not isinstance(number, bool)
+            if not fits or not low <= number <= high:
+                raise ArgumentError(
+                    f"`{name}` must be {kind} from {low:g} to {high:g}, got {number!r}. "
+                    f"{getattr(type(self), name)} is the default."
+                )
+
+    @classmethod
+    def read(cls, values: Mapping[str, str]) -> Setting:
+        """Return a setting from text, as it stands in a link; what is missing has its default.
+
+        Raises
+        ------
+        ArgumentError
+            For text that is no number where one is due, a name that is not known, or a number out of ``LIMITS``.
+        """
+        known = {entry.name: entry.default for entry in fields(cls)}
+        found: dict[str, Any] = {}
+        for name, value in values.items():
+            if name not in known:
+                raise unknown("setting", name, known)
+            found[name] = value if isinstance(known[name], str) else _number(value)
+            if isinstance(known[name], float) and isinstance(found[name], int):
+                found[name] = float(found[name])
+        return cls(**found)
+
+    def changes(self) -> dict[str, Any]:
+        """Return what differs from the defaults."""
+        return {
+            entry.name: getattr(self, entry.name)
+            for entry in fields(self)
+            if getattr(self, entry.name) != entry.default
+        }
+
+    def options(self) -> dict[str, Any]:
+        """Return what the cell is made with, apart from its input size; a knob that it lacks is left out."""
+        taken = inspect.signature(CELLS[self.cell]).parameters
+        every = {"hidden_size": self.hidden_size, "activation": self.activation, "forget_bias": self.forget_bias}
+        return {name: value for name, value in every.items() if name in taken}
+
+    def inputs(self) -> np.ndarray:
+        """Return the inputs (T, B, I)."""
+        return signal(self.signal, self.length, self.batch, self.seed)
+
+    def build(self, input_size: int, dtype: Any = np.float64) -> tuple[Cell, dict[str, np.ndarray]]:
+        """Return the cell and its parameters."""
+        cell = CELLS[self.cell](input_size, **self.options())
+        rng = np.random.default_rng(self.seed)
+        return cell, cell.init(rng, recurrent=self.initializer, gain=self.gain, dtype=dtype)
+
+
+def _number(text: str) -> int | float | str:
+    """Return a finite number from text, whole where it is written so; the text itself when it is none."""
+    try:
+        return int(text) if text.lstrip("-").isdecimal() else float(text) if math.isfinite(float(text)) else text
+    except ValueError:
+        return text
+
+
+def measure(setting: Setting, exact: bool = True) -> Record:
+    """Return what the instrument shows.
+
+    Parameters
+    ----------
+    setting : Setting
+    exact : bool
+        False while a knob moves: the transport comes from random directions, with parts ``transport.low`` and
+        ``transport.high`` around it, the spectral norm is left out, and everything is float32.
+
+    Returns
+    -------
+    Record
+        ``config["setting"]`` is the setting; ``config["directions"]`` counts random directions and is None where the
+        transport is exact.
+
+    Raises
+    ------
+    ExtraError
+        When the inputs need a package that is not installed.
+    """
+    inputs = setting.inputs()
+    if exact:
+        cell, params = setting.build(inputs.shape[2])
+        names = [name for name in PROBES if _has(cell, name)]
+        record = probe(cell, params, inputs, probes=names)
+        directions = None
+    else:
+        record, directions = _sampled(setting, inputs)
+    record.config |= {"setting": asdict(setting), "directions": directions}
+    return record
+
+
+class _Run:
+    """As much of a trajectory as the question whether a probe applies needs."""
+
+    def __init__(self, cell: Cell) -> None:
+        self.cell = cell
+
+
+def _has(cell: Cell, name: str) -> bool:
+    """Return whether a probe applies to a cell."""
+    return applies(name, _Run(cell))
+
+
+def _sampled(setting: Setting, inputs: np.ndarray) -> tuple[Record, int]:
+    """Return the quick record and its number of random directions."""
+    cell, params = setting.build(inputs.shape[2], np.float32)
+    trajectory = unroll(cell, params, inputs.astype(np.float32))
+    linearization = linearize(trajectory)
+    found = sampled_transport(linearization)
+    parts = {"transport": found.rms, "transport.low": found.low, "transport.high": found.high}
+    made = [
+        Field(name, values, ("time", "batch"), "log10", {}, log10_status(values, trajectory.rows.dtype))
+        for name, values in parts.items()
+    ]
+    m = Measurement(trajectory, linearization, np.zeros(0))
+    quick = [name for name in PROBES if name not in ("transport", "jacobian_norm") and _has(cell, name)]
+    made += [field for name in quick for field in measured(name, m)]
+    config = {"cell": cell.describe(), "length": setting.length, "batch": setting.batch, "dtype": "float32"}
+    return Record({field.name: field for field in made}, {}, config), found.directions
+
+
+def _written(value: str | float) -> str:
+    """Return a value as Python writes it, text in double quotes."""
+    return f'"{value}"' if isinstance(value, str) else repr(value)
+
+
+def code(setting: Setting) -> str:
+    """Return the Python code that measures and draws what the instrument shows at rest.
+
+    It leaves the record in ``record``, with the same numbers to the last digit.
+    """
+    inputs = f"{_written(setting.signal)}, length={setting.length}, batch={setting.batch}, seed={setting.seed}"
+    options = "".join(f", {name}={_written(value)}" for name, value in setting.options().items())
+    names = [name for name in PROBES if _has(CELLS[setting.cell](1, **setting.options()), name)]
+    drawn = [name for name in names if name not in ("jacobian_rms", "flow_written", "flow_exposed")]
+    drawn = ["flow" if name == "flow_retained" else name for name in drawn]
+    listed = "".join(f'    "{name}",\n' for name in names)
+    figures = "".join(f"gs.figures.{name}(record).show()\n" for name in drawn)
+    return (
+        "import numpy as np\n\n"
+        "import gradscope as gs\n"
+        "from gradscope.signals import signal\n\n"
+        f"inputs = signal({inputs})\n"
+        f"cell = gs.{setting.cell}(inputs.shape[2]{options})\n"
+        f"rng = np.random.default_rng({setting.seed})\n"
+        f"params = cell.init(rng, recurrent={_written(setting.initializer)}, gain={setting.gain!r})\n\n"
+        f"probes = [\n{listed}]\n"
+        "record = gs.probe(cell, params, inputs, probes=probes)\n"
+        'print(record.summary["verdict_text"])\n\n'
+        f"{figures}"
+    )
