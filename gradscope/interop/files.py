@@ -22,7 +22,7 @@ __all__ = ["read_arrays"]
 Arrays = dict[str, np.ndarray]
 
 DENSEST = 1100
-"""How many times the size of a file its arrays may have: what deflate can do at most."""
+"""How many times the size of a file its arrays together may have: what deflate can do at most."""
 
 
 def read_arrays(path: str | Path) -> Arrays:
@@ -109,15 +109,16 @@ def _safetensors(path: Path) -> Iterator[tuple[str, np.ndarray]]:
 
 def _npz(path: Path) -> Iterator[tuple[str, np.ndarray]]:
     """Yield the arrays of an .npz file, each checked against the bytes that there are before it is read."""
+    left = DENSEST * path.stat().st_size
     with zipfile.ZipFile(path) as archive:
         for entry in archive.infolist():
             with archive.open(entry) as file:
                 shape, dtype = _npy_header(path, file)
                 if dtype.hasobject:
                     raise _damaged(path, f"{entry.filename} holds Python objects, which are never loaded")
-                if int(np.prod(shape, dtype=object)) * dtype.itemsize > min(
-                    entry.file_size, DENSEST * path.stat().st_size
-                ):
+                size = int(np.prod(shape, dtype=object)) * dtype.itemsize
+                left -= size
+                if size > entry.file_size or left < 0:
                     raise _damaged(path, f"{entry.filename} says that it has shape {shape}, and holds less")
         with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as arrays:
             yield from arrays.items()
@@ -142,23 +143,30 @@ def _hdf5(path: Path | io.BytesIO, source: Path | None = None) -> Iterator[tuple
         raise ExtraError(
             f"Reading {source.name} needs h5py. Install it with `pip install 'gradscope[weights]'`."
         ) from None
-    most = DENSEST * source.stat().st_size
+    left = DENSEST * source.stat().st_size
+    seen: set[Any] = set()
 
     def walk(group: Any, prefix: str) -> Iterator[tuple[str, np.ndarray]]:
+        nonlocal left
         for name in group:
             if isinstance(group.get(name, getlink=True), (h5py.ExternalLink, h5py.SoftLink)):
                 raise _damaged(source, f"{prefix}{name} is a link to elsewhere, which is never followed")
             item = group[name]
+            if item.id in seen:
+                raise _damaged(source, f"{prefix}{name} stands in it under two names, which may never end")
+            seen.add(item.id)
             if isinstance(item, h5py.Group):
                 yield from walk(item, f"{prefix}{name}/")
             elif isinstance(item, h5py.Dataset) and item.dtype.kind == "f":
-                if item.external:
-                    raise _damaged(source, f"{prefix}{name} is kept in another file, which is never opened")
-                if item.size and item.nbytes > most:
+                if item.external or item.is_virtual:
+                    raise _damaged(source, f"{prefix}{name} is kept elsewhere, which is never opened")
+                left -= item.nbytes if item.size else 0
+                if left < 0:
                     raise _damaged(source, f"{prefix}{name} says that it has shape {item.shape}, and holds less")
                 yield f"{prefix}{name}", np.asarray(item)
 
     with h5py.File(path, "r") as file:
+        seen.add(file["/"].id)
         yield from walk(file, "")
 
 
