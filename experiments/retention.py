@@ -102,8 +102,3 @@ def _shapes(run: Run) -> Iterator[tuple[list[int], int]]:
             inputs, outputs = axes["input"], run.load_task().output_size
             yield [len(cell.gate_names) * units, inputs + units + 1], records
             yield [outputs, units + 1], records
-
-
-def _stored(shape: list[int]) -> int:
-    """Return how many bytes an array takes."""
-    return OF_ARRAY + OF_VALUE * math.prod(shape)

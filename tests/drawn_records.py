@@ -42,7 +42,7 @@ def assert_same(first: Record, second: Record) -> None:
     assert list(first) == list(second)
     for name in first:
         one, two = first.field(name), second.field(name)
-        assert (one.axes, one.unit) == (two.axes, two.unit)
+        assert (one.axes, one.unit, one.reason) == (two.axes, two.unit, two.reason)
         assert same(one.coords, two.coords)
         assert one.values.dtype.newbyteorder("=") == two.values.dtype.newbyteorder("=")
         assert one.values.shape == two.values.shape
@@ -68,5 +68,6 @@ def records(draw: st.DrawFn) -> Record:
         labels = st.text(max_size=3) | st.floats()
         coords = {axis: draw(st.lists(labels, min_size=shape[0], max_size=shape[0])) for axis in labelled}
         status = draw(st.none() | hnp.arrays(np.uint8, shape, elements=st.integers(0, 7)))
-        record.fields[name] = Field(name, values, axes, draw(st.text(max_size=4)), coords, status)
+        unit, reason = draw(st.text(max_size=4)), draw(st.text(max_size=4))
+        record.fields[name] = Field(name, values, axes, unit, coords, status, reason)
     return record

@@ -349,6 +349,8 @@ def test_all_mistakes_are_reported_at_once(chosen):
     keys: dict = {}
     expected = []
     for keys_of_one, message in (MISTAKES[number] for number in chosen):
+        if "leave the states" in message and any("leave the states" in other for other in expected):
+            continue  # what is too large is told once for all sizes together
         if not set(keys_of_one) & {*keys, "cell", "task", "iterations", "seed", "clip", "ablate", "input_std"}:
             keys |= keys_of_one
             expected.append(message)

@@ -637,6 +637,20 @@ def test_a_look_at_many_runs_reads_no_record_and_no_row_twice(many):
 # Layers and curves -------------------------------------------------------------------------------------------------
 
 
+def test_the_reason_why_elements_are_missing_comes_back(path):
+    def missing(reason: str) -> Record:
+        return Record({"x": Field("x", np.zeros(2), ("step",), "1", status=np.full(2, 7), reason=reason)})
+
+    record = missing("it needs more than 5 steps")
+    record.layers = {"layer1": missing("1 step")}
+    with Store(path, "w") as store:
+        store.start_run("r", store.add_sweep("study", {}), {})
+        store.finish_run("r", {0: record})
+        back = store.record("r")
+    assert back.field("x").reason == "it needs more than 5 steps"
+    assert back.layers["layer1"].field("x").reason == "1 step"
+
+
 def test_layers_and_curves_come_back(path):
     record = small(decay_rate=0.5)
     record.layers = {"layer1": small(decay_rate=0.1), "layer2.backward": small(decay_rate=math.nan)}
@@ -673,11 +687,16 @@ def test_an_older_store_is_read_as_it_is_and_brought_up_to_date_by_a_writer(tmp_
         assert_both_ways(store)
         assert store.record("run0", 120).summary["decay_rate"] == 0.5
         assert [run["status"] for run in store.runs()] == ["done", "done", "failed", "interrupted"]
+        arrays = {run: store.record(run) for run in ("run0", "run1")}
+        assert any(map(len, arrays.values()))
+        assert not any(entry.reason for record in arrays.values() for entry in record.fields.values())
         assert store.page(where=["cell=LSTM"]).count == 1
     assert old.read_bytes() == before
     with Store(old, "w") as store:
         assert settled([store.sweeps(), store.runs(), store.table(), store.table(iteration="last")]) == seen
         assert_both_ways(store)
+        for run, record in arrays.items():
+            assert_same(record, store.record(run))
         assert owned(store, 1, "run2", "run0")[1] == {"run2": "ours", "run0": "done"}
     with sqlite3.connect(old) as plain:
         assert plain.execute("PRAGMA user_version").fetchone() == (schema.SCHEMA,)
@@ -685,11 +704,15 @@ def test_an_older_store_is_read_as_it_is_and_brought_up_to_date_by_a_writer(tmp_
         assert plain.execute("PRAGMA foreign_key_check").fetchall() == []
         tables = "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%' ORDER BY name"
         names = plain.execute(tables).fetchall()
+        columns = "SELECT name FROM pragma_table_info(?)"
+        found = {name: plain.execute(columns, (name,)).fetchall() for (name,) in names}
     plain.close()
     with Store(tmp_path / "new.db", "w"):
         pass
     with sqlite3.connect(tmp_path / "new.db") as plain:
         assert plain.execute(tables).fetchall() == names
+        for name in found.keys() - {"overview_first", "overview_last"}:  # these grow with the names of a study
+            assert plain.execute(columns, (name,)).fetchall() == found[name]
     plain.close()
 
 

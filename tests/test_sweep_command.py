@@ -18,7 +18,7 @@ from rich.console import Console
 
 from gradscope.cli import cli
 from gradscope.errors import StoreError
-from gradscope.experiments import command
+from gradscope.experiments import command, measurement
 from gradscope.experiments.runner import Tally
 from gradscope.experiments.spec import Run, Study
 from gradscope.experiments.studies import load_study, study_names
@@ -73,7 +73,10 @@ def test_a_dry_run_says_what_would_be_run_and_runs_nothing(folder):
         (["quikstart", "--store", "r.db"], "got 'quikstart'. Did you mean 'quickstart'? Or give a TOML file."),
         (["missing.toml", "--store", "r.db"], "missing.toml must be a TOML file, and cannot be read"),
         (["grid.toml"], "Missing option '--store'. Give the file to write, e.g. --store results.db."),
-        (["wrong.toml", "--store", "r.db"], "wrong.toml: `lenght` is not a key of a sweep. Did you mean `length`?"),
+        (
+            ["wrong.toml", "--store", "r.db"],
+            "wrong.toml, line 1: `lenght` is not a key of a sweep. Did you mean",
+        ),
         (["grid.toml", "--store", "grid.toml"], "grid.toml"),
         (["grid.toml", "--store", "no/such/r.db"], "mkdir -p no/such"),
         (["grid.toml", "--store", "r.db", "--workers", "-2"], "`workers` must be at least 0, got -2."),
@@ -95,8 +98,8 @@ def test_failed_runs_are_counted_with_their_reason_and_exit_code_1(folder, monke
             raise MemoryError("no room for W_h")
         return measure(run, task)
 
-    measure = command.run_study.__globals__["measure"]
-    monkeypatch.setitem(command.run_study.__globals__, "measure", refuse)
+    measure = measurement.measure
+    monkeypatch.setattr(measurement, "measure", refuse)
     result = typed("grid.toml", "--store", "r.db", "--workers", "0")
     assert result.exit_code == 1
     assert "3 runs: 2 done, 1 failed, in" in result.stdout

@@ -372,7 +372,7 @@ class Reader:
                 (run_id, iteration),
             ).fetchall()
             rows = connection.execute(
-                f"""SELECT layer, name, axes, coords, unit, dtype, shape, blob, status FROM field
+                f"""SELECT layer, name, axes, coords, unit, dtype, shape, blob, status, reason FROM field
                     WHERE run = ? AND iteration = ? {only} ORDER BY rowid""",
                 (run_id, iteration, *wanted),
             ).fetchall()

@@ -59,6 +59,7 @@ def _metric(value: Any) -> tuple[float | int | None, str | None, int]:
             return None, None, Status.NAN
         if isinstance(value, int) and abs(value) >= 2**63:  # past SQLite's integers
             value = float(value)
+        value = int(value) if isinstance(value, bool) else value  # as SQLite will give it back
         return value, None, Status.INF if math.isinf(value) else Status.OK
     return None, value if isinstance(value, str) else to_json(value), Status.OK
 
@@ -144,19 +145,19 @@ def _array(entry: Field) -> tuple:
     values = np.ascontiguousarray(values, values.dtype.newbyteorder("<")).reshape(values.shape)
     status = None if entry.status is None else np.ascontiguousarray(entry.status, np.uint8).tobytes()
     axes, coords, shape = json.dumps(entry.axes), to_json(entry.coords), json.dumps(values.shape)
-    return entry.name, axes, coords, entry.unit, values.dtype.str, shape, values.tobytes(), status
+    return entry.name, axes, coords, entry.unit, values.dtype.str, shape, values.tobytes(), status, entry.reason
 
 
 def build_field(row: tuple) -> Field:
-    """Return the array of a row (name, axes, coords, unit, dtype, shape, blob, status).
+    """Return the array of a row (name, axes, coords, unit, dtype, shape, blob, status, reason).
 
     Raises
     ------
     ValueError, TypeError
         When the row is damaged.
     """
-    name, axes, coords, unit, dtype, shape, blob, status = row
+    name, axes, coords, unit, dtype, shape, blob, status, reason = row
     shape = tuple(json.loads(shape))
     values = np.frombuffer(bytearray(blob), np.dtype(dtype)).reshape(shape)
     marks = None if status is None else np.frombuffer(bytearray(status), np.uint8).reshape(shape)
-    return Field(name, values, tuple(json.loads(axes)), unit, from_json(coords), marks)
+    return Field(name, values, tuple(json.loads(axes)), unit, from_json(coords), marks, reason)

@@ -8,7 +8,7 @@
     member (sweep, run)              which runs (by number) a sweep asked for; two sweeps may share a run
     record (id, run, iteration, layer, summary, config)    one probe; iteration 0 is before training, layer 0 the whole
     metric (run, iteration, layer, name, value, low, high, text, status)   scalars; iteration NULL: of the whole run
-    field  (run, iteration, layer, name, axes, coords, unit, dtype, shape, blob, status)           arrays
+    field  (run, iteration, layer, name, axes, coords, unit, dtype, shape, blob, status, reason)   arrays
 
     overview_last  (run, iteration, names, exact, one column for each parameter and metric)    the last record of a run
     overview_first (run, iteration, names, exact, ...)                                         its first record
@@ -75,13 +75,14 @@ CREATE TABLE metric (
 CREATE TABLE field (
     run TEXT NOT NULL REFERENCES run (id), iteration INTEGER NOT NULL, layer NOT NULL, name TEXT NOT NULL,
     axes TEXT NOT NULL, coords TEXT NOT NULL, unit TEXT NOT NULL, dtype TEXT NOT NULL, shape TEXT NOT NULL,
-    blob BLOB NOT NULL, status BLOB);
+    blob BLOB NOT NULL, status BLOB, reason TEXT NOT NULL DEFAULT '');
 CREATE UNIQUE INDEX record_run ON record (run, iteration, layer);
 CREATE INDEX metric_run ON metric (run, name);
 CREATE INDEX metric_whole ON metric (run) WHERE iteration IS NULL;
 CREATE INDEX field_run ON field (run, name);
 CREATE INDEX field_name ON field (name, run)
 """
+REASON = "ALTER TABLE field ADD COLUMN reason TEXT NOT NULL DEFAULT ''"
 RUNNING = "CREATE INDEX run_running ON run (owner) WHERE status = 'running'"
 STATUS = "CREATE INDEX run_status ON run (status)"
 
@@ -110,7 +111,7 @@ def make(connection: sqlite3.Connection) -> None:
 def migrate(connection: sqlite3.Connection, refresh: Callable[[int], None]) -> None:
     """Bring a file of schema 1 up to date, all in one transaction; ``refresh`` makes the overview of a run.
 
-    Records, metrics and arrays stay where they are.
+    Records, metrics and arrays stay where they are; why elements are missing was not kept then.
     """
     connection.execute("BEGIN IMMEDIATE")
     try:
@@ -119,7 +120,7 @@ def migrate(connection: sqlite3.Connection, refresh: Callable[[int], None]) -> N
             _copy_from_1(connection, "main", "_2")
             for name in ("member", "run"):
                 _run_all(connection, f"DROP TABLE {name}", f"ALTER TABLE {name}_2 RENAME TO {name}")
-            _run_all(connection, "DROP INDEX IF EXISTS metric_name", OVERVIEWS, RUNNING, STATUS)
+            _run_all(connection, "DROP INDEX IF EXISTS metric_name", REASON, OVERVIEWS, RUNNING, STATUS)
             _refresh_all(connection, refresh)
             connection.execute(f"PRAGMA user_version = {SCHEMA}")
         connection.execute("COMMIT")
@@ -134,6 +135,7 @@ def shadow(connection: sqlite3.Connection, refresh: Callable[[int], None]) -> No
     try:
         _copy_from_1(connection, "temp", "")
         _run_all(connection, OVERVIEWS.replace("CREATE TABLE", "CREATE TEMP TABLE"))
+        connection.execute("CREATE TEMP VIEW field AS SELECT rowid, *, '' reason FROM main.field")
         _refresh_all(connection, refresh)
         connection.execute("COMMIT")
     except BaseException:
