@@ -1,14 +1,14 @@
 """gradscope shows where gradients go in recurrent networks.
 
 The list below is the manual's table of contents: a cell is unrolled into a trajectory, the trajectory
-is linearized, and every measurement is a small function of those two. ``gs.figures`` draws them; it
-is loaded when first used, because plotly is slow to load.
+is linearized, and every measurement is a small function of those two. What a plain cell does not need,
+networks, models from elsewhere and ``gs.figures``, is loaded when it is first used.
 """
 
 from __future__ import annotations
 
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gradscope.adjoint import Adjoint, backpropagate, scan
 from gradscope.cells import (
@@ -29,25 +29,11 @@ from gradscope.cells import (
     StepCell,
     cell_class,
 )
-from gradscope.checks import check_cell
 from gradscope.clipping import clip
 from gradscope.errors import ArgumentError, ExtraError, GradscopeError, ShapeError, StoreError
 from gradscope.flow import write_survival
 from gradscope.gradients import step_gradients, truncation
-from gradscope.interop import from_flax, from_keras, from_torch, load_weights
 from gradscope.linearization import Jacobians, Linearization, linearize
-from gradscope.network import (
-    Bidirectional,
-    EncoderDecoder,
-    FreeRunning,
-    ManyToMany,
-    ManyToOne,
-    OneToMany,
-    OneToOne,
-    Readout,
-    Stack,
-    attention,
-)
 from gradscope.probes import CATALOGUE, PRESETS, probe
 from gradscope.record import Field, Record, Status
 from gradscope.routes import routes
@@ -55,6 +41,22 @@ from gradscope.spectra import eigenvalues, jacobian_blocks, lyapunov_spectrum, t
 from gradscope.taps import Heard, listen, tap
 from gradscope.trajectory import Trajectory, unroll
 from gradscope.transport import transport, transport_map
+
+if TYPE_CHECKING:
+    from gradscope.checks import check_cell
+    from gradscope.interop import from_flax, from_keras, from_torch, load_weights
+    from gradscope.network import (
+        Bidirectional,
+        EncoderDecoder,
+        FreeRunning,
+        ManyToMany,
+        ManyToOne,
+        OneToMany,
+        OneToOne,
+        Readout,
+        Stack,
+        attention,
+    )
 
 __all__ = [
     "CATALOGUE",
@@ -125,16 +127,35 @@ __all__ = [
 ]
 
 
-_LATER = {"figures": "gradscope.figures", "torch": "gradscope.interop.torch"}
+_LATER = {
+    "gradscope.checks": ("check_cell",),
+    "gradscope.interop": ("from_flax", "from_keras", "from_torch", "load_weights"),
+    "gradscope.network": (
+        "Bidirectional",
+        "EncoderDecoder",
+        "FreeRunning",
+        "ManyToMany",
+        "ManyToOne",
+        "OneToMany",
+        "OneToOne",
+        "Readout",
+        "Stack",
+        "attention",
+    ),
+}
+_ROOMS = {"figures": "gradscope.figures", "torch": "gradscope.interop.torch"}
+_HOMES = {name: room for room, names in _LATER.items() for name in names}
 
 
 def __getattr__(name: str) -> Any:
-    """Load ``gs.figures`` and ``gs.torch`` when they are first used."""
-    if name in _LATER:
-        return import_module(_LATER[name])
+    """Load a room when something in it is first used."""
+    if name in _ROOMS:
+        return import_module(_ROOMS[name])
+    if name in _HOMES:
+        return getattr(import_module(_HOMES[name]), name)
     raise AttributeError(f"module 'gradscope' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
     """Return the public names, those that are loaded later among them."""
-    return sorted({*globals(), *_LATER})
+    return sorted({*globals(), *_ROOMS, *_HOMES})

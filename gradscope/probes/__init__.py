@@ -11,7 +11,6 @@ from autograd import make_vjp
 
 from gradscope.cells import Cell
 from gradscope.errors import ArgumentError, ShapeError
-from gradscope.network.layers import raise_hidden
 from gradscope.probes.catalogue import CATALOGUE, PRESETS, Probe, choose
 from gradscope.probes.layers import chosen, measurements
 from gradscope.probes.measures import Measurement, measured, summarize
@@ -159,7 +158,11 @@ def direct_gradient(trajectory: Trajectory, loss: Loss) -> np.ndarray:
             )
         gradient = pull(np.ones(np.shape(value), hidden.dtype))
     direct = np.zeros(trajectory.states.shape, hidden.dtype)
-    raise_hidden(trajectory.cell, direct, gradient)
+    start = 0
+    for place in getattr(trajectory.cell, "hidden_slices", [slice(0, trajectory.cell.hidden_size)]):
+        width = place.stop - place.start
+        direct[1:, :, place] = gradient[:, :, start : start + width]
+        start += width
     if isinstance(trajectory.cell, Cell) and trajectory.valid is not None:
         _fold(direct, trajectory.valid)
     return direct
