@@ -11,7 +11,7 @@ from dash import ClientsideFunction, Dash, Input, Output, State, dcc, html, no_u
 
 from gradscope.errors import GradscopeError
 
-from . import overview, run, states, theme, words
+from . import overview, run, scope, states, theme, words
 from .address import parse, run_of
 from .reader import Reader
 from .sheet import parts
@@ -54,6 +54,9 @@ def page(reader: Reader, pathname: str | None, search: str | None) -> Page:
 
 def _page(reader: Reader, pathname: str, search: str | None) -> Page:
     """Return the page of an address in a store that can be read."""
+    if pathname == scope.PATH:
+        live = scope.page(search)
+        return Page(live.key, "Scope", live.content, live.aside)
     view, name = parse(search), run_of(pathname)
     sweeps = reader.sweeps()
     if pathname != "/" and name is None:
@@ -134,6 +137,7 @@ def _header(reader: Reader) -> list[Any]:
     names, done, sign = told(reader)
     return [
         home,
+        html.Nav(dcc.Link("Scope", href=scope.PATH, className="nav-link"), **words.aria(label="Pages")),
         html.Div(names, id="sweeps", className="sweeps"),
         html.Div(done, id="progress", className="progress", role="status"),
         html.Div(sign, id="live", className="live"),

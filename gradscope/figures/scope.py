@@ -1,0 +1,165 @@
+"""Figures of the scope: the live curves, what a pinned setting showed behind them, and what is sampled.
+
+They draw a record of :func:`gradscope.scope.measure`. Each says what is exact and what is not; at rest they hold the
+curves of the figures of the probes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import plotly.graph_objects as go
+
+from gradscope.errors import unknown
+from gradscope.figures import palette
+from gradscope.figures.curves import FLOWS, Curves, compose, finish, gather
+from gradscope.figures.frame import Canvas, blank, outline
+from gradscope.figures.series import Series, along, lanes
+from gradscope.record import Record
+
+__all__ = ["SCOPE", "scope"]
+
+SCOPE: dict[str, str] = {
+    "transport": "Transport to the last state",
+    "norms": "Jacobian norms per step",
+    "gates": "Gates",
+    "flow": "Cell-state flow",
+}
+"""The figures, and what each is called."""
+EXACT = "Exact."
+PIN = ", pinned"
+NOTHING = "This cell has no gate that keeps and writes: there is no flow to show."
+
+
+def scope(name: str, record: Record, pinned: Record | None = None, *, template: str = "light") -> go.Figure:
+    """Draw one figure of the scope.
+
+    Parameters
+    ----------
+    name : str
+        One of ``SCOPE``: transport, norms, gates, flow.
+    record : Record
+        From :func:`gradscope.scope.measure`, exact or sampled; the figure says which.
+    pinned : Record, optional
+        Another one, whose medians stand grey and dotted behind.
+    template : str
+        ``"light"`` or ``"dark"``.
+
+    Returns
+    -------
+    plotly.graph_objects.Figure
+
+    Raises
+    ------
+    ArgumentError
+        For another name, when the record does not hold what it needs, or for another template.
+    """
+    if name not in SCOPE:
+        raise unknown("name", name, SCOPE)
+    probe = PROBES[name]
+    if probe not in record:
+        return blank(probe, NOTHING, template, False)
+    behind = GATHER[name](pinned).series if pinned is not None and probe in pinned else ()
+    return _draw(GATHER[name](record), [_behind(one) for one in behind], record, SAYS[name](record), template)
+
+
+def _transport(record: Record) -> Curves:
+    """Return the transport."""
+    return gather(record, "transport")
+
+
+def _norms(record: Record) -> Curves:
+    """Return the norms that the record holds."""
+    names = {"jacobian_norm": "largest stretch", "jacobian_rms": "rms stretch"}
+    fields = {key: label for key, label in names.items() if key in record}
+    colours = {"largest stretch": palette.ORANGE, "rms stretch": palette.BLUE}
+    quantity = "Stretch by one step"
+    return gather(record, "jacobian_rms", fields=fields, log=True, reference=0.0, colours=colours, quantity=quantity)
+
+
+def _gates(record: Record) -> Curves:
+    """Return what each gate's units do."""
+    return gather(record, "gate_activation", split="gate")
+
+
+def _flow(record: Record) -> Curves:
+    """Return the flows."""
+    fields = {key: label for key, label in FLOWS.items() if key in record}
+    return gather(record, "flow_retained", fields=fields, log=True, quantity="Flow")
+
+
+PROBES = {"transport": "transport", "norms": "jacobian_rms", "gates": "gate_activation", "flow": "flow_retained"}
+GATHER: dict[str, Callable[[Record], Curves]] = {
+    "transport": _transport,
+    "norms": _norms,
+    "gates": _gates,
+    "flow": _flow,
+}
+
+
+def _sampled(record: Record) -> str:
+    """Say how the transport was found."""
+    directions = record.config.get("directions")
+    return f"Sampled: {directions} random directions a sequence, 95 % error in orange." if directions else EXACT
+
+
+def _spectral(record: Record) -> str:
+    """Say which norms there are."""
+    return EXACT if "jacobian_norm" in record else "While you drag: rms alone, in float32."
+
+
+def _single(record: Record) -> str:
+    """Say in which numbers it was measured."""
+    return EXACT if record.config.get("directions") is None else "While you drag: in float32."
+
+
+SAYS: dict[str, Callable[[Record], str]] = {
+    "transport": _sampled,
+    "norms": _spectral,
+    "gates": _single,
+    "flow": _single,
+}
+
+
+def _behind(series: Series) -> Series:
+    """Return the median of a series alone."""
+    median = series.median
+    return Series(series.name + PIN, series.x, median, median, median, series.under)
+
+
+def _draw(data: Curves, behind: list[Series], record: Record, says: str, template: str) -> go.Figure:
+    """Return the figure of curves with the pinned ones behind them, and the word that says what they are."""
+    colours = {one.name: data.colour(replace(one, name=one.name.removesuffix(PIN))) for one in behind}
+    every = replace(data, series=(*data.series, *behind), colours=data.colours | _colours(data) | colours)
+    canvas = compose(every, template, title=False)
+    ours = [trace for trace in canvas.traces if not trace.get("legendgroup", "").endswith(PIN)]
+    pins = [trace for trace in canvas.traces if trace.get("legendgroup", "").endswith(PIN)]
+    for trace in pins:
+        trace |= {"line": trace["line"] | {"dash": "dot", "width": 1.5}, "opacity": 0.8, "showlegend": False}
+    canvas.traces = pins
+    if data.name == "transport" and "transport.low" in record:
+        _error(canvas, record)
+    canvas.traces += ours
+    if behind:
+        canvas.key("pinned", palette.NEUTRAL, dotted=True)
+    canvas.notes.insert(0, says)
+    canvas.lanes(lanes(data.series), "sequence")
+    longest = max(every.series, key=lambda one: len(one.x))
+    figure = finish(canvas, replace(every, series=(longest, *every.series)))
+    return figure.update_layout(showlegend=True)
+
+
+def _colours(data: Curves) -> dict[str, str]:
+    """Return the colours that the curves have when they are alone."""
+    return {one.name: data.colour(one) for one in data.series}
+
+
+def _error(canvas: Canvas, record: Record) -> None:
+    """Draw how far the exact transport of a typical sequence may be from the sampled one."""
+    low, high = (along(record.field(f"transport.{end}"), end) for end in ("low", "high"))
+    x, y = outline(low.x, low.median, high.median, 0.3)
+    fill = palette.faded(palette.ORANGE, 0.4)
+    if len(x):
+        canvas.area(x, y, "sampling error", fill, {"width": 0})
+        canvas.key("95 % sampling error", fill)
