@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+from autograd.builtins import DictBox, SequenceBox
 from autograd.extend import defjvp, defvjp, primitive
 from autograd.tracer import getval, isbox
 
@@ -43,6 +44,11 @@ def tap(name: str, value: Any, t: int | None = None) -> Any:
     array
         ``value``; to be used in its place, or nothing is heard of its gradient.
 
+    Raises
+    ------
+    ArgumentError
+        For a name that is no text, a t that is no whole number, or several arrays at once.
+
     Examples
     --------
     >>> import autograd
@@ -62,6 +68,8 @@ def tap(name: str, value: Any, t: int | None = None) -> Any:
         raise ArgumentError(f"`name` must be text, got {name!r}. Write `tap('h', h, t)`.")
     if t is not None and (isinstance(t, bool) or not isinstance(t, (int, np.integer))):
         raise ArgumentError(f"`t` must be a whole number, got {t!r}. Count steps from 0.")
+    if isinstance(value, (tuple, list, dict, SequenceBox, DictBox)):
+        raise ArgumentError(f"`value` must be one array, got several under {name!r}. Tap each by a name of its own.")
     key = (name, None if t is None else int(t))
     passes = tuple(heard._forward(key, value) for heard in listeners)
     return _tapped(value, key, passes)
@@ -130,6 +138,10 @@ class Pass:
         """The steps that were heard, by name."""
         steps: dict[str, list[int] | None] = {}
         for name, t in sorted(self.found, key=lambda key: (key[0], -1 if key[1] is None else key[1])):
+            if name in steps and steps[name] is None:
+                raise ArgumentError(
+                    f"`{name}` must be tapped with t or without, got both. Give one of them another name."
+                )
             steps[name] = None if t is None else [*(steps.get(name) or []), t]
         return steps
 
@@ -215,7 +227,7 @@ class Heard:
         if not self.passes or key in self.passes[-1].found:
             self.passes.append(Pass(self))
         one = self.passes[-1]
-        one.found[key] = _plain(value)
+        one.found[key] = _kept(value, key)
         if isbox(value):
             one.traced.add(key)
         return one
@@ -224,9 +236,14 @@ class Heard:
         """Note a gradient; one that is heard again belongs to another way back over the same values."""
         for later in self.passes[self.passes.index(one) :]:
             if later.found is one.found and key not in later.pulled:
-                later.pulled[key] = _plain(gradient)
+                later.pulled[key] = _kept(gradient, key)
                 return
-        self.passes.append(Pass(self, one.found, {key: _plain(gradient)}, one.traced))
+        self.passes.append(Pass(self, one.found, {key: _kept(gradient, key)}, one.traced))
+
+
+def _kept(value: Any, key: Key) -> Any:
+    """Return what to remember; of what has no t, most often parameters that a loop changes in place, a copy."""
+    return _plain(value) if key[1] is not None else np.array(_plain(value))
 
 
 def _plain(value: Any) -> Any:

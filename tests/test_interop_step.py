@@ -127,3 +127,25 @@ def test_bad_steps_are_refused_with_the_way_out():
         gs.torch.probe(lambda x, h, c: module(x, (h, c)), inputs[0], start)
     with pytest.raises(ArgumentError, match="keep sequences apart"):
         gs.torch.probe(lambda x, h: h - h.mean(dim=0), inputs, start[0])
+
+
+def test_inference_mode_around_a_probe_changes_nothing():
+    module, inputs, start = lstm()
+
+    def measure():
+        step = lambda x, h, c: module(x, (h, c))  # noqa: E731
+        return gs.torch.probe(step, inputs, start, module=module, loss=lambda hidden: hidden[-1].sum(-1))
+
+    wanted = measure()
+    with torch.inference_mode():
+        found = measure()
+    for name in wanted:
+        np.testing.assert_array_equal(found[name], wanted[name])
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_a_module_in_half_precision_is_refused_with_the_way_out(dtype):
+    module = torch.nn.GRUCell(INPUT, HIDDEN).to(dtype)
+    inputs, start = torch.zeros(LENGTH, BATCH, INPUT, dtype=dtype), torch.zeros(BATCH, HIDDEN, dtype=dtype)
+    with pytest.raises(ArgumentError, match=r"copy.deepcopy\(module\).float\(\)"):
+        gs.torch.probe(module, inputs, start, module=module)

@@ -205,3 +205,30 @@ def test_a_bad_tap_is_refused():
         tap("h", np.ones(2), 1)
     with pytest.raises(ArgumentError, match="other names"):
         heard.values["h"]
+
+
+def test_several_arrays_at_once_are_refused():
+    with listen():
+        for several in ((np.ones(1), np.ones(1)), {"a": np.ones(1)}):
+            with pytest.raises(ArgumentError, match="Tap each by a name of its own"):
+                tap("state", several, 0)
+        with pytest.raises(ArgumentError, match="Tap each"):
+            autograd.grad(lambda params: anp.sum(tap("params", params)["a"]))({"a": np.ones(2)})
+
+
+def test_a_name_with_t_and_without_is_refused_when_it_is_read():
+    with listen() as heard:
+        tap("h", np.ones(1))
+        tap("h", np.ones(1), 0)
+    with pytest.raises(ArgumentError, match="Give one of them another name"):
+        heard.values["h"]
+
+
+def test_parameters_that_are_changed_in_place_afterwards_are_heard_as_they_were():
+    weights = np.ones(3)
+    with listen() as heard:
+        slope = autograd.grad(lambda w: anp.sum(tap("w", w) ** 2))(weights)
+    weights -= 0.1 * slope
+    slope[:] = 0.0
+    np.testing.assert_array_equal(heard.values["w"], np.ones(3))
+    np.testing.assert_array_equal(heard.gradients["w"], 2.0 * np.ones(3))

@@ -66,7 +66,7 @@ def probe(
     ExtraError
         When torch is not installed.
     ArgumentError, ShapeError
-        As :func:`gradscope.probe`.
+        As :func:`gradscope.probe`; for a module in half precision.
 
     Examples
     --------
@@ -134,6 +134,12 @@ def step_cell(
         When torch is not installed.
     """
     torch = _torch()
+    for name, parameter in [] if module is None else module.named_parameters():
+        if parameter.dtype not in (torch.float32, torch.float64):
+            raise ArgumentError(
+                f"`module` must be in float32 or float64, got {parameter.dtype} in {name}. Take a copy: "
+                "`copy.deepcopy(module).float()`."
+            )
     named = {} if module is None else {k: v for k, v in module.named_parameters() if v.requires_grad}
     params = {name: _array(value) for name, value in named.items()} or {"none": np.zeros(1, dtype)}
 
@@ -168,8 +174,8 @@ def _by_torch(torch: Any, function: Callable[..., Any], extra: Sequence[Any] = (
 
     def run(arrays: Sequence[Array], track: bool) -> tuple[list[Any], Any]:
         own = arrays[: len(arrays) - len(extra)]
-        leaves = [torch.tensor(np.ascontiguousarray(array), requires_grad=track) for array in own]
-        with torch.enable_grad() if track else torch.no_grad():
+        with torch.inference_mode(False), torch.set_grad_enabled(track):
+            leaves = [torch.tensor(np.ascontiguousarray(array), requires_grad=track) for array in own]
             return leaves, function(*leaves)
 
     @primitive
@@ -183,8 +189,9 @@ def _by_torch(torch: Any, function: Callable[..., Any], extra: Sequence[Any] = (
         def pulled(cotangent: Array) -> tuple[Array, ...]:
             if not output.requires_grad:
                 return tuple(np.zeros(at.shape, cotangent.dtype) for at in chosen)
-            heard = torch.tensor(np.ascontiguousarray(cotangent)).to(output.dtype)
-            found = torch.autograd.grad(output, chosen, heard, retain_graph=True, allow_unused=True)
+            with torch.inference_mode(False):
+                heard = torch.tensor(np.ascontiguousarray(cotangent)).to(output.dtype)
+                found = torch.autograd.grad(output, chosen, heard, retain_graph=True, allow_unused=True)
             return tuple(_array(torch.zeros_like(at) if g is None else g) for g, at in zip(found, chosen, strict=True))
 
         return pulled
@@ -195,7 +202,10 @@ def _by_torch(torch: Any, function: Callable[..., Any], extra: Sequence[Any] = (
 
 def _array(value: Any) -> Array:
     """Return a tensor or array-like as an array of its own."""
-    return value.detach().cpu().numpy().copy() if hasattr(value, "detach") else np.array(value)
+    if not hasattr(value, "detach"):
+        return np.array(value)
+    value = value.detach().cpu()
+    return (value.float() if str(value.dtype) == "torch.bfloat16" else value).numpy().copy()
 
 
 def _torch() -> Any:
