@@ -5,6 +5,9 @@ from __future__ import annotations
 import importlib.util
 import os
 import shutil
+import signal
+from collections.abc import Iterator
+from types import FrameType
 
 import hypothesis
 import pytest
@@ -17,6 +20,7 @@ hypothesis.settings.register_profile("gradscope", deadline=None, print_blob=True
 hypothesis.settings.register_profile("ci", deadline=None, print_blob=True, derandomize=True)
 hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "gradscope")
 
+HANGS = 300  # seconds
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
 
@@ -53,6 +57,25 @@ def browser_type_launch_args(browser_type_launch_args: dict) -> dict:
 def base_url() -> None:
     """Stand in for pytest-playwright's own fixture, which pytest 9 warns of; every test gives whole addresses."""
     return
+
+
+@pytest.fixture
+def bounded() -> Iterator[None]:
+    """Fail a test that waits for ever, on Unix; no test that uses it takes so long, on however busy a machine."""
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        raise TimeoutError(f"the test hangs: it has taken over {HANGS} seconds")
+
+    if not hasattr(signal, "setitimer"):
+        yield
+        return
+    before = signal.signal(signal.SIGALRM, stop)
+    signal.setitimer(signal.ITIMER_REAL, HANGS)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
 
 
 @pytest.fixture(scope="session")

@@ -29,7 +29,7 @@ GRADSCOPE = Path(sys.executable).with_name("gradscope")
 RUNS = 24
 SMALL = 'hidden_size = 4\nbatch_size = 2\nlength = 12\nprobes = ["transport", "jacobian_norm"]\n'
 GRID = f"{SMALL}seed = {list(range(RUNS))}\n"
-PATIENCE = 120  # seconds after which a process hangs; no test expects one to take that long
+PATIENCE = 300  # seconds after which a process hangs; no test expects one to take that long
 
 pytestmark = [
     pytest.mark.slow,
@@ -91,8 +91,10 @@ def contents(store: Store, run: str) -> str:
 
 def until(process: subprocess.Popen, count: int, store: str = "r.db") -> None:
     """Wait until a sweep has finished so many runs."""
+    started = time.monotonic()
     while len(done(store)) < count:
         assert process.poll() is None, process.communicate()
+        assert time.monotonic() - started < PATIENCE, f"the sweep hangs before it has finished {count} runs"
         time.sleep(0.05)
 
 
@@ -221,8 +223,10 @@ def cluster(workers: int, *options: str) -> Iterator[tuple[str, subprocess.Popen
     call = [*dask, "worker", "--scheduler-file", str(file), "--host", "127.0.0.1", "--nthreads", "1", "--no-dashboard"]
     crew = [subprocess.Popen([*call, "--name", f"w{n}", *options], **quiet) for n in range(workers)]
     try:
+        started = time.monotonic()
         while not file.exists() or '"address"' not in file.read_text():
             assert scheduler.poll() is None
+            assert time.monotonic() - started < PATIENCE, "the scheduler hangs before it has an address"
             time.sleep(0.05)
         yield re.search(r'"address": "(tcp:[^"]*)"', file.read_text())[1], scheduler, crew
     finally:

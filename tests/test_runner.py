@@ -25,6 +25,7 @@ from gradscope.experiments.tasks import Task, load_task
 from gradscope.record import Status, to_json
 from gradscope.store import Store
 
+pytestmark = pytest.mark.usefixtures("bounded")
 SMALL = {"hidden_size": 6, "batch_size": 4, "length": 16}
 
 

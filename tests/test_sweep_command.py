@@ -24,7 +24,9 @@ from gradscope.experiments.spec import Run, Study
 from gradscope.experiments.studies import load_study, study_names
 from gradscope.store import Store
 
+pytestmark = pytest.mark.usefixtures("bounded")
 GRADSCOPE = Path(sys.executable).with_name("gradscope")
+PATIENCE = 200  # seconds after which a process hangs
 GRID = 'hidden_size = 6\nbatch_size = 4\nlength = 16\ncell = ["RNN", "LSTM"]\nforget_bias = [0, 1]\n'
 
 
@@ -148,7 +150,7 @@ def finished(folder: Path) -> int:
 def test_ctrl_c_keeps_what_is_finished_and_says_how_to_go_on(folder):
     process = started(folder, workers=2, count=3)
     os.killpg(process.pid, signal.SIGINT)
-    output, errors = process.communicate(timeout=60)
+    output, errors = process.communicate(timeout=PATIENCE)
     assert process.returncode == 130
     assert errors == ""
     lines = output.splitlines()
@@ -164,10 +166,10 @@ def test_kill_9_loses_the_runs_in_flight_and_the_same_command_goes_on(folder):
     process = started(folder, workers=1, count=2)
     workers = psutil.Process(process.pid).children(recursive=True)
     os.kill(process.pid, signal.SIGKILL)
-    process.communicate(timeout=60)
+    process.communicate(timeout=PATIENCE)
     done = finished(folder)
     assert done >= 2
-    _, alive = psutil.wait_procs(workers, timeout=60)
+    _, alive = psutil.wait_procs(workers, timeout=PATIENCE)
     assert not alive
     with Store("r.db") as store:
         assert "interrupted" in {run["status"] for run in store.runs()}
