@@ -48,6 +48,7 @@ from gradscope.cells import cell_class
 from gradscope.errors import ArgumentError, unknown
 from gradscope.initializers import INITIALIZERS, chrono_range
 from gradscope.probes import CATALOGUE, PRESETS, REVISION
+from gradscope.probes.catalogue import fits
 from gradscope.record import to_json
 
 from .lines import Place, places
@@ -223,9 +224,7 @@ Axis = Annotated[tuple[T, ...], BeforeValidator(_as_tuple), AfterValidator(_each
 def _fitting(probes: str, cell: str) -> str:
     """Return the choice of probes without those that a cell cannot have; a preset sees to that itself."""
     kind = cell_class(cell)(1, 1)
-    met = {"": True, "gates": kind.keeps, "cell_state": "c" in kind.blocks}
-    met["blocks"] = len(kind.blocks) > 1
-    return probes if probes in PRESETS else ",".join(name for name in probes.split(",") if met[CATALOGUE[name].needs])
+    return probes if probes in PRESETS else ",".join(name for name in probes.split(",") if fits(name, kind))
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from autograd.core import VJPNode, add_outgrads
 from autograd.tracer import isbox, new_box, trace_stack
 from autograd.util import toposort
 
-from gradscope.cells import as_floats
+from gradscope.cells import StepCell, as_floats
 from gradscope.cells.stepcell import columns_of, rows_of
 from gradscope.errors import ArgumentError, GradscopeError, ShapeError, unknown
 from gradscope.logscale import log10_norms
@@ -88,6 +88,21 @@ class DenseLinearization:
             return anp.concatenate(blocks, axis=1) if len(blocks) > 1 else blocks[0]
 
         return step
+
+    @cached_property
+    def chained(self) -> bool:
+        """Whether the step returns its blocks one by one, so that the way from one to another can be followed."""
+        cell: Any = self.trajectory.cell
+        if not isinstance(cell, StepCell):
+            return True
+        with np.errstate(all="ignore"):
+            return cell.separate(self.trajectory.params, *self.read_at(slice(0, 1)))
+
+    @property
+    def laid_out(self) -> bool:
+        """Whether W_x, W_h and b are there and have a row for each gate and unit."""
+        params, shapes = self.trajectory.params, self.trajectory.cell.shapes()
+        return all(name in params and params[name].shape == shapes[name] for name in ("W_x", "W_h", "b"))
 
     def chunks(self) -> list[slice]:
         """Return the steps in runs whose Jacobians are made at once."""
@@ -355,11 +370,9 @@ class DenseBackward:
         scale : ndarray, (B,)
             A factor for each sequence.
         """
-        cell, length = self.linearization.trajectory.cell, len(self.total)
-        count = len(cell.gate_names)
+        count, length = len(self.linearization.trajectory.cell.gate_names), len(self.total)
         result = np.full((len(names), count, length), np.nan)
-        shapes = cell.shapes()
-        if any(self.linearization.trajectory.params.get(n, np.empty(0)).shape != shapes[n] for n in names):
+        if not self.linearization.laid_out:
             return result
         shares = DenseBackward(self.linearization, self.steps, self.total * scale).shares()
         for found, name in zip(result, names, strict=True):

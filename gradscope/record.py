@@ -186,7 +186,11 @@ class Record:
     def field(self, name: str) -> Field:
         """Return the whole field: array, axes, unit, coordinates, status."""
         if name not in self.fields:
-            raise unknown("name", name, self.fields, "Ask for it with `probes=[...]` when probing.")
+            layer = next((layer for layer, record in self.layers.items() if name in record.fields), None)
+            remedy = "Ask for it with `probes=[...]` when probing."
+            if layer is not None:
+                remedy = f"It is measured layer by layer: look at `record.layers[{layer!r}]`."
+            raise unknown("name", name, self.fields, remedy)
         return self.fields[name]
 
     @property

@@ -76,12 +76,12 @@ def test_a_probe_that_was_not_taken_is_an_error_with_the_way_out(name):
 @pytest.mark.parametrize(
     ("cell", "name", "sentence"),
     [
-        ("RNN", "retention", "Retention needs a cell with gates; a plain RNN has none."),
-        ("RNN", "timescale", "needs a cell with gates"),
-        ("RNN", "flow_written", "needs a cell with gates"),
+        ("RNN", "retention", "Retention needs a cell with a gate that keeps; a plain RNN has none."),
+        ("RNN", "timescale", "needs a cell with a gate that keeps"),
+        ("RNN", "flow_written", "needs a cell with a gate that keeps"),
         ("RNN", "cell_gradient", "needs a cell with a cell state; a plain RNN has none."),
         ("GRU", "cell_gradient", "needs a cell with a cell state; a GRU has none."),
-        ("GRU", "write_survival", "needs a cell with a cell state; a GRU has none."),
+        ("GRU", "write_survival", "needs a cell with a cell state and a gate that keeps; a GRU has none."),
         ("RNN", "routes", "needs a cell with a cell state; a plain RNN has none."),
         ("RNN", "jacobian_blocks", "needs a cell whose state has more than one block; a plain RNN has none."),
         ("relu", "gate_saturation", "not applicable to this cell: its activation is unbounded."),
@@ -92,6 +92,40 @@ def test_a_probe_that_does_not_apply_says_why_in_place_of_data(records, cell, na
     assert not figure.data
     assert sentence in texts(figure)
     assert figure.layout.xaxis.visible is False
+
+
+@pytest.mark.parametrize(
+    ("cell", "name", "sentence"),
+    [
+        ({"cell": "MGU"}, "cell_gradient", "needs a cell with a cell state; MGU has none."),
+        ({"cell": "RWA"}, "retention", "needs a cell with a gate that keeps; RWA has none."),
+        ({"cell": "RWA"}, "write_survival", "needs a cell with a cell state and a gate that keeps; RWA has none."),
+        ({"cell": "IRNN"}, "timescale", "needs a cell with a gate that keeps; IRNN has none."),
+        (
+            {"cell": "StepCell", "blocks": ["h"], "keep_gate": None},
+            "jacobian_blocks",
+            "needs a cell whose state has more than one block; StepCell has none.",
+        ),
+    ],
+)
+def test_what_a_rarer_cell_lacks_is_said_too(cell, name, sentence):
+    assert sentence in texts(figures.figure(name, Record(config={"cell": cell})))
+
+
+def test_a_step_without_gates_has_no_gates_to_show():
+    cell = gs.StepCell(2, 2, function=lambda params, x, h: params["w"] * h + x)
+    record = gs.probe(cell, {"w": np.ones(2)}, np.ones((5, 2, 2)), "full")
+    for name in CATALOGUE:
+        figures.figure(name, record)
+    for name in ("gate_activation", "weight_gradient", "slope_rms"):
+        assert "is not applicable to this cell" in texts(figures.figure(name, record))
+
+
+def test_a_figure_of_a_network_says_which_layer_has_it():
+    cell = gs.Stack([gs.RNN(1, 2), gs.GRU(2, 2)])
+    record = gs.probe(cell, cell.init(np.random.default_rng(0)), np.ones((5, 2, 1)), "cheap")
+    with pytest.raises(ArgumentError, match=r"layer by layer: look at `record\.layers\['layer2'\]`"):
+        figures.figure("retention", record)
 
 
 def test_what_was_not_computed_says_why(records):

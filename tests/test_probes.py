@@ -194,7 +194,7 @@ def test_every_preset_has_the_fields_of_its_probes_with_axes_unit_and_status(nam
     case = make_case(name, activation, gain=0.5)
     record = gs.probe(case.cell, case.params, case.inputs, preset)
     probes = [n for n in PRESETS[preset] if not CATALOGUE[n].needs or name in GATED]
-    probes = [n for n in probes if CATALOGUE[n].needs not in ("cell_state", "blocks") or name == "LSTM"]
+    probes = [n for n in probes if CATALOGUE[n].needs not in ("cell_state", "writes", "blocks") or name == "LSTM"]
     assert record.config["probes"] == probes
     assert set(record) == {full for n in probes for full in (n, *(f"{n}.{part}" for part, _ in CATALOGUE[n].parts))}
     length, batch, size = 4, 2, 3
@@ -682,6 +682,11 @@ def test_a_wrong_argument_is_told_what_to_do(options, error, message):
             "cell_gradient",
             r"`cell_gradient` needs a cell with a cell state \(LSTM\), got GRU\. Use `state_gradient`",
         ),
+        (
+            gs.RWA(1, 3),
+            "write_survival",
+            r"`write_survival` needs a cell with a cell state and a gate that keeps \(LSTM\), got RWA\. Use `state",
+        ),
     ],
 )
 def test_a_probe_that_the_cell_cannot_have_is_refused_by_name_and_left_out_of_presets(cell, name, message):
@@ -689,3 +694,37 @@ def test_a_probe_that_the_cell_cannot_have_is_refused_by_name_and_left_out_of_pr
     with pytest.raises(ArgumentError, match=message):
         gs.probe(cell, params, INPUTS, [name])
     assert name not in gs.probe(cell, params, INPUTS, "standard")
+
+
+def one_array(params, x, state):
+    """Return an LSTM's state side by side in one array, and a gate."""
+    cell = gs.LSTM(2, 3)
+    blocks, gates = gs.StepCell.of(cell).function(params, x, state)
+    return anp.concatenate(blocks, axis=1), {"forget": gates["forget"]}
+
+
+def test_a_step_whose_blocks_are_one_array_has_no_way_from_c_to_h():
+    options = {"blocks": ("h", "c"), "gate_kinds": {"forget": "sigmoid"}, "keep_gate": "forget"}
+    together = gs.StepCell(2, 3, function=one_array, **options)
+    apart = gs.StepCell.of(gs.LSTM(2, 3))
+    params = apart.init(np.random.default_rng(0))
+    inputs = np.random.default_rng(1).standard_normal((6, 2, 2))
+    one, other = (gs.probe(cell, params, inputs, "standard") for cell in (together, apart))
+    entry = one.field("cell_gradient")
+    assert (entry.statuses() == Status.NOT_APPLICABLE).all()
+    assert "side by side in one array" in entry.reason
+    assert (other.field("cell_gradient").statuses() == Status.OK).all()
+    np.testing.assert_allclose(one["state_gradient"], other["state_gradient"], atol=1e-12)
+
+
+def test_the_gradient_of_weights_that_have_no_gates_is_not_applicable():
+    def leaky(params, x, h):
+        kept = 1.0 / (1.0 + anp.exp(-params["a"])) * anp.ones_like(h)
+        return kept * h + (1.0 - kept) * anp.tanh(x), {"keep": kept}
+
+    cell = gs.StepCell(2, 2, function=leaky, gate_kinds={"keep": "sigmoid"}, keep_gate="keep")
+    record = gs.probe(cell, {"a": np.zeros(2)}, np.ones((6, 2, 2)), "standard")
+    entry = record.field("weight_gradient")
+    assert (entry.statuses() == Status.NOT_APPLICABLE).all()
+    assert "W_x, W_h, b" in entry.reason
+    assert record.summary["first_bad_step"] is None

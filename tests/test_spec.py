@@ -250,6 +250,13 @@ def test_axes_may_be_ranges_and_arrays():
     assert len(sweep.runs()) == 18
 
 
+def test_a_cell_state_without_a_keep_gate_has_no_surviving_writes():
+    sweep = Sweep(cell=["LSTM", "RWA", "LSTM97"], probes=["write_survival", "routes"])
+    choices = {run.cell: run.probe_choice for run in sweep.runs()}
+    assert sorted(choices["LSTM"]) == sorted(choices["LSTM97"]) == ["routes", "write_survival"]
+    assert choices["RWA"] == ["routes"]
+
+
 def test_probes_that_a_cell_cannot_have_are_left_out_for_it():
     sweep = Sweep(cell=["RNN", "GRU", "LSTM"], probes=["cell_gradient", "retention", "transport"])
     choices = {run.cell: run.probe_choice for run in sweep.runs()}

@@ -248,9 +248,7 @@ class StepCell(DenseCell):
         ArgumentError
             When the gates are not those of ``gate_kinds``.
         """
-        new, gates = self.function(params, x, state), dict[str, Any]()
-        if isinstance(new, tuple) and len(new) == 2 and hasattr(new[1], "keys"):
-            new, gates = new
+        new, gates = self._called(params, x, state)
         count, size, rows = len(self.blocks), self.hidden_size, len(x)
         if not isinstance(new, (tuple, list)):
             if np.shape(new) != (rows, self.state_size):
@@ -270,6 +268,15 @@ class StepCell(DenseCell):
                 f"{', '.join(gates) or '(none)'}. Name them all in `gate_kinds`."
             )
         return tuple(new), gates
+
+    def separate(self, params: Params, x: Array, state: Array) -> bool:
+        """Return whether the function returns the blocks of the new state one by one, not side by side in one array."""
+        return isinstance(self._called(params, x, state)[0], (tuple, list))
+
+    def _called(self, params: Params, x: Array, state: Array) -> tuple[Any, Mapping[str, Any]]:
+        """Return what the function returns as the new state, and the gates."""
+        new = self.function(params, x, state)
+        return new if isinstance(new, tuple) and len(new) == 2 and hasattr(new[1], "keys") else (new, {})
 
     def log_keep(self, gates: Mapping[str, Gate]) -> Array:
         """Return ln of the keep gate; from its drive where it is a sigmoid.

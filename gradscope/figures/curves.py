@@ -509,4 +509,4 @@ def _wide(record: Record, name: str) -> bool:
     values = np.asarray(record[name], float)
     values = values[np.isfinite(values) & (values > 0)]
     low, high = np.quantile(values, [0.05, 1.0]) if values.size else (1.0, 1.0)
-    return bool(high > 1000 * low)
+    return bool(high / 1000 > low)

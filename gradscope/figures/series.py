@@ -6,13 +6,16 @@ the others, by status, at every step.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 
-from gradscope.probes.catalogue import CATALOGUE
+from gradscope.cells import CELLS
+from gradscope.probes.catalogue import CATALOGUE, fits
 from gradscope.record import Field, Record, Status
 
 __all__ = ["Lane", "Series", "absence", "along", "lanes", "part", "runs", "statuses", "thin", "turned"]
@@ -21,11 +24,12 @@ LIMIT = 1000  # points a trace: what a browser redraws at once
 BUCKETS = 400  # cells along a lane: each is still wider than a pixel in a small card
 QUANTILES = (0.05, 0.5, 0.95)
 LACKING = {
-    "gates": ("a cell with gates", ("RNN",)),
-    "cell_state": ("a cell with a cell state", ("RNN", "GRU")),
-    "blocks": ("a cell whose state has more than one block", ("RNN", "GRU")),
+    "gates": "a cell with a gate that keeps",
+    "cell_state": "a cell with a cell state",
+    "writes": "a cell with a cell state and a gate that keeps",
+    "blocks": "a cell whose state has more than one block",
 }
-"""What a probe needs, in words, and the cells that lack it."""
+"""What a probe needs, in words."""
 
 LOGARITHMS = ("log10", "nat/step")  # units in which zero is -inf
 _FLOOR = -1e30  # stands for -inf while quantiles are interpolated
@@ -92,18 +96,30 @@ def absence(record: Record, name: str) -> str | None:
         When the probe would apply and was not taken.
     """
     probe = CATALOGUE[name]
-    if name not in record and probe.needs:
-        noun, without = LACKING[probe.needs]
-        cell = record.config.get("cell", {}).get("cell")
-        if cell in without:
-            return f"{probe.title} needs {noun}; a {'plain ' * (cell == 'RNN')}{cell} has none."
+    kind = _kind(record.config.get("cell", {}))
+    if name not in record and kind is not None and not fits(name, kind):
+        cell = record.config["cell"]["cell"]
+        called = {"RNN": "a plain RNN", "GRU": "a GRU"}.get(cell, cell)
+        return f"{probe.title} needs {LACKING[probe.needs]}; {called} has none."
     entry = record.field(name)
     found = statuses(entry)
     reason = f": {entry.reason.rstrip('.')}" if entry.reason else ""
-    if found.size and (found == Status.NOT_APPLICABLE).all():
+    if (found == Status.NOT_APPLICABLE).all():  # or there is nothing, as of the gates of a cell that has none
         return f"{probe.title} is not applicable to this cell{reason}."
     if found.size and (found == Status.NOT_COMPUTED).all():
         return f"{probe.title} was not computed{reason}."
+    return None
+
+
+def _kind(cell: Mapping[str, Any]) -> Any:
+    """Return what can be asked for blocks and a keep gate, from a record's words for its cell; None if it is not known.
+
+    It is a cell of the library, or a step of one's own.
+    """
+    if cell.get("cell") in CELLS:
+        return CELLS[cell["cell"]](1, 1)
+    if "blocks" in cell:
+        return SimpleNamespace(blocks=tuple(cell["blocks"]), keeps=cell.get("keep_gate") is not None)
     return None
 
 

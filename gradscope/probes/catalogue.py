@@ -6,10 +6,11 @@ Figures, dashboard and documentation read this table and hold no second one.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from gradscope.errors import unknown
 
-__all__ = ["CATALOGUE", "NEEDS", "PRESETS", "PRESET_COSTS", "Probe", "choose", "unit", "words"]
+__all__ = ["CATALOGUE", "NEEDS", "PRESETS", "PRESET_COSTS", "Probe", "choose", "fits", "unit", "words"]
 
 EVERY = ("RNN", "LSTM", "GRU")
 GATED = ("LSTM", "GRU")
@@ -69,6 +70,7 @@ NEEDS = {
     "": "every cell",
     "gates": "a cell with a gate that keeps (LSTM, GRU)",
     "cell_state": "a cell with a cell state (LSTM)",
+    "writes": "a cell with a cell state and a gate that keeps (LSTM)",
     "blocks": "a cell whose state has more than one block (LSTM)",
 }
 """What a probe needs of a cell, in words."""
@@ -457,7 +459,7 @@ _ENTRIES = (
         ),
         formula="w_t = (f_{T-1} … f_{t+1} f_t) i_{t-1} g_{t-1},  w_0 = (f_{T-1} … f_1 f_0) c_0,  Σ_t w_t = c_T",
         source="Gers, Schmidhuber & Cummins 2000",
-        needs="cell_state",
+        needs="writes",
         parts=(("sign", ("time", "unit", "batch")),),
     ),
     Probe(
@@ -607,6 +609,26 @@ def unit(name: str) -> str:
     if "_saturation" in name or name.startswith("accuracy"):
         return "fraction"
     return "nat" if name.startswith("loss") else ""
+
+
+def fits(name: str, cell: Any) -> bool:
+    """Return whether a cell has what a probe needs.
+
+    Parameters
+    ----------
+    name : str
+        In the catalogue.
+    cell : Cell, or whatever has ``keeps`` and ``blocks`` as a cell does
+
+    Examples
+    --------
+    >>> from gradscope.cells import RNN
+    >>> fits("jacobian_norm", RNN(1, 2)), fits("retention", RNN(1, 2))
+    (True, False)
+    """
+    kept, stored = bool(cell.keeps), "c" in cell.blocks
+    met = {"": True, "gates": kept, "cell_state": stored, "writes": stored and kept, "blocks": len(cell.blocks) > 1}
+    return met[CATALOGUE[name].needs]
 
 
 def choose(probes: str | list[str] | tuple[str, ...]) -> tuple[str, ...]:

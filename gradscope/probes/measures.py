@@ -20,7 +20,7 @@ from gradscope.flow import Flow, flow, write_survival
 from gradscope.gates import GateStatistics, Retention, gate_statistics, retention
 from gradscope.gradients import WEIGHTS, GradientNorms, gradient_norms
 from gradscope.maps import Lags, lags_of
-from gradscope.probes.catalogue import CATALOGUE, NEEDS
+from gradscope.probes.catalogue import CATALOGUE, NEEDS, fits
 from gradscope.record import Field, Status, log10_status, plain_status
 from gradscope.routes import ROUTES, routes
 from gradscope.spectra import (
@@ -57,6 +57,13 @@ WHOLE = (
 )
 """What is measured of the whole state of a network; the rest belongs to its layers."""
 FLOWS = ("flow_retained", "flow_written", "flow_exposed")
+INSTEAD = {
+    "gates": "slope_rms",
+    "cell_state": "state_gradient",
+    "writes": "state_gradient",
+    "blocks": "jacobian_rms",
+}
+"""What a cell has that lacks what a probe needs."""
 PART_UNITS = {"histogram": "fraction", "sign": "1", "cosine": "1"}
 """Units of parts that are not in the unit of their probe."""
 
@@ -135,10 +142,7 @@ def applies(name: str, trajectory: Any) -> bool:
     cell = trajectory.cell
     if not isinstance(cell, Cell):
         return name in WHOLE
-    met = {"": True, "gates": cell.keeps, "cell_state": "c" in cell.blocks, "blocks": len(cell.blocks) > 1}
-    if not met[CATALOGUE[name].needs]:
-        return False
-    return name not in (*FLOWS, "write_survival") or cell.keeps
+    return fits(name, cell)
 
 
 def _field(name: str, values: Array, part: str = "", coords: dict[str, list] | None = None) -> Field:
@@ -163,7 +167,7 @@ def _with_status(
 
 def _marked(field: Field, where: Array, status: Status, reason: str = "") -> Field:
     """Return a field with some elements marked and, where they are numbers with a fraction, made NaN."""
-    if not where.any():
+    if where.size and not where.any():
         return field
     values, statuses = field.values, field.statuses().copy()
     statuses[where] = status
@@ -288,7 +292,13 @@ def _gradient(name: str, kind: str) -> Callable[[Measurement], Iterator[Field]]:
 
 
 def _cell_gradient(m: Measurement) -> Iterator[Field]:
-    yield _logs(m, "cell_gradient", m.gradients.heard[m.trajectory.cell.blocks.index("c")])
+    field = _logs(m, "cell_gradient", m.gradients.heard[m.trajectory.cell.blocks.index("c")])
+    reason = (
+        "the step returns its blocks side by side in one array, where the way from the cell state to the hidden state "
+        "cannot be followed"
+    )
+    unknown = not getattr(m.linearization, "chained", True)
+    yield _marked(field, np.full(field.values.shape, unknown), Status.NOT_APPLICABLE, reason)
 
 
 def _unit_gradient(m: Measurement) -> Iterator[Field]:
@@ -303,7 +313,10 @@ def _input_gradient(m: Measurement) -> Iterator[Field]:
 
 def _weight_gradient(m: Measurement) -> Iterator[Field]:
     coords = {"parameter": list(WEIGHTS), "gate": list(m.trajectory.cell.gate_names)}
-    yield _logs(m, "weight_gradient", m.gradients.weights, coords=coords)
+    field = _logs(m, "weight_gradient", m.gradients.weights, coords=coords)
+    elsewhere = not getattr(m.linearization, "laid_out", True)
+    reason = f"the parameters are not {', '.join(WEIGHTS)} with a row for each gate and unit"
+    yield _marked(field, np.full(field.values.shape, elsewhere), Status.NOT_APPLICABLE, reason)
 
 
 def _write_survival(m: Measurement) -> Iterator[Field]:
@@ -413,8 +426,8 @@ def require(name: str, trajectory: Any) -> None:
             f"`{name}` needs {needs}, and no layer of this {cell} has it. "
             f"Of the whole network there are {', '.join(WHOLE)}."
         )
-    instead = {"cell_state": "state_gradient", "gates": "slope_rms", "blocks": "jacobian_rms"}[CATALOGUE[name].needs]
-    raise ArgumentError(f"`{name}` needs {NEEDS[CATALOGUE[name].needs]}, got {cell}. Use `{instead}` for this cell.")
+    needs = CATALOGUE[name].needs
+    raise ArgumentError(f"`{name}` needs {NEEDS[needs]}, got {cell}. Use `{INSTEAD[needs]}` for this cell.")
 
 
 def summarize(m: Measurement, fields: dict[str, Field]) -> dict[str, Any]:
