@@ -1,8 +1,8 @@
 """gradscope shows where gradients go in recurrent networks.
 
 The list below is the manual's table of contents: a cell is unrolled into a trajectory, the trajectory
-is linearized, and every measurement is a small function of those two. What a plain cell does not need,
-networks, models from elsewhere and ``gs.figures``, is loaded when it is first used.
+is linearized, and every measurement is a small function of those two. The way from a cell to its linearization
+is loaded at once; what measures, draws, or comes from elsewhere when it is first used.
 """
 
 from __future__ import annotations
@@ -29,21 +29,17 @@ from gradscope.cells import (
     StepCell,
     cell_class,
 )
-from gradscope.clipping import clip
 from gradscope.errors import ArgumentError, ExtraError, GradscopeError, ShapeError, StoreError
-from gradscope.flow import write_survival
-from gradscope.gradients import step_gradients, truncation
 from gradscope.linearization import Jacobians, Linearization, linearize
-from gradscope.probes import CATALOGUE, PRESETS, probe
-from gradscope.record import Field, Record, Status
 from gradscope.routes import routes
-from gradscope.spectra import eigenvalues, jacobian_blocks, lyapunov_spectrum, transport_spectrum
-from gradscope.taps import Heard, listen, tap
 from gradscope.trajectory import Trajectory, unroll
 from gradscope.transport import transport, transport_map
 
 if TYPE_CHECKING:
     from gradscope.checks import check_cell
+    from gradscope.clipping import clip
+    from gradscope.flow import write_survival
+    from gradscope.gradients import step_gradients, truncation
     from gradscope.interop import from_flax, from_keras, from_torch, load_weights
     from gradscope.network import (
         Bidirectional,
@@ -57,6 +53,10 @@ if TYPE_CHECKING:
         Stack,
         attention,
     )
+    from gradscope.probes import CATALOGUE, PRESETS, probe
+    from gradscope.record import Field, Record, Status
+    from gradscope.spectra import eigenvalues, jacobian_blocks, lyapunov_spectrum, transport_spectrum
+    from gradscope.taps import Heard, listen, tap
 
 __all__ = [
     "CATALOGUE",
@@ -127,8 +127,16 @@ __all__ = [
 ]
 
 
+# A function that is called like its room must be here before the room is: transport, routes.
 _LATER = {
     "gradscope.checks": ("check_cell",),
+    "gradscope.clipping": ("clip",),
+    "gradscope.flow": ("write_survival",),
+    "gradscope.gradients": ("step_gradients", "truncation"),
+    "gradscope.probes": ("CATALOGUE", "PRESETS", "probe"),
+    "gradscope.record": ("Field", "Record", "Status"),
+    "gradscope.spectra": ("eigenvalues", "jacobian_blocks", "lyapunov_spectrum", "transport_spectrum"),
+    "gradscope.taps": ("Heard", "listen", "tap"),
     "gradscope.interop": ("from_flax", "from_keras", "from_torch", "load_weights"),
     "gradscope.network": (
         "Bidirectional",

@@ -78,3 +78,13 @@ def test_the_root_offers_what_the_design_promises():
     assert names >= {"LSTM", "StepCell", "check_cell", "unroll", "linearize", "probe", "scan", "Record", "figures"}
     assert [name for name in sorted(names) if not hasattr(gradscope, name)] == []
     assert names <= set(gradscope.__all__)
+
+
+def test_every_public_name_is_what_it_says_in_whatever_order_rooms_are_loaded():
+    program = (
+        "import gradscope as gs, types, gradscope.probes, gradscope.network\n"
+        "modules = [name for name in gs.__all__ if isinstance(getattr(gs, name), types.ModuleType)]\n"
+        "print(modules, set(gs.__all__) <= set(dir(gs)))"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.split("\n")[0] == "['figures'] True"
