@@ -247,9 +247,28 @@ def test_a_layer_that_is_missing_is_named(tmp_path):
     with pytest.raises(ArgumentError, match=r"lstm.l1 must have weight_ih and weight_hh"):
         gs.load_weights(save(tmp_path / "model.npz", lstm() | third))
     with pytest.raises(ArgumentError, match=r"lstm.lstm_cell must have a kernel"):
-        layouts.find_layers({"lstm/lstm_cell/recurrent_kernel": np.ones((3, 12))})
+        raise layouts.find_layers({"lstm/lstm_cell/recurrent_kernel": np.ones((3, 12))})["lstm"]
     with pytest.raises(ArgumentError, match="a kernel for every gate"):
-        layouts.find_layers({f"{side}{gate}.bias": np.ones(2) for side in "ih" for gate in "ifgo"})
+        raise layouts.find_layers({f"{side}{gate}.bias": np.ones(2) for side in "ih" for gate in "ifgo"})[""]
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"own.weight_ih": np.ones((6, 2)), "own.weight_hh": np.ones((6, 3))},  # two gates: nobody's cell
+        {"own.weight_ih_l0": np.ones((12, 2)), "own.weight_hh_l0": np.ones((12, 3)), "own.weight_hr_l0": np.ones(1)},
+        {"own.weight_ih": np.full((3, 2), np.nan), "own.weight_hh": np.ones((3, 3))},
+        {"own/cell/recurrent_kernel": np.ones((3, 12))},
+        {"own.dense_i.kernel": np.ones((3, 10)), "own.dense_h.kernel": np.ones((3, 10))},
+    ],
+)
+def test_a_module_that_cannot_be_had_bars_no_other(other, tmp_path):
+    path = save(tmp_path / "model.npz", other | lstm())
+    assert gs.load_weights(path, name="lstm")[0].hidden_size == 3
+    with pytest.raises(ArgumentError, match=r"'own' \(cannot be taken over\).*Choose one: `name='lstm'`"):
+        gs.load_weights(path)
+    with pytest.raises(GradscopeError, match="own"):
+        gs.load_weights(path, name="own")
 
 
 def test_a_file_with_nothing_of_use_says_what_to_do(tmp_path):

@@ -121,7 +121,7 @@ def _keras_level(layer: Any, backwards: bool) -> tuple[str, Levels]:
     if after and "reset_after" in config and f"{name}.cell.bias" not in arrays:
         rows = arrays[f"{name}.cell.kernel"].shape[1]
         arrays[f"{name}.cell.bias"] = np.zeros((2, rows), arrays[f"{name}.cell.kernel"].dtype)
-    return _known(config["activation"], {"linear": "identity"}), next(iter(find_layers(arrays).values()))
+    return _known(config["activation"], {"linear": "identity"}), choose(find_layers(arrays), None, name)
 
 
 def _numpy(value: Any) -> np.ndarray:
@@ -167,7 +167,8 @@ def from_flax(cell: Any, variables: Any = None) -> tuple[Any, Any]:
             )
         variables = _nnx_state(inner)
     arrays = dict(_flat(variables.get("params", variables) if isinstance(variables, Mapping) else variables, ()))
-    levels = choose(find_layers(arrays), None if len(find_layers(arrays)) == 1 else "", type(cell).__name__)
+    found = find_layers(arrays)
+    levels = choose(found, None if len(found) == 1 else "", type(cell).__name__)
     if getattr(inner, "residual", False):
         raise ArgumentError("`cell` must have no residual connection, got residual=True. Use `gs.StepCell`.")
     gates = getattr(inner, "gate_fn", None)

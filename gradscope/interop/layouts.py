@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
-from gradscope.errors import ArgumentError, ShapeError
+from gradscope.errors import ArgumentError, GradscopeError, ShapeError
 
-__all__ = ["Layer", "Levels", "find_layers"]
+__all__ = ["Found", "Layer", "Levels", "find_layers"]
 
 Array = np.ndarray
 
@@ -53,7 +54,11 @@ Levels = list[tuple[Layer, Layer | None]]
 """Layers from the input up, each forward and, where there is one, backward."""
 
 
-def find_layers(arrays: Mapping[str, Array]) -> dict[str, Levels]:
+Found = dict[str, Levels | GradscopeError]
+"""Modules by name; one that cannot be had is there as the error that says why, and bars no other."""
+
+
+def find_layers(arrays: Mapping[str, Array]) -> Found:
     """Return every recurrent module that is recognised among arrays, by name.
 
     Parameters
@@ -64,17 +69,26 @@ def find_layers(arrays: Mapping[str, Array]) -> dict[str, Levels]:
     Returns
     -------
     dict
-        Name of the module, ``""`` when it is the whole, to its layers from the input up.
-
-    Raises
-    ------
-    ArgumentError
-        For a module that cannot be had: a projection, layers that are missing, a gate that is missing.
-    ShapeError
-        When its arrays do not fit together.
+        Name of the module, ``""`` when it is the whole, to its layers from the input up; to an ArgumentError where it
+        cannot be had (a projection, a layer or a gate that is missing, NaN among the weights), to a ShapeError where
+        its arrays do not fit together.
     """
     plain = {name.replace("/", ".").removesuffix(":0"): array for name, array in arrays.items()}
     return _torch(plain) | _keras(plain) | _flax(plain)
+
+
+def _read(read: Callable[..., Levels | None], modules: Mapping[str, Any]) -> Found:
+    """Return every module that is one, read or as the error that says why it cannot be."""
+    found: Found = {}
+    for name, parts in modules.items():
+        try:
+            levels = read(name, parts)
+        except GradscopeError as error:
+            found[name] = error
+        else:
+            if levels is not None:
+                found[name] = levels
+    return found
 
 
 def _layer(kind: str, name: str, W_x: Array, W_h: Array, b: Array | None, b_h: Array | None = None) -> Layer:
@@ -113,7 +127,7 @@ def _kind(name: str, rows: int, size: int) -> str:
 _TORCH = re.compile(r"(?:(.*)\.)?(weight_ih|weight_hh|weight_hr|bias_ih|bias_hh)(?:_l(\d+)(_reverse)?)?")
 
 
-def _torch(arrays: Mapping[str, Array]) -> dict[str, Levels]:
+def _torch(arrays: Mapping[str, Array]) -> Found:
     """Find torch's recurrent modules: ``lstm.weight_ih_l0``, and ``weight_ih`` of a cell."""
     modules: dict[str, dict[tuple[int, bool], dict[str, Array]]] = defaultdict(lambda: defaultdict(dict))
     for name, array in arrays.items():
@@ -121,7 +135,7 @@ def _torch(arrays: Mapping[str, Array]) -> dict[str, Levels]:
         if match:
             module, part, level, reverse = match.groups()
             modules[module or ""][int(level or 0), bool(reverse)][part] = array
-    return {name: _torch_levels(name, parts) for name, parts in modules.items()}
+    return _read(_torch_levels, modules)
 
 
 def _torch_levels(name: str, parts: dict[tuple[int, bool], dict[str, Array]]) -> Levels:
@@ -148,7 +162,7 @@ def _torch_levels(name: str, parts: dict[tuple[int, bool], dict[str, Array]]) ->
     return [(layer(level, False), layer(level, True) if both else None) for level in range(depth)]
 
 
-def _keras(arrays: Mapping[str, Array]) -> dict[str, Levels]:
+def _keras(arrays: Mapping[str, Array]) -> Found:
     """Find Keras' recurrent layers: ``lstm.lstm_cell.kernel``, or ``lstm.cell.vars.0`` in a .weights.h5 file."""
     cells: dict[str, dict[str, Array]] = defaultdict(dict)
     numbers = {"0": "kernel", "1": "recurrent_kernel", "2": "bias"}
@@ -158,16 +172,26 @@ def _keras(arrays: Mapping[str, Array]) -> dict[str, Levels]:
             cells[parent.removesuffix(".vars")][numbers[last]] = array
         elif last in ("kernel", "recurrent_kernel", "bias"):
             cells[parent][last] = array
-    found: dict[str, Levels] = {}
-    for name, parts in cells.items():
-        if "recurrent_kernel" in parts:
-            found[name.rpartition(".")[0]] = [(_keras_layer(name, parts), None)]
+    read = _read(_keras_levels, {name: parts for name, parts in cells.items() if "recurrent_kernel" in parts})
+    found = {name.rpartition(".")[0]: levels for name, levels in read.items()}
     for name in [name for name in found if name.rpartition(".")[2].startswith("forward_")]:
         outer, _, last = name.rpartition(".")
         other = f"{outer}.{last.replace('forward_', 'backward_', 1)}".lstrip(".")
-        if other in found:  # the two halves of a Bidirectional layer
-            found[outer] = [(found.pop(name)[0][0], found.pop(other)[0][0])]
+        if other in found:
+            found[outer] = _both(found.pop(name), found.pop(other))
     return found
+
+
+def _both(forward: Levels | GradscopeError, backward: Levels | GradscopeError) -> Levels | GradscopeError:
+    """Return the two halves of a Bidirectional layer as one, or what is wrong with either."""
+    if isinstance(forward, GradscopeError):
+        return forward
+    return backward if isinstance(backward, GradscopeError) else [(forward[0][0], backward[0][0])]
+
+
+def _keras_levels(name: str, parts: Mapping[str, Array]) -> Levels:
+    """Return one Keras cell as a module of its own."""
+    return [(_keras_layer(name, parts), None)]
 
 
 def _keras_layer(name: str, parts: Mapping[str, Array]) -> Layer:
@@ -189,19 +213,20 @@ def _keras_layer(name: str, parts: Mapping[str, Array]) -> Layer:
 _FLAX = {"LSTM": ("i", "f", "g", "o"), "GRU": ("r", "z", "n")}
 
 
-def _flax(arrays: Mapping[str, Array]) -> dict[str, Levels]:
+def _flax(arrays: Mapping[str, Array]) -> Found:
     """Find Flax' cells: ``hf.kernel``, ``if.kernel`` ..., or ``dense_h.kernel`` with all gates side by side."""
     cells: dict[str, dict[str, Array]] = defaultdict(dict)
     for name, array in arrays.items():
         match = re.fullmatch(r"(?:(.*)\.)?(i[ifgorzn]?_?|h[ifgorzn]?|dense_[ih])\.(kernel|bias)", name)
         if match:
             cells[match[1] or ""][f"{match[2].rstrip('_')}.{match[3]}"] = array
-    found: dict[str, Levels] = {}
-    for name, parts in cells.items():
-        layer = _flax_layer(name, parts)
-        if layer:
-            found[name] = [(layer, None)]
-    return found
+    return _read(_flax_levels, cells)
+
+
+def _flax_levels(name: str, parts: Mapping[str, Array]) -> Levels | None:
+    """Return one Flax cell as a module of its own, None where the names belong to something else."""
+    layer = _flax_layer(name, parts)
+    return None if layer is None else [(layer, None)]
 
 
 def _flax_layer(name: str, parts: Mapping[str, Array]) -> Layer | None:

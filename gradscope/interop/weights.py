@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from gradscope.cells import Cell, cell_class
-from gradscope.errors import ArgumentError, ShapeError, unknown
+from gradscope.errors import ArgumentError, GradscopeError, ShapeError, unknown
 from gradscope.interop.files import read_arrays
-from gradscope.interop.layouts import Layer, Levels, find_layers
+from gradscope.interop.layouts import Found, Layer, Levels, find_layers
 from gradscope.network import Bidirectional, Stack
 
 __all__ = ["assemble", "choose", "load_weights"]
@@ -55,13 +54,15 @@ def load_weights(path: str | Path, name: str | None = None, activation: str = "t
     return assemble(choose(find_layers(read_arrays(path)), name, str(path)), activation)
 
 
-def choose(modules: Mapping[str, Levels], name: str | None, source: str) -> Levels:
+def choose(modules: Found, name: str | None, source: str) -> Levels:
     """Return the layers of the module called ``name``, or of the only one.
 
     Raises
     ------
     ArgumentError
         When there is none, there are several to choose from, or none is called so.
+    GradscopeError
+        What is wrong with the one that was chosen; what is wrong with another does not matter.
     """
     if not modules:
         raise ArgumentError(
@@ -70,20 +71,27 @@ def choose(modules: Mapping[str, Levels], name: str | None, source: str) -> Leve
         )
     if name is None:
         if len(modules) > 1:
+            usable = next((name for name, one in modules.items() if not isinstance(one, GradscopeError)), "")
             raise ArgumentError(
                 f"{source} holds {len(modules)} recurrent modules: {', '.join(map(_told, modules.items()))}. "
-                f"Choose one: `name={next(iter(modules))!r}`."
+                f"Choose one: `name={usable!r}`."
             )
-        return next(iter(modules.values()))
-    dotted = name.replace("/", ".")
+        dotted = next(iter(modules))
+    else:
+        dotted = name.replace("/", ".")
     if dotted not in modules:
         raise unknown("name", name, modules)
-    return modules[dotted]
+    chosen = modules[dotted]
+    if isinstance(chosen, GradscopeError):
+        raise chosen
+    return chosen
 
 
-def _told(item: tuple[str, Levels]) -> str:
+def _told(item: tuple[str, Levels | GradscopeError]) -> str:
     """Return a module in words: ``'encoder.lstm' (LSTM, 64 units, 2 layers)``."""
     name, levels = item
+    if isinstance(levels, GradscopeError):
+        return f"{name!r} (cannot be taken over)"
     first = levels[0][0]
     more = f", {len(levels)} layers" if len(levels) > 1 else ""
     both = ", both directions" if levels[0][1] is not None else ""
