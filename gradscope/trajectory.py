@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from gradscope.cells import Cell, DenseCell, Gate, as_floats, split
+from gradscope.cells import Cell, DenseCell, Gate, as_floats, check_kind, split
 from gradscope.errors import ArgumentError, ShapeError, unknown
 from gradscope.masks import NO_MASKS, Masks
 from gradscope.program import Opened, per_cell, replayed
@@ -240,6 +240,7 @@ def unroll(
     ShapeError
         When an array has the wrong shape or is not made of numbers.
     """
+    check_kind(cell)
     own = getattr(cell, "unroll", None)  # a network's
     if own is not None:
         return own(params, inputs, state, valid=valid, reset=reset, dropout=dropout)
@@ -269,19 +270,20 @@ def unroll(
     hidden, states, recurrent = rows[:, :size], split(rows, blocks), split(drives, count)
     update = stepper(cell, arrays, dtype)
     units = unit_arrays(cell, arrays, (size, batch))
+    masked, second = bool(masks), arrays["b_h"][:, None] if "b_h" in arrays else None
     with np.errstate(all="ignore"):
         for steps in trajectory.chunks():
             drive_x = split(input_drive(arrays, columns[steps]), count)
             for n, t in enumerate(range(steps.start, steps.stop)):
                 at = t if keep else 0
                 old = [block[t] for block in states]
-                np.dot(arrays["W_h"], masks.heard(old[0], t) if masks else hidden[t], out=drives[at])
-                if "b_h" in arrays:
-                    drives[at] += arrays["b_h"][:, None]
-                seen = [masks.seen(block, t) for block in old] if masks else old
+                np.dot(arrays["W_h"], masks.heard(old[0], t) if masked else hidden[t], out=drives[at])
+                if second is not None:
+                    drives[at] += second
+                seen = [masks.seen(block, t) for block in old] if masked else old
                 new = update(*[x[n] for x in drive_x], *[h[at] for h in recurrent], *seen, *units)
                 for block, value, before in zip(states, new, old, strict=True):
-                    block[t + 1] = masks.carried(value, before, t) if masks else value
+                    block[t + 1] = masks.carried(value, before, t) if masked else value
     return trajectory
 
 
