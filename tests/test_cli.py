@@ -314,6 +314,15 @@ def test_runs_takes_conditions_and_a_sweep(store):
     assert "Write e.g. 'cell=LSTM'" in call("runs", store, "--where", "length", code=2).stderr
 
 
+def test_runs_shows_so_many_rows_and_says_how_to_see_the_others(store):
+    output = call("runs", store, "--limit", "2").output
+    assert output.startswith("results.db: 7 runs, 5 done, ")
+    assert "These are the first 2. Give --limit 7 for all, or --where." in output
+    assert [row[0] for row in table(output)[1]] == ["lstm0123", "gru01234"]
+    assert "These are the first" not in call("runs", store, "--limit", "7").output
+    assert "0 is not in the range x>=1" in call("runs", store, "--limit", "0", code=2).stderr
+
+
 def test_runs_says_why_nothing_is_listed(store, tmp_path):
     output = call("runs", store, "--where", "cell=LTSM", "--where", "length>100").output
     assert output == (

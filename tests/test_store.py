@@ -426,6 +426,18 @@ def test_an_owner_that_has_ended_on_this_machine_is_gone_at_once(path):
     process.stderr.close()
 
 
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="only Linux tells of processes that wait for a parent")
+def test_an_owner_that_has_ended_is_gone_before_its_parent_has_noticed(path):
+    claim = "store = Store(sys.argv[1], 'w'); owner = store.add_owner()\n"
+    claim += "store.claim(store.add_sweep('study', {}), {'a': {}}, owner); os._exit(0)"
+    process = script(claim, path)
+    os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)  # it has ended, and nobody has collected it
+    with Store(path, "w") as store:
+        assert [run["status"] for run in store.runs()] == ["interrupted"]
+        assert owned(store, 1, "a")[1] == {"a": "ours"}
+    finish(process)
+
+
 def test_a_process_elsewhere_is_judged_by_its_heartbeat_alone():
     here = this_process()
     assert not here.is_gone()

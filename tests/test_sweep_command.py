@@ -83,6 +83,10 @@ def test_a_dry_run_says_what_would_be_run_and_runs_nothing(folder):
         (["grid.toml", "--store", "no/such/r.db"], "mkdir -p no/such"),
         (["grid.toml", "--store", "r.db", "--workers", "-2"], "`workers` must be at least 0, got -2."),
         (["grid.toml", "--store", "r.db", "--scheduler", "x"], "`scheduler` must be an address like tcp://host:port"),
+        (["grid.toml", "--store", "r.db", "--memory", "much"], "got 'much'. Write e.g. 2GB."),
+        (["grid.toml", "--store", "r.db", "--memory", "1MB"], "must be a size of at least 200 MB, got '1MB'."),
+        (["grid.toml", "--store", "r.db", "--memory", "2GB", "--workers", "0"], "`memory` must be left out without"),
+        (["grid.toml", "--store", "r.db", "--memory", "2GB", "--scheduler", "tcp://127.0.0.1:1"], "--memory-limit 4GB"),
         (["grid.toml", "--store", "r.db", "--wokers", "2"], "--workers"),
     ],
 )
@@ -92,6 +96,7 @@ def test_a_mistake_is_answered_with_its_remedy_and_exit_code_2(folder, arguments
     assert result.exit_code == 2
     assert message in result.stderr
     assert "Traceback" not in result.output
+    assert sorted(os.listdir()) == ["grid.toml", "wrong.toml"]
 
 
 def test_failed_runs_are_counted_with_their_reason_and_exit_code_1(folder, monkeypatch):
