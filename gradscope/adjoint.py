@@ -20,7 +20,7 @@ from autograd.builtins import tuple as autograd_tuple
 from autograd.extend import defvjp, defvjp_argnums, primitive
 from autograd.tracer import isbox
 
-from gradscope.cells import Cell, DenseCell, as_floats, split
+from gradscope.cells import Cell, DenseCell, as_floats, check_kind, split
 from gradscope.errors import ArgumentError, ShapeError
 from gradscope.linearization import Linearization, linearize
 from gradscope.masks import NO_MASKS, Masks
@@ -190,6 +190,7 @@ def scan(
     >>> autograd.grad(loss)(params)["W_h"].shape
     (2, 2)
     """
+    check_kind(cell)
     own = getattr(cell, "scan", None)  # a network's
     if own is not None:
         return own(params, inputs, state, valid=valid, reset=reset, dropout=dropout, truncate=truncate)

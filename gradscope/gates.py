@@ -101,8 +101,8 @@ def gate_statistics(trajectory: Trajectory) -> GateStatistics:
                 _note_saturation(result, n, steps, share, valid)
                 if name in gates:
                     _note_gate(result, n, steps, gates[name], kind, share, valid)
-    result.histogram[...] /= _count(trajectory) * size
-    result.saturated_units[...] /= _count(trajectory)
+        result.histogram[...] /= _count(trajectory) * size
+        result.saturated_units[...] /= _count(trajectory)
     return result
 
 

@@ -7,14 +7,14 @@ so that nothing is lost past the float range and most of the work is done for ma
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
 from gradscope.adjoint import backpropagate, check_direct
 from gradscope.backward import Backward
-from gradscope.errors import ShapeError
+from gradscope.errors import ArgumentError, ShapeError
 from gradscope.linearization import Linearization
 from gradscope.logscale import LOG10_2, Scaled, log10_norms
 
@@ -312,6 +312,8 @@ def truncation(linearization: Linearization, direct: Array, steps: list[int] | t
     ShapeError, ArgumentError
         As :func:`gradscope.backpropagate`.
     """
+    if not isinstance(steps, Iterable):
+        raise ArgumentError(f"`steps` must be a list of lengths, got {steps!r}. Put it into one: `[{steps!r}]`.")
     full = _flat(backpropagate(linearization, direct, inputs=False).params)
     found = []
     with np.errstate(all="ignore"):

@@ -335,10 +335,20 @@ def linearize(trajectory: Trajectory) -> Any:
     -------
     Linearization, or DenseLinearization
         The second, with the same methods, for a :class:`gradscope.cells.DenseCell`.
+
+    Raises
+    ------
+    ArgumentError
+        When it is no trajectory.
     """
     own = getattr(trajectory, "linearize", None)  # a network's
     if own is not None:
         return own()
+    if not isinstance(trajectory, Trajectory):
+        raise ArgumentError(
+            f"`trajectory` must be what `gs.unroll` returns, got {type(trajectory).__name__}. "
+            "Call `gs.unroll(cell, params, inputs)` first."
+        )
     return Linearization(trajectory) if trajectory.cell.factored else DenseLinearization(trajectory)
 
 
@@ -425,8 +435,9 @@ class Jacobians:
             )
         shape = self.matrices.shape
         if len(shape) != 4 or shape[2] != shape[3] or 0 in shape or shape[3] % self.blocks:
+            divisible = f" with S divisible by {self.blocks}" if self.blocks > 1 else ""
             raise ShapeError(
-                f"`matrices` must have shape (T, B, S, S) with S divisible by {self.blocks}, got {shape}. "
+                f"`matrices` must have shape (T, B, S, S){divisible}, got {shape}. "
                 "For one sequence use `matrices[:, None]`."
             )
 

@@ -154,7 +154,7 @@ def lyapunov_spectrum(
 def _too_short(burn_in: int, tangent_burn_in: int, length: int) -> ArgumentError:
     """Return the refusal of a sequence that ends within the burn-ins."""
     return ArgumentError(
-        f"`inputs` must be longer than both burn-ins, {burn_in} + {tangent_burn_in} steps, got {length}. "
+        f"`maps` must be longer than both burn-ins, {burn_in} + {tangent_burn_in} steps, got {length}. "
         "Use a longer sequence, or lower `burn_in` and `tangent_burn_in`."
     )
 

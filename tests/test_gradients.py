@@ -208,3 +208,10 @@ def test_segments_must_be_counted_in_steps(truncate):
         gs.backpropagate(lin, direct, truncate=truncate)
     with pytest.raises(ArgumentError, match="Count steps"):
         gs.scan(case.cell, case.params, case.inputs, truncate=truncate)
+
+
+def test_a_bare_length_is_no_list_of_lengths():
+    cell = gs.RNN(1, 2)
+    lin = gs.linearize(gs.unroll(cell, cell.init(np.random.default_rng(0)), np.ones((5, 1, 1))))
+    with pytest.raises(gs.ArgumentError, match=r"`steps` must be a list of lengths, got 5\. Put it into one: `\[5\]`"):
+        gs.truncation(lin, np.ones((6, 1, 2)), 5)

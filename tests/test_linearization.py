@@ -243,3 +243,10 @@ WRONG_MATRICES = [
 def test_wrong_matrices_are_told_what_to_do(matrices, blocks, message):
     with pytest.raises((ShapeError, ArgumentError), match=message):
         gs.Jacobians(matrices, blocks)
+
+
+def test_only_a_trajectory_is_linearized():
+    with pytest.raises(
+        ArgumentError, match=r"`trajectory` must be what `gs\.unroll` returns, got LSTM\. Call `gs\.unr"
+    ):
+        gs.linearize(gs.LSTM(1, 2))

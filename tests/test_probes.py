@@ -728,3 +728,11 @@ def test_the_gradient_of_weights_that_have_no_gates_is_not_applicable():
     assert (entry.statuses() == Status.NOT_APPLICABLE).all()
     assert "W_x, W_h, b" in entry.reason
     assert record.summary["first_bad_step"] is None
+
+
+def test_no_probes_at_all_are_refused_and_a_run_of_padding_is_a_run():
+    with pytest.raises(ArgumentError, match=r"`probes` must be one of cheap, .* got None\. Or give a list"):
+        gs.probe(CELL, PARAMS, INPUTS, None)
+    record = gs.probe(CELL, PARAMS, INPUTS, "full", valid=np.zeros(INPUTS.shape[:2], bool))
+    assert record.summary["verdict"] == "undetermined"
+    assert (record.field("gate_activation").statuses() == Status.MASKED).all()

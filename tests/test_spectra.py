@@ -160,7 +160,7 @@ def test_float32_agrees_with_float64():
 
 
 WRONG = [
-    ({}, r"`inputs` must be longer than both burn-ins, 200 \+ 100 steps, got 300\. Use a longer sequence, or lower"),
+    ({}, r"`maps` must be longer than both burn-ins, 200 \+ 100 steps, got 300\. Use a longer sequence, or lower"),
     ({"count": 0, "burn_in": 0}, r"`count` must be between 1 and S=2, got 0\. Leave it out for all"),
     ({"count": 3, "burn_in": 0}, r"`count` must be between 1 and S=2, got 3\. Leave it out for all"),
     ({"count": 1.5, "burn_in": 0}, r"`count` must be .* got 1\.5\. Leave it out for all"),

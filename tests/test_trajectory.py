@@ -211,3 +211,13 @@ def test_a_misspelt_gate_is_a_key_error_that_lists_the_gates():
         trajectory.gates["forgt"]
     assert trajectory.gates.get("forgt") is None
     assert "forgt" not in trajectory.gates
+
+
+@pytest.mark.parametrize("call", [unroll, gs.scan, gs.probe])
+@pytest.mark.parametrize(
+    ("cell", "got"),
+    [("LSTM", "'LSTM'"), (gs.LSTM, "the class LSTM"), (gs.Stack, "the class Stack"), ({"W_x": np.eye(2)}, "dict")],
+)
+def test_what_is_no_cell_is_told_what_a_cell_is(call, cell, got):
+    with pytest.raises(ArgumentError, match=rf"`cell` must be a cell or a network, got {got}\. Build one first: `gs\."):
+        call(cell, {}, np.ones((5, 1, 2)))

@@ -14,7 +14,7 @@ autograd's business (:mod:`gradscope.partials`) and the matrix products are line
 
 from __future__ import annotations
 
-from gradscope.cells.cell import Cell, Gate, as_floats, split
+from gradscope.cells.cell import Cell, Gate, as_floats, check_kind, split
 from gradscope.cells.standard import GRU, LSTM, RNN
 from gradscope.cells.stepcell import MGU, DenseCell, ResetBeforeGRU, StepCell
 from gradscope.cells.variants import IRNN, JANET, LSTM97, RWA, CoupledLSTM, PeepholeLSTM
@@ -39,6 +39,7 @@ __all__ = [
     "StepCell",
     "as_floats",
     "cell_class",
+    "check_kind",
     "split",
 ]
 

@@ -12,7 +12,7 @@ from gradscope.activations import ACTIVATIONS, Activation, activation, log_sigmo
 from gradscope.errors import ArgumentError, ShapeError, unknown
 from gradscope.initializers import chrono, chrono_range, initializer, is_finite
 
-__all__ = ["Array", "Cell", "Gate", "Params", "as_floats", "split"]
+__all__ = ["Array", "Cell", "Gate", "Params", "as_floats", "check_kind", "split"]
 
 Array = Any
 Params = Mapping[str, np.ndarray]
@@ -255,6 +255,23 @@ class Cell:
     def describe(self) -> dict[str, Any]:
         """Return the cell as plain data: its name and its fields."""
         return {"cell": type(self).__name__, **asdict(self)}
+
+
+def check_kind(cell: Any) -> None:
+    """Refuse what is neither a cell nor a network.
+
+    Raises
+    ------
+    ArgumentError
+        With what was given instead: a name, a class, parameters.
+    """
+    if not isinstance(cell, type) and (isinstance(cell, Cell) or hasattr(cell, "unroll")):
+        return
+    of_class = f"the class {cell.__name__}" if isinstance(cell, type) else type(cell).__name__
+    raise ArgumentError(
+        f"`cell` must be a cell or a network, got {repr(cell) if isinstance(cell, str) else of_class}. "
+        "Build one first: `gs.LSTM(input_size, hidden_size)`, for example."
+    )
 
 
 def as_floats(name: str, value: Any) -> np.ndarray:

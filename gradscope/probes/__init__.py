@@ -9,7 +9,7 @@ import autograd.numpy as anp
 import numpy as np
 from autograd import make_vjp
 
-from gradscope.cells import Cell
+from gradscope.cells import Cell, check_kind
 from gradscope.errors import ArgumentError, ShapeError
 from gradscope.probes.catalogue import CATALOGUE, PRESETS, Probe, choose
 from gradscope.probes.layers import chosen, measurements
@@ -117,6 +117,7 @@ def unroll_with(
     ArgumentError
         When a cell is given options.
     """
+    check_kind(cell)
     if not isinstance(cell, Cell):
         return cell.unroll(params, inputs, state, **masks, **options)
     if options:

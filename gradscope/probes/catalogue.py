@@ -5,6 +5,7 @@ Figures, dashboard and documentation read this table and hold no second one.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -639,9 +640,9 @@ def choose(probes: str | list[str] | tuple[str, ...]) -> tuple[str, ...]:
     ArgumentError
         For a name that is neither a preset nor in the catalogue.
     """
-    if isinstance(probes, str):
-        if probes in PRESETS:
-            return PRESETS[probes]
+    if isinstance(probes, str) and probes in PRESETS:
+        return PRESETS[probes]
+    if isinstance(probes, str) or not isinstance(probes, Iterable):
         raise unknown("probes", probes, PRESETS, "Or give a list of probe names.")
     for name in probes:
         if name not in CATALOGUE:
