@@ -101,8 +101,9 @@ def _run(record: Record) -> tuple[str, dict[str, Any]]:
     config = {**cell, "length": about["length"], "batch_size": about["batch"], "dtype": about["dtype"]}
     config |= {key: about[key] for key in ("weights", "module", "inputs")} | {"probes": ",".join(about["probes"])}
     values = hashlib.sha256(to_json(config).encode())
-    for array in record.values():
-        values.update(np.ascontiguousarray(array).tobytes())
+    for part in [record, *record.layers.values()]:
+        for array in part.values():
+            values.update(np.ascontiguousarray(array).tobytes())
     return values.hexdigest()[:16], config
 
 
@@ -181,6 +182,9 @@ def _tell(record: Record) -> None:
     click.echo(f"{about['batch']} sequences of {about['length']} steps: {about['inputs']}")
     if "verdict_text" in record.summary:
         click.secho(record.summary["verdict_text"], bold=True)
+    for name, layer in record.layers.items():
+        if "verdict_text" in layer.summary:
+            click.echo(f"  {name}: {layer.summary['verdict_text']}")
     for key in HEADLINES:
         value = record.summary.get(key)
         if value is not None:

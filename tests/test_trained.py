@@ -98,3 +98,20 @@ def test_a_mistake_is_one_line_with_its_remedy(tmp_path):
     assert result.exit_code == 2
     assert "safetensors" in result.output
     assert "Traceback" not in result.output
+
+
+def test_of_both_directions_each_is_told_and_other_weights_are_another_run(tmp_path):
+    path, store, rng = tmp_path / "model.npz", tmp_path / "runs.db", np.random.default_rng(0)
+    shapes = {"weight_ih_l0": (16, 2), "weight_hh_l0": (16, 4)}
+    for _ in range(2):  # the same file name, trained on
+        both = {
+            f"{name}{way}": rng.standard_normal(shape) for way in ("", "_reverse") for name, shape in shapes.items()
+        }
+        np.savez(path, **both)
+        result = run("probe", path, "--length", 30, "--store", store)
+        assert result.exit_code == 0, result.output
+        record = measure(path, length=30)
+        for name in ("forward", "backward"):
+            assert f"{name}: {record.layers[name].summary['verdict_text']}" in result.output
+    with Store(store) as opened:
+        assert len(opened.table()) == 2
