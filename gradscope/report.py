@@ -22,7 +22,7 @@ from gradscope.errors import ArgumentError, GradscopeError, StoreError
 from gradscope.figures import caption, figure, phase_map, verdict_counts
 from gradscope.figures.page import figure_json, plotly_script, themes_json
 from gradscope.probes.catalogue import CATALOGUE, unit, words
-from gradscope.record import to_json
+from gradscope.record import Record, to_json
 from gradscope.store import FIXED, Store
 
 __all__ = ["GROUP", "MOST_ROWS", "command", "report"]
@@ -280,6 +280,17 @@ class _Page:
 
     # Runs
 
+    def _cards(self, record: Record) -> str:
+        """Return the figures of a record, in the order of the catalogue."""
+        cards = []
+        for name in CATALOGUE:
+            if name in record:
+                try:
+                    cards.append(self._plot(figure(name, record), CATALOGUE[name].title, caption(name)))
+                except GradscopeError:  # no figure of that name, or not of this record
+                    continue
+        return f'<div class="cards">{"".join(cards)}</div>'
+
     def _run(self, run: str) -> str:
         """Return the part of a run: its last record's figures, and its configuration."""
         config = self._configs[run]
@@ -292,16 +303,13 @@ class _Page:
         record = self._store.record(run, iterations[-1])
         said = record.summary.get("verdict_text")
         when = f"after {_count(iterations[-1], 'iteration')}" if iterations[-1] else "before training"
+        when = "as the file holds it" if "weights" in config else when
         parts.append(f'<p class="reading">{escape(f"{when}: {said}" if said else when)}</p>')
-        cards = []
-        for name in CATALOGUE:
-            if name in record:
-                try:
-                    cards.append(self._plot(figure(name, record), CATALOGUE[name].title, caption(name)))
-                except GradscopeError:  # no figure of that name, or not of this record
-                    continue
+        parts.append(self._cards(record))
+        for layer, part in record.layers.items():
+            told = part.summary.get("verdict_text")
+            parts.append(f"<h4>{escape(f'{layer}: {told}' if told else layer)}</h4>{self._cards(part)}")
         details = escape(json.dumps(json.loads(to_json({"config": config, "summary": record.summary})), indent=1))
-        parts.append(f'<div class="cards">{"".join(cards)}</div>')
         parts.append(f"<details><summary>Configuration and summary</summary><pre>{details}</pre></details></section>")
         return "".join(parts)
 

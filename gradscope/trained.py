@@ -99,7 +99,7 @@ def _run(record: Record) -> tuple[str, dict[str, Any]]:
     about = record.config
     cell = {key: value for key, value in about["cell"].items() if not isinstance(value, (list, dict))}
     config = {**cell, "length": about["length"], "batch_size": about["batch"], "dtype": about["dtype"]}
-    config |= {key: about[key] for key in ("weights", "module", "inputs")} | {"probes": ",".join(about["probes"])}
+    config |= {key: about[key] for key in ("weights", "module", "inputs")} | {"probes": ", ".join(about["probes"])}
     values = hashlib.sha256(to_json(config).encode())
     for part in [record, *record.layers.values()]:
         for array in part.values():
@@ -169,7 +169,7 @@ def command(
             run = _keep(opened, record, seconds)
         click.echo(f"kept as run {run} in {store}: gradscope dashboard {store}")
     if page is not None:
-        with tempfile.TemporaryDirectory() as folder, Store(Path(folder) / "probe.db", "w") as opened:
+        with tempfile.TemporaryDirectory() as folder, Store(Path(folder) / weights.name, "w") as opened:
             run = _keep(opened, record, seconds)
             click.echo(f"wrote {report(opened, page, runs=[run])}")
 

@@ -108,10 +108,16 @@ def test_of_both_directions_each_is_told_and_other_weights_are_another_run(tmp_p
             f"{name}{way}": rng.standard_normal(shape) for way in ("", "_reverse") for name, shape in shapes.items()
         }
         np.savez(path, **both)
-        result = run("probe", path, "--length", 30, "--store", store)
+        page = tmp_path / "page.html"
+        result = run("probe", path, "--length", 30, "--store", store, "--report", page, "--probes", "transport")
         assert result.exit_code == 0, result.output
-        record = measure(path, length=30)
+        record, text = measure(path, length=30, probes=["transport"]), page.read_text()
         for name in ("forward", "backward"):
-            assert f"{name}: {record.layers[name].summary['verdict_text']}" in result.output
+            told = f"{name}: {record.layers[name].summary['verdict_text']}"
+            assert told in result.output
+            assert f"<h4>{told}</h4>" in text
+        assert text.count("<h3>Transport to the last state</h3>") == 2
+        assert "model.npz: where gradients go" in text
+        assert "before training" not in text
     with Store(store) as opened:
         assert len(opened.table()) == 2
