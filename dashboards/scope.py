@@ -15,7 +15,7 @@ from flask import Response, request
 
 from gradscope.errors import GradscopeError
 from gradscope.figures import palette
-from gradscope.figures.scope import SCOPE, scope
+from gradscope.figures.scope import SCOPE, live
 from gradscope.record import Record
 from gradscope.scope import CHOICES, LIMITS, Setting, code, measure
 
@@ -198,7 +198,7 @@ def answer(values: Mapping[str, str]) -> str:
         setting, pinned = parse("?" + urlencode(values))
         record = _exact(setting) if exact else measure(setting, exact=False)
         behind = None if pinned is None else _exact(pinned)
-        drawn = {name: scope(name, record, behind).to_json() for name in SCOPE}
+        drawn = {name: live(name, record, behind) for name in SCOPE}
     except GradscopeError as error:
         return json.dumps({"error": str(error)})
     told = {

@@ -21,10 +21,10 @@ from gradscope.initializers import INITIALIZERS
 from gradscope.linearization import linearize
 from gradscope.probes import probe
 from gradscope.probes.measures import Measurement, applies, measured
-from gradscope.record import Field, Record, log10_status
+from gradscope.record import Field, Record, log10_status, plain_status
 from gradscope.sampling import sampled_transport
 from gradscope.signals import SIGNALS, signal
-from gradscope.trajectory import unroll
+from gradscope.trajectory import Trajectory, unroll
 
 __all__ = ["LIMITS", "Setting", "code", "measure"]
 
@@ -214,10 +214,22 @@ def _sampled(setting: Setting, inputs: np.ndarray) -> tuple[Record, int]:
         for name, values in parts.items()
     ]
     m = Measurement(trajectory, linearization, np.zeros(0))
-    quick = [name for name in PROBES if name not in ("transport", "jacobian_norm") and _has(cell, name)]
+    slow = ("transport", "jacobian_norm", "gate_activation")
+    quick = [name for name in PROBES if name not in slow and _has(cell, name)]
+    made.append(_gates(trajectory))
     made += [field for name in quick for field in measured(name, m)]
     config = {"cell": cell.describe(), "length": setting.length, "batch": setting.batch, "dtype": "float32"}
     return Record({field.name: field for field in made}, {}, config), found.directions
+
+
+def _gates(trajectory: Trajectory) -> Field:
+    """Return the medians of the gates over the sequences, without the quantiles that are not drawn."""
+    names = list(trajectory.cell.gate_names)
+    with np.errstate(all="ignore"):
+        values = np.stack([np.median(trajectory.gates[name], axis=1) for name in names])
+    status = plain_status(values, "1")
+    axes, coords = ("gate", "step", "unit"), {"gate": names}
+    return Field("gate_activation", values, axes, "1", coords, status if status.any() else None)
 
 
 def _written(value: str | float) -> str:

@@ -47,7 +47,7 @@
     one.control = new AbortController();
     window
       .fetch(one.url, { signal: one.control.signal })
-      .then((reply) => reply.json())
+      .then((reply) => (reply.ok ? reply.json() : { error: "This could not be measured; the server's log says why." }))
       .then(
         (answer) => flying === one && here() && show(answer, one),
         () => undefined // given up, or the server is gone: the page's banner says so

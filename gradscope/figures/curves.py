@@ -26,6 +26,7 @@ __all__ = [
     "direct_gradient",
     "draw",
     "finish",
+    "finished",
     "float_edge",
     "flow",
     "flow_exposed",
@@ -175,8 +176,8 @@ def draw(data: Curves, template: str = "light", title: bool = False) -> go.Figur
     return finish(canvas, data)
 
 
-def compose(data: Curves, template: str, title: bool) -> Canvas:
-    """Return a canvas with the curves on it, the lanes still to come."""
+def compose(data: Curves, template: str, title: bool, reading: bool = True) -> Canvas:
+    """Return a canvas with the curves on it, the lanes still to come; ``reading`` writes what the pointer reads."""
     canvas = Canvas(data.name, template, title)
     finite = _finite(data)
     axis = scales.log_axis(*scales.bounds(finite, 0.75)) if data.log else scales.linear_axis(finite, data.limit)
@@ -187,7 +188,14 @@ def compose(data: Curves, template: str, title: bool) -> Canvas:
             canvas.band(one, axis["range"][0], data.colour(one), 0.2 if len(data.series) < 3 else 0.13)
     for one in data.series:
         away = data.focus is not None and one.name != data.focus
-        canvas.line(one, one.name, _teller(data, one), data.colour(one), 0.4 if away else 1.0, dots=data.dotted)
+        canvas.line(
+            one,
+            one.name,
+            _teller(data, one) if reading else _silent,
+            data.colour(one),
+            0.4 if away else 1.0,
+            dots=data.dotted,
+        )
     _explain(canvas, data)
     if len(data.series) > 1 and data.focus is None:
         canvas.meta["title"] = heading(data.name)
@@ -203,11 +211,16 @@ def _finite(data: Curves) -> np.ndarray:
 
 def finish(canvas: Canvas, data: Curves, **layout: Any) -> go.Figure:
     """Return the figure of a canvas of curves, with the first bad step and the axis of time."""
+    return go.Figure(**finished(canvas, data, **layout))
+
+
+def finished(canvas: Canvas, data: Curves, **layout: Any) -> dict[str, Any]:
+    """Return the same as data and layout, unchecked by plotly."""
     canvas.mark(data.first_bad_step, on_axis=data.axis != "lag")
     if data.series and not len(_finite(data)):
         canvas.say_nothing()
     x = data.series[0].x if data.series else np.zeros(1)
-    return canvas.figure(xaxis=timeline(x, data.axis), hoversubplots="axis", **layout)
+    return canvas.parts(xaxis=timeline(x, data.axis), hoversubplots="axis", **layout)
 
 
 def _hue(data: Curves, series: Series) -> str:
@@ -248,6 +261,11 @@ def _teller(data: Curves, series: Series) -> Teller:
         return ("<br>" if wide else " \N{MIDDLE DOT} ").join(lines)
 
     return tell
+
+
+def _silent(place: int) -> str:
+    """Return nothing."""
+    return ""
 
 
 def timeline(x: np.ndarray, axis: str) -> dict[str, Any]:

@@ -304,6 +304,10 @@ class Canvas:
 
     def figure(self, **layout: Any) -> go.Figure:
         """Return the figure, with its footnotes and what it says of itself."""
+        return go.Figure(**self.parts(**layout))
+
+    def parts(self, **layout: Any) -> dict[str, Any]:
+        """Return data and layout of the figure as they are, unchecked by plotly."""
         self.notes = list(dict.fromkeys(self.notes))
         lines = [line for note in self.notes for line in textwrap.wrap(note, FOOTNOTE)]
         for number, line in enumerate(lines):
@@ -334,7 +338,7 @@ class Canvas:
         self.layout.setdefault("yaxis", {}).setdefault("domain", [self.floor, 1])
         if self.floor or "yaxis3" in self.layout:
             layout.setdefault("xaxis", {}).update(anchor="free", position=0)
-        return go.Figure(data=self.traces, layout=self.layout | layout)
+        return {"data": self.traces, "layout": self.layout | layout}
 
 
 def _legend_width(name: str) -> int:

@@ -6,19 +6,23 @@ curves of the figures of the probes.
 
 from __future__ import annotations
 
+import base64
+import json
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
+import numpy as np
 import plotly.graph_objects as go
 
 from gradscope.errors import unknown
 from gradscope.figures import palette
-from gradscope.figures.curves import FLOWS, Curves, compose, finish, gather
+from gradscope.figures.curves import FLOWS, Curves, compose, finished, gather
 from gradscope.figures.frame import Canvas, blank, outline
 from gradscope.figures.series import Series, along, lanes
 from gradscope.record import Record
 
-__all__ = ["SCOPE", "scope"]
+__all__ = ["SCOPE", "live", "scope"]
 
 SCOPE: dict[str, str] = {
     "transport": "Transport to the last state",
@@ -30,6 +34,14 @@ SCOPE: dict[str, str] = {
 EXACT = "Exact."
 PIN = ", pinned"
 NOTHING = "This cell has no gate that keeps and writes: there is no flow to show."
+
+
+def live(name: str, record: Record, pinned: Record | None = None) -> str:
+    """Return the same as :func:`scope` as JSON for a browser, quickly: unchecked, in float32, without a template.
+
+    What a pointer reads is written at rest alone. Parameters and errors as in :func:`scope`.
+    """
+    return json.dumps(_parts(name, record, pinned, "light"), default=_packed, allow_nan=False)
 
 
 def scope(name: str, record: Record, pinned: Record | None = None, *, template: str = "light") -> go.Figure:
@@ -55,13 +67,27 @@ def scope(name: str, record: Record, pinned: Record | None = None, *, template: 
     ArgumentError
         For another name, when the record does not hold what it needs, or for another template.
     """
+    return go.Figure(**_parts(name, record, pinned, template))
+
+
+def _parts(name: str, record: Record, pinned: Record | None, template: str) -> dict[str, Any]:
+    """Return data and layout of a figure."""
     if name not in SCOPE:
         raise unknown("name", name, SCOPE)
     probe = PROBES[name]
     if probe not in record:
-        return blank(probe, NOTHING, template, False)
+        return blank(probe, NOTHING, template, False).to_plotly_json()
     behind = GATHER[name](pinned).series if pinned is not None and probe in pinned else ()
     return _draw(GATHER[name](record), [_behind(one) for one in behind], record, SAYS[name](record), template)
+
+
+def _packed(value: Any) -> Any:
+    """Return an array as plotly.js reads it: float32 in base64."""
+    if not isinstance(value, np.ndarray):
+        return float(value)
+    packed = np.ascontiguousarray(value, "<f4")
+    found = {"dtype": "f4", "bdata": base64.b64encode(packed.tobytes()).decode()}
+    return found | ({"shape": ", ".join(map(str, packed.shape))} if packed.ndim > 1 else {})
 
 
 def _transport(record: Record) -> Curves:
@@ -128,11 +154,11 @@ def _behind(series: Series) -> Series:
     return Series(series.name + PIN, series.x, median, median, median, series.under)
 
 
-def _draw(data: Curves, behind: list[Series], record: Record, says: str, template: str) -> go.Figure:
+def _draw(data: Curves, behind: list[Series], record: Record, says: str, template: str) -> dict[str, Any]:
     """Return the figure of curves with the pinned ones behind them, and the word that says what they are."""
     colours = {one.name: data.colour(replace(one, name=one.name.removesuffix(PIN))) for one in behind}
     every = replace(data, series=(*data.series, *behind), colours=data.colours | _colours(data) | colours)
-    canvas = compose(every, template, title=False)
+    canvas = compose(every, template, title=False, reading=record.config.get("directions") is None)
     ours = [trace for trace in canvas.traces if not trace.get("legendgroup", "").endswith(PIN)]
     pins = [trace for trace in canvas.traces if trace.get("legendgroup", "").endswith(PIN)]
     for trace in pins:
@@ -146,8 +172,7 @@ def _draw(data: Curves, behind: list[Series], record: Record, says: str, templat
     canvas.notes.insert(0, says)
     canvas.lanes(lanes(data.series), "sequence")
     longest = max(every.series, key=lambda one: len(one.x))
-    figure = finish(canvas, replace(every, series=(longest, *every.series)))
-    return figure.update_layout(showlegend=True)
+    return finished(canvas, replace(every, series=(longest, *every.series)), showlegend=True)
 
 
 def _colours(data: Curves) -> dict[str, str]:
