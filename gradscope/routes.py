@@ -63,7 +63,8 @@ def routes(linearization: Linearization | DenseLinearization) -> Routes:
     Notes
     -----
     D_t = dc_{t+1}/dc_t with the drives held fixed, in the block c by c. P <- P D and R <- R J + P (J - D), from
-    P = diag(0, I) and R = diag(I, 0): P + R is the product of the Jacobians, always.
+    P = diag(0, I) and R = diag(I, 0): P + R is the product of the Jacobians, always. The total is carried by itself:
+    where the two cancel, their sum would be rounding.
     """
     trajectory = linearization.trajectory
     cell = trajectory.cell
@@ -73,20 +74,23 @@ def routes(linearization: Linearization | DenseLinearization) -> Routes:
     at = cell.blocks.index("c")
     rms, cosine = np.full((3, length + 1, batch), np.nan), np.full((length + 1, batch), np.nan)
     highway = np.ones((size, batch)), np.zeros((size, batch), np.int64)  # the diagonal of P, mantissa and exponent
-    rest = Bundle(np.zeros((linearization.state_size, batch, size)), size, 1)
+    start = np.zeros((linearization.state_size, batch, size))
+    rest, whole = Bundle(start, size, 1), Bundle(_diagonal(highway[0], start, at), size, 1)
     with np.errstate(all="ignore"):
-        _note(rms, cosine, length, highway, rest, at)
+        _note(rms, cosine, length, highway, rest, whole, at)
         for steps in reversed(trajectory.chunks()):
             kept = _kept(linearization, steps, at)
             for t in reversed(range(steps.start, steps.stop)):
-                shares = linearization.pull_at(t, _diagonal(highway[0], rest, at))
+                pull = partial(linearization.pull_at, t)
+                shares = pull(_diagonal(highway[0], start, at))
                 own = kept[t - steps.start]
                 shares[at * size + np.arange(size), :, np.arange(size)] -= own * highway[0]
-                rest.advance(partial(linearization.pull_at, t))
+                rest.advance(pull)
+                whole.advance(pull)
                 rest.add(shares, highway[1].T)
                 mantissa, shift = np.frexp(own * highway[0])
                 highway = mantissa, highway[1] + shift
-                _note(rms, cosine, t, highway, rest, at)
+                _note(rms, cosine, t, highway, rest, whole, at)
     lags = lags_of(linearization)
     return Routes(np.stack([lags.lagged(route) for route in rms]), lags.lagged(cosine))
 
@@ -100,15 +104,17 @@ def _kept(linearization: Linearization | DenseLinearization, steps: slice, at: i
     return np.zeros(partials.value[at].shape) if diagonal is None else np.asarray(diagonal, np.float64)
 
 
-def _diagonal(mantissa: Array, rest: Bundle, at: int) -> Array:
+def _diagonal(mantissa: Array, like: Array, at: int) -> Array:
     """Return a diagonal (H, B) as columns (S, B, H) with entries in the block c alone."""
     size = len(mantissa)
-    columns = np.zeros_like(rest.mantissa)
+    columns = np.zeros_like(like)
     columns[at * size + np.arange(size), :, np.arange(size)] = mantissa
     return columns
 
 
-def _note(rms: Array, cosine: Array, t: int, highway: tuple[Array, Array], rest: Bundle, at: int) -> None:
+def _note(
+    rms: Array, cosine: Array, t: int, highway: tuple[Array, Array], rest: Bundle, whole: Bundle, at: int
+) -> None:
     """Write the norms and the cosine at time t."""
     mantissa, exponent = highway
     size = len(mantissa)
@@ -120,9 +126,7 @@ def _note(rms: Array, cosine: Array, t: int, highway: tuple[Array, Array], rest:
     block = np.ldexp(block, np.clip(scale - base, -4000, 4000).astype(np.intc).T[None])
     diagonal = np.ldexp(mantissa, np.clip(exponent - base, -4000, 4000).astype(np.intc))
     crossed = np.einsum("ub,ubu->b", diagonal, block)
-    block[np.arange(size), :, np.arange(size)] += diagonal
-    total = 0.5 * np.log10(np.einsum("ubv,ubv->b", block, block)) + base * LOG10_2
-    P, R = log10_total(own, 0), log10_total(other, 0)
+    P, R, total = (log10_total(logs, 0) for logs in (own, other, whole.logs[at].T))
     rms[:, t] = np.stack([P, R, total]) - 0.5 * np.log10(size)
     lengths = 10.0 ** (P + R - 2.0 * base * LOG10_2)
     cosine[t] = np.clip(crossed / lengths, -1.0, 1.0)

@@ -104,3 +104,15 @@ def test_a_cell_without_a_cell_state_has_no_routes():
     case = make_case("GRU")
     with pytest.raises(ArgumentError, match=r"got GRU\. Use `transport`"):
         routes(gs.linearize(gs.unroll(case.cell, case.params, case.inputs)))
+
+
+@pytest.mark.parametrize("seed", [2, 7])
+def test_the_total_is_right_where_highway_and_rest_cancel_to_the_last_digit(seed):
+    """The highway outlives the total by more than sixteen digits: their sum holds nothing of it."""
+    rng = np.random.default_rng(seed)
+    cell = gs.LSTM(1, 2)
+    params = {name: array + 0.3 * rng.standard_normal(array.shape) for name, array in cell.init(rng).items()}
+    lin = gs.linearize(gs.unroll(cell, params, rng.standard_normal((400, 1, 1))))
+    found = routes(lin)
+    assert (found.rms[0] - found.rms[2]).max() > 13.0
+    np.testing.assert_allclose(found.rms[2], transport(lin).blocks[1, 1, ::-1], atol=1e-12)

@@ -470,7 +470,7 @@ _ENTRIES = (
         axes=("route", "lag", "batch"),
         unit="log10",
         preset="full",
-        cost="two products with H columns for each step: 120 unrolls",
+        cost="three products with H columns for each step: 170 unrolls",
         caption=(
             "The transport of the cell state, split into the highway, the product of what each cell state keeps of "
             "itself with all drives held fixed, and the rest, every path that passes a gate or the hidden state; the "
