@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 from autograd.builtins import DictBox, SequenceBox
-from autograd.extend import defjvp, defvjp, primitive
+from autograd.extend import defjvp, defvjp_argnums, primitive
 from autograd.tracer import getval, isbox
 
 from gradscope.errors import ArgumentError, unknown
@@ -23,6 +23,8 @@ from gradscope.errors import ArgumentError, unknown
 __all__ = ["Heard", "Pass", "listen", "tap"]
 
 Key = tuple[str, int | None]
+
+SEVERAL = {tuple, list, dict, SequenceBox, DictBox}
 
 _listeners: ContextVar[tuple[Heard, ...]] = ContextVar("gradscope_listeners", default=())
 
@@ -68,7 +70,7 @@ def tap(name: str, value: Any, t: int | None = None) -> Any:
         raise ArgumentError(f"`name` must be text, got {name!r}. Write `tap('h', h, t)`.")
     if t is not None and (isinstance(t, bool) or not isinstance(t, (int, np.integer))):
         raise ArgumentError(f"`t` must be a whole number, got {t!r}. Count steps from 0.")
-    if isinstance(value, (tuple, list, dict, SequenceBox, DictBox)):
+    if type(value) in SEVERAL:
         raise ArgumentError(f"`value` must be one array, got several under {name!r}. Tap each by a name of its own.")
     key = (name, None if t is None else int(t))
     passes = tuple(heard._forward(key, value) for heard in listeners)
@@ -81,16 +83,18 @@ def _tapped(value: Any, key: Key, passes: tuple[Pass, ...]) -> Any:
     return value
 
 
-def _pull(_: Any, value: Any, key: Key, passes: tuple[Pass, ...]) -> Any:
-    def pull(gradient: Any) -> Any:
+def _pull(_: Any, __: Any, arguments: tuple[Any, Key, tuple[Pass, ...]], ___: Any) -> Any:
+    _, key, passes = arguments
+
+    def pull(gradient: Any) -> tuple[Any]:
         for one in passes:
             one.owner._backward(one, key, gradient)
-        return gradient
+        return (gradient,)
 
     return pull
 
 
-defvjp(_tapped, _pull, None, None)
+defvjp_argnums(_tapped, _pull)
 defjvp(_tapped, lambda g, *_: g)
 
 
@@ -234,7 +238,10 @@ class Heard:
 
     def _backward(self, one: Pass, key: Key, gradient: Any) -> None:
         """Note a gradient; one that is heard again belongs to another way back over the same values."""
-        for later in self.passes[self.passes.index(one) :]:
+        if key not in one.pulled:
+            one.pulled[key] = _kept(gradient, key)
+            return
+        for later in self.passes[self.passes.index(one) + 1 :]:
             if later.found is one.found and key not in later.pulled:
                 later.pulled[key] = _kept(gradient, key)
                 return
