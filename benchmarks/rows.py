@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import autograd
+import autograd.numpy as anp
 import numpy as np
 
 import gradscope as gs
@@ -108,6 +109,33 @@ def training_rows(repeats: int, sizes: tuple = TRAINING) -> Iterator[Row | Missi
             yield Row("BPTT with dL/ds_t", label, "JAX, jit of grad of scan", *race([step, other], repeats))
 
 
+def tap_rows(repeats: int, length: int = 200, batch: int = 16, size: int = 64) -> Iterator[Row]:
+    """Compare the backward pass of a plain network written in autograd with taps to the same without."""
+    rng = np.random.default_rng(0)
+    weights, inputs = rng.standard_normal((size, size)) / size**0.5, rng.standard_normal((length, batch, size))
+
+    def gradient(tap: Callable[[str, Any, int], Any]) -> Array:
+        def loss(weights: Array) -> Any:
+            h = np.zeros((batch, size))
+            for t in range(length):
+                h = tap("h", anp.tanh(anp.dot(h, weights) + inputs[t]), t)
+            return anp.sum(h)
+
+        return autograd.grad(loss)(weights)
+
+    def plain() -> Array:
+        return gradient(lambda name, value, t: value)
+
+    def tapped() -> Array:
+        with gs.listen():
+            return gradient(gs.tap)
+
+    label = f"T={length}, B={batch}, H={size}"
+    agree("tapped gradients", tapped(), plain(), tolerance=1e-300)
+    work = "backward pass, tapped"
+    yield Row(work, label, "without taps", *race([tapped, plain], 8 * repeats), 1.2, at_most=True)
+
+
 def probing_rows(repeats: int, sizes: tuple = PROBED) -> Iterator[Row]:
     """Compare a training step with the cheap preset taken beside it to the step alone."""
     for length, batch, width, size in sizes:
@@ -202,6 +230,7 @@ def import_rows(repeats: int) -> Iterator[Row]:
 ROWS: dict[str, Callable[[int], Iterator[Row | Missing]]] = {
     "jacobians": jacobian_rows,
     "training": training_rows,
+    "taps": tap_rows,
     "probing": probing_rows,
     "memory": memory_rows,
     "sweep": sweep_rows,
