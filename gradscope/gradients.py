@@ -106,7 +106,8 @@ def gradient_norms(linearization: Linearization, direct: Array, exponent: Array 
     Returns
     -------
     GradientNorms
-        -inf where exactly zero. A gradient of 1e-5000 is kept as -5000.
+        -inf where exactly zero. A gradient of 1e-5000 is kept as -5000. The exponent is that of a whole sequence: a
+        unit or block that hears less than some 1e-300 of what the loudest hears reads -inf, too.
 
     Raises
     ------

@@ -138,7 +138,8 @@ def transport_map(maps: Any, points: int = POINTS) -> TransportMap:
     Returns
     -------
     TransportMap
-        Right over any length, from the products of the segments between the points of the grid.
+        Right over any length, from the products of the segments between the points of the grid. Its lag counts all
+        steps, those of padding too; a sequence whose state is a copy at either end is left out of the mean.
 
     Raises
     ------
