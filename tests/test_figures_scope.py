@@ -99,6 +99,13 @@ def test_a_cell_without_a_flow_gets_a_sentence():
     assert curves(scope("gates", record))
 
 
+def test_each_figure_says_what_to_conclude(exact):
+    captions = {name: scope(name, exact).layout.meta["caption"] for name in SCOPE}
+    assert captions["transport"] == figures.caption("transport")
+    assert "spectral norm" in captions["norms"]
+    assert "near 1 keeps" in captions["gates"]
+
+
 def test_an_unknown_figure_is_refused(exact):
     with pytest.raises(ArgumentError, match="transport, norms"):
         scope("spectrum", exact)

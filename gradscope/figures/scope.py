@@ -31,6 +31,13 @@ SCOPE: dict[str, str] = {
     "flow": "Cell-state flow",
 }
 """The figures, and what each is called."""
+CAPTIONS = {
+    "norms": "How much one step stretches a change of the state: a random one (Frobenius norm over sqrt(S)), and, at "
+    "rest, the one it stretches most (the spectral norm). Below 1 every gradient shrinks over this step.",
+    "gates": "What each gate does, the median over the units of their medians over the sequences, with a band over the "
+    "units. A forget or update gate near 1 keeps.",
+}
+"""What to conclude where the figure shows something else than the probe of that name."""
 EXACT = "Exact."
 PIN = ", pinned"
 NOTHING = "This cell has no gate that keeps and writes: there is no flow to show."
@@ -78,7 +85,10 @@ def _parts(name: str, record: Record, pinned: Record | None, template: str) -> d
     if probe not in record:
         return blank(probe, NOTHING, template, False).to_plotly_json()
     behind = GATHER[name](pinned).series if pinned is not None and probe in pinned else ()
-    return _draw(GATHER[name](record), [_behind(one) for one in behind], record, SAYS[name](record), template)
+    made = _draw(GATHER[name](record), [_behind(one) for one in behind], record, SAYS[name](record), template)
+    if name in CAPTIONS:
+        made["layout"]["meta"] |= {"title": SCOPE[name], "caption": CAPTIONS[name]}
+    return made
 
 
 def _packed(value: Any) -> Any:
