@@ -175,3 +175,11 @@ def test_what_cannot_be_taken_over_is_refused_with_the_way_out():
     both = keras.layers.Bidirectional(keras.layers.LSTM(2), merge_mode="sum")
     with pytest.raises(ArgumentError, match="'concat'"):
         gs.from_keras(both)
+
+
+def test_a_whole_model_is_refused_with_the_way_to_its_layers():
+    model = keras.Sequential([keras.Input((5, 2)), keras.layers.LSTM(3), keras.layers.Dense(1)])
+    with pytest.raises(ArgumentError, match=r"Give the recurrent ones of its layers"):
+        gs.from_keras(model)
+    with pytest.raises(ArgumentError, match=r"gs\.StepCell"):
+        gs.from_keras(model.layers[1])

@@ -106,8 +106,15 @@ def _keras_level(layer: Any, backwards: bool) -> tuple[str, Levels]:
     """Return the activation and the layer of one Keras layer."""
     name = getattr(layer, "name", type(layer).__name__)
     if not hasattr(layer, "cell") or not hasattr(layer.cell, "recurrent_kernel"):
-        built = "SimpleRNN, LSTM or GRU layer that has been built"
-        raise ArgumentError(f"`layer` must be a {built}, got {name}. Call it on its input once: `layer(inputs)`.")
+        built, remedy = (
+            "SimpleRNN, LSTM or GRU layer that has been built",
+            "Call it on its input once: `layer(inputs)`.",
+        )
+        if hasattr(layer, "layers"):
+            remedy = "Give the recurrent ones of its layers: `[model.get_layer('lstm'), model.get_layer('lstm_1')]`."
+        elif getattr(layer, "built", False):
+            remedy = "Wrap another one with `gs.StepCell`."
+        raise ArgumentError(f"`layer` must be a {built}, got {name}. {remedy}")
     if bool(getattr(layer, "go_backwards", False)) != backwards:
         raise ArgumentError(f"`layer` must run forwards, got {name} with go_backwards. Flip its input in time instead.")
     cell = layer.cell
