@@ -18,12 +18,12 @@ import pytest
 from distributed import LocalCluster
 
 from gradscope.errors import ArgumentError, GradscopeError
-from gradscope.experiments import course, engines, runner
+from gradscope.experiments import course, engines, measurement, runner
 from gradscope.experiments.runner import Tally, measure, run_study
 from gradscope.experiments.spec import Run, Study, Sweep
 from gradscope.experiments.tasks import Task, load_task
-from gradscope.record import Status, to_json
-from gradscope.store import Store
+from gradscope.record import Record, Status, to_json
+from gradscope.store import Results, Store
 
 pytestmark = pytest.mark.usefixtures("bounded")
 SMALL = {"hidden_size": 6, "batch_size": 4, "length": 16}
@@ -234,6 +234,30 @@ def test_a_run_that_kills_its_worker_is_tried_twice_and_costs_nothing_but_itself
         assert failed["error"].startswith("Its worker died, twice")
         assert "Use fewer workers" in failed["error"]
         assert len(store.runs(where=["task=digits_row", "decay_rate>-99"])) == 12
+
+
+def test_a_late_result_leaves_a_run_to_the_sweep_that_has_taken_it_over(tmp_path, monkeypatch):
+    """A machine that was asleep for over a minute wakes up in the middle of a run."""
+    carry_out, thefts = measurement.measure, []
+
+    def sleep(run: Run, task: Task):
+        if not thefts:
+            for table in ("owner", "run"):
+                store._connection.execute(f"UPDATE {table} SET heartbeat = heartbeat - 61")
+            thefts.append((run.id, store.add_owner()))
+            assert store.claim(1, {run.id: run.config}, thefts[0][1]) == {run.id: "ours"}
+        return carry_out(run, task)
+
+    def finish(tally: Tally) -> None:
+        if tally.elsewhere:
+            store.finish_runs({thefts[0][0]: Results({0: Record(summary={"theirs": 1.0})})}, thefts[0][1])
+
+    monkeypatch.setattr(measurement, "measure", sleep)
+    with opened(tmp_path) as store:
+        tally = run_study(study(seed=[0, 1]), store, workers=0, progress=finish)
+        assert (tally.done, tally.skipped, tally.failed, tally.left) == (1, 1, 0, 0)
+        assert store.record(thefts[0][0]).summary == {"theirs": 1.0}
+        assert {run["status"] for run in store.runs()} == {"done"}
 
 
 def test_killing_a_worker_from_outside_costs_no_run(tmp_path, monkeypatch):

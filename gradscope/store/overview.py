@@ -165,14 +165,22 @@ class Selection:
         self,
         connection: sqlite3.Connection,
         columns: Sequence[str],
-        tail: str = "ORDER BY o.run",
-        more: Sequence = (),
+        order: str = "ORDER BY o.run",
+        by: str = "",
+        some: tuple[int, int] | None = None,
     ) -> list[Sequence[Any]]:
-        """Return the values of some columns, a list for each row, exactly as they were given to the store."""
+        """Return the values of some columns, a list for each row, exactly as they were given to the store.
+
+        With ``some``, (limit, offset), only those rows of the order, which is ``by`` a column or by none.
+        """
         wanted = [self.expression(name) or "NULL" for name in columns]
         source, arguments = self.source(columns)
-        query = f"SELECT {', '.join(wanted)}, o.exact {source} {tail}"
-        found = connection.execute(query, [*arguments, *more]).fetchall()
+        if some is not None:  # chosen first: only the rows of a page are read whole, not all that are sorted
+            chosen, arguments = self.source([by])
+            source = f"FROM overview_{self.which} o JOIN run r ON r.number = o.run"
+            source += f" WHERE o.run IN (SELECT o.run {chosen} {order} LIMIT ? OFFSET ?)"
+        query = f"SELECT {', '.join(wanted)}, o.exact {source} {order}"
+        found = connection.execute(query, [*arguments, *(some or ())]).fetchall()
         booleans = [place for place, name in enumerate(columns) if self.known.get(name)]
         rows: list[Sequence[Any]] = []
         for found_row in found:
@@ -320,6 +328,8 @@ def members(connection: sqlite3.Connection, sweep: int | str | None, column: str
         names = dict.fromkeys(name for _, name in rows)
         remedy = "" if names else "The store holds no sweep yet."
         raise unknown("sweep", sweep, names, remedy)
+    if len(ids) == len(rows):  # every run belongs to a sweep, so these are all
+        return "", ()
     query = "SELECT run FROM member WHERE sweep IN (SELECT value FROM json_each(?))"
     return f"{column} IN ({query})", (json.dumps(ids),)
 

@@ -237,8 +237,8 @@ class Reader:
             names = selection.names(connection)
             if not selection.check(conditions, names):
                 return Page([], 0, total, {}, names.parameters)
-            tail = f"{selection.order(order, names)} LIMIT ? OFFSET ?"
-            rows = selection.rows(connection, names.columns, tail, (limit, offset))
+            by, clause = (order or "").removeprefix("-"), selection.order(order, names)
+            rows = selection.rows(connection, names.columns, clause, by, (limit, offset))
             if conditions:
                 source, some = selection.source(["status"])
                 statuses = dict(connection.execute(f"SELECT {STATE}, count(*) {source} GROUP BY 1", some).fetchall())
@@ -550,7 +550,7 @@ class Reader:
         """Return runs with their configurations."""
         if sweep is not None:
             within, arguments = members(connection, sweep, "r.number")
-            where = f"WHERE {within}"
+            where = f"WHERE {within}" if within else ""
         query = f"""SELECT r.id, r.sweep, r.config, {STATE}, r.started, {HEARTBEAT}, r.attempts, r.error, r.seconds
                     FROM run r {where} ORDER BY r.number"""
         runs = [dict(zip(RUN, row, strict=True)) for row in connection.execute(query, arguments).fetchall()]

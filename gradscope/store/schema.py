@@ -84,7 +84,11 @@ CREATE INDEX field_name ON field (name, run)
 """
 REASON = "ALTER TABLE field ADD COLUMN reason TEXT NOT NULL DEFAULT ''"
 RUNNING = "CREATE INDEX run_running ON run (owner) WHERE status = 'running'"
-STATUS = "CREATE INDEX run_status ON run (status)"
+STATUS = "CREATE INDEX run_status ON run (status, owner)"
+NAMES = """
+CREATE INDEX overview_last_names ON overview_last (names, run, iteration);
+CREATE INDEX overview_first_names ON overview_first (names, run, iteration)
+"""  # so that counting runs and finding their columns reads no whole row
 
 
 def tables(connection: sqlite3.Connection) -> list[str]:
@@ -101,7 +105,7 @@ def make(connection: sqlite3.Connection) -> None:
     """Make the tables of a new file, unless another program has just done it."""
     connection.execute("BEGIN IMMEDIATE")
     if not tables(connection):
-        _run_all(connection, SWEEP, OWNER, RUN, MEMBER, RESULTS, OVERVIEWS, RUNNING, STATUS)
+        _run_all(connection, SWEEP, OWNER, RUN, MEMBER, RESULTS, OVERVIEWS, RUNNING, STATUS, NAMES)
         connection.execute(f"PRAGMA application_id = {APPLICATION}")
         connection.execute(f"PRAGMA user_version = {SCHEMA}")
     connection.execute("COMMIT")
@@ -120,7 +124,7 @@ def migrate(connection: sqlite3.Connection, refresh: Callable[[int], None]) -> N
             _copy_from_1(connection, "main", "_2")
             for name in ("member", "run"):
                 _run_all(connection, f"DROP TABLE {name}", f"ALTER TABLE {name}_2 RENAME TO {name}")
-            _run_all(connection, "DROP INDEX IF EXISTS metric_name", REASON, OVERVIEWS, RUNNING, STATUS)
+            _run_all(connection, "DROP INDEX IF EXISTS metric_name", REASON, OVERVIEWS, RUNNING, STATUS, NAMES)
             _refresh_all(connection, refresh)
             connection.execute(f"PRAGMA user_version = {SCHEMA}")
         connection.execute("COMMIT")
