@@ -79,12 +79,14 @@ def init_weights(
     rng : numpy.random.Generator
     output_size : int
         O; with 0 there is no readout.
-    recurrent, gain, inputs, dtype
+    recurrent, gain, inputs
         As for ``cell.init``.
     input_gain : float
         Factor on W_x.
     input_bias : float, optional
         Of the gate called "input".
+    dtype : str
+        As for ``cell.init``.
 
     Raises
     ------
