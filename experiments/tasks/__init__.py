@@ -155,6 +155,7 @@ def load_task(name: str, **options: object) -> Task:
 
     Examples
     --------
+    >>> import numpy as np
     >>> task = load_task("digits_delayed")
     >>> batch = task.draw(np.random.default_rng(0), size=4, length=20)
     >>> batch.inputs.shape, batch.targets.shape
