@@ -1161,8 +1161,8 @@ def test_a_frozen_reader_notices_a_writer(elsewhere):
     elsewhere.chmod(0o555)
     code = """
 with Store(sys.argv[1]) as store:
-    print(store._frozen, *[run["id"] for run in store.runs()], flush=True)
-    version = store.version()
+    frozen, runs, version = store._frozen, store.runs(), store.version()
+    print(frozen, *[run["id"] for run in runs], flush=True)
     sys.stdin.readline()
     print(store.version() != version, *[run["id"] for run in store.runs()])
 """

@@ -7,6 +7,7 @@ import json
 import logging
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -36,6 +37,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if Path(__file__).parent in item.path.parents:
             item.add_marker("browser")
+            # The server leaves a file open where the browser ends a request in the middle; Python tells of it later.
+            item.add_marker(pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"))
 
 
 @pytest.fixture(scope="session")
@@ -158,7 +161,11 @@ class Visit:
     def ready(self) -> Page:
         """Wait until the page stands and no figure is waited for."""
         expect(self.page.locator("#content .card:not(.standing)").first).to_be_attached()
-        self.see()
+        quiet, latest = 0, time.monotonic() + 90
+        while quiet < 2 and time.monotonic() < latest:  # the page before may stand for a moment yet
+            self.see()
+            quiet = 0 if self.page.locator(".plot.is-waiting").count() else quiet + 1
+            self.page.wait_for_timeout(150)
         expect(self.page.locator(".plot.is-waiting")).to_have_count(0)
         expect(self.page.locator(".plot.is-drawn:not(:has(.main-svg))")).to_have_count(0)
         expect(self.page.locator(".runs-grid:not(:has(.ag-root))")).to_have_count(0)
@@ -169,10 +176,10 @@ class Visit:
         """Scroll past every card, as figures are drawn when the reader comes near, and back to the top."""
         self.page.evaluate(
             """async () => {
-                for (let tries = 0; tries < 200; tries++) {
-                    const waiting = document.querySelector(".plot.is-waiting");
-                    if (!waiting) break;
-                    waiting.scrollIntoView({ block: "center" });
+                for (let tries = 0; tries < 1800; tries++) {
+                    const waiting = [...document.querySelectorAll(".plot.is-waiting")];
+                    if (!waiting.length) break;
+                    waiting[tries % waiting.length].scrollIntoView({ block: "center" });
                     await new Promise((done) => setTimeout(done, 50));
                 }
                 window.scrollTo(0, 0);
