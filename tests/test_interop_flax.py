@@ -109,6 +109,35 @@ def test_an_rnn_around_a_cell_and_saved_parameters_give_the_same(tmp_path):
         np.testing.assert_array_equal(same[key], params[key])
 
 
+@pytest.mark.parametrize("name", LINEN)
+def test_both_directions_and_layers_above_one_another(name):
+    def rnn():
+        return linen.RNN(getattr(linen, name)(HIDDEN, param_dtype=np.float64, dtype=np.float64))
+
+    both, top = linen.Bidirectional(rnn(), rnn()), rnn()
+    x = inputs().transpose(1, 0, 2)
+    lower = randomized(both.init(jax.random.PRNGKey(0), x))
+    middle = both.apply(lower, x)
+    upper = randomized(top.init(jax.random.PRNGKey(1), middle))
+    cell, params = gs.from_flax([both, top], [lower, upper])
+    found = gs.unroll(cell, params, inputs()).hidden
+    np.testing.assert_allclose(found, top.apply(upper, middle).transpose(1, 0, 2), atol=1e-10)
+    with pytest.raises(ArgumentError, match="side by side"):
+        gs.from_flax(linen.Bidirectional(rnn(), rnn(), merge_fn=lambda a, b: a + b), lower)
+
+
+def test_both_directions_of_nnx():
+    def rnn(seed):
+        return nnx.RNN(nnx.GRUCell(INPUT, HIDDEN, rngs=nnx.Rngs(seed), param_dtype=np.float64, dtype=np.float64))
+
+    module = nnx.Bidirectional(rnn(0), rnn(1), rngs=nnx.Rngs(2))
+    cell, params = gs.from_flax(module)
+    assert isinstance(cell, gs.Bidirectional)
+    one, its = gs.from_flax(module.backward_rnn)
+    assert one == cell.cell
+    np.testing.assert_array_equal(params["backward"]["W_h"], its["W_h"])
+
+
 def test_the_activation_is_known_by_what_it_does():
     module, variables = linen_cell("LSTMCell", activation_fn=linen.soft_sign)
     assert gs.from_flax(module, variables)[0].activation == "softsign"

@@ -12,7 +12,7 @@ import numpy as np
 
 from gradscope.activations import ACTIVATIONS
 from gradscope.errors import ArgumentError, unknown
-from gradscope.interop.layouts import Levels, find_layers
+from gradscope.interop.layouts import Layer, Levels, find_layers
 from gradscope.interop.weights import assemble, choose
 
 __all__ = ["from_flax", "from_keras", "from_torch"]
@@ -146,13 +146,14 @@ def _known(name: str, others: Mapping[str, str]) -> str:
 
 
 def from_flax(cell: Any, variables: Any = None) -> tuple[Any, Any]:
-    """Return a Flax cell as a cell with its parameters.
+    """Return a Flax cell, or several above one another, as a cell, or network, with its parameters.
 
     Parameters
     ----------
-    cell : flax.linen or flax.nnx cell
-        SimpleCell, LSTMCell, OptimizedLSTMCell or GRUCell, or an ``RNN`` around one of them.
-    variables : dict, optional
+    cell : flax.linen or flax.nnx module, or sequence of them
+        SimpleCell, LSTMCell, OptimizedLSTMCell or GRUCell, an ``RNN`` around one of them, or ``Bidirectional`` around
+        two.
+    variables : dict, or sequence of them, optional
         What ``init`` of a linen module returned, or its entry ``"params"``; an nnx module holds its own.
 
     Returns
@@ -166,22 +167,44 @@ def from_flax(cell: Any, variables: Any = None) -> tuple[Any, Any]:
         For another module, a linen module without variables, an activation that gradscope does not have, or gates
         that are no sigmoids.
     """
+    layers = list(cell) if isinstance(cell, Sequence) else [cell]
+    given = list(variables) if isinstance(variables, Sequence) else [variables] * len(layers)
+    levels: Levels = []
+    kinds: list[str] = []
+    for layer, own in zip(layers, given, strict=True):
+        params = own.get("params", own) if isinstance(own, Mapping) else own
+        names = ("forward_rnn", "backward_rnn") if hasattr(layer, "backward_rnn") else ("",)
+        if len(names) > 1 and getattr(layer.merge_fn, "__name__", "") != "_concatenate":
+            raise ArgumentError("`cell` must put its directions side by side, got another merge_fn. Leave it out.")
+        parts = [(getattr(layer, name), params and params[name]) if name else (layer, params) for name in names]
+        found = [_flax_layer(*part) for part in parts]
+        kinds += [kind for kind, _ in found]
+        levels.append((found[0][1], found[1][1] if len(found) > 1 else None))
+    if len(set(kinds)) > 1:
+        raise ArgumentError(
+            f"`cell` must have one activation throughout, got {', '.join(dict.fromkeys(kinds))}. Take the layers over "
+            "one by one, and put them into a `gs.Stack`."
+        )
+    return assemble(levels, kinds[0])
+
+
+def _flax_layer(cell: Any, params: Any) -> tuple[str, Layer]:
+    """Return the activation and the layer of one Flax cell."""
     inner = getattr(cell, "cell", cell)
-    if variables is None:
+    if params is None:
         if not any(hasattr(value, "kernel") for value in vars(inner).values()):
             raise ArgumentError(
                 "`variables` must be what `init` returned, got nothing. Write `gs.from_flax(cell, variables)`."
             )
-        variables = _nnx_state(inner)
-    arrays = dict(_flat(variables.get("params", variables) if isinstance(variables, Mapping) else variables, ()))
-    found = find_layers(arrays)
+        params = _nnx_state(inner)
+    found = find_layers(dict(_flat(params, ())))
     levels = choose(found, None if len(found) == 1 else "", type(cell).__name__)
     if getattr(inner, "residual", False):
         raise ArgumentError("`cell` must have no residual connection, got residual=True. Use `gs.StepCell`.")
     gates = getattr(inner, "gate_fn", None)
     if gates is not None and _named(gates) != "sigmoid":
         raise ArgumentError("`cell` must have gates that are sigmoids, got another gate_fn. Use `gs.StepCell`.")
-    return assemble(levels, _named(inner.activation_fn))
+    return _named(inner.activation_fn), levels[0][0]
 
 
 def _nnx_state(module: Any) -> dict[str, Any]:
