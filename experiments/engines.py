@@ -214,6 +214,7 @@ class _OnDask:
     def _collect(self, key: str) -> Batch:
         """Return a batch that is back."""
         from distributed import KilledWorker
+        from distributed.comm import CommClosedError
 
         batch, future = self._begun.pop(key)
         self._places.pop(key, None)
@@ -221,7 +222,7 @@ class _OnDask:
             return Batch(batch.runs, tuple(future.result()))
         except KilledWorker as error:
             return Batch(batch.runs, lost=self._why(error.last_worker.address, error.last_worker.memory_limit))
-        except CancelledError:  # nobody here cancels
+        except (CancelledError, CommClosedError, ConnectionError, TimeoutError):  # nobody here cancels
             raise self._gone() from None
         except Exception as error:  # what a run raises, it brings back itself
             raise UnfitWorkerError(
