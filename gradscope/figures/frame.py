@@ -118,8 +118,8 @@ class Canvas:
         """Write down that a trace was decimated, and how."""
         self.decimated[name] = {"from": before, "to": after, "method": method}
 
-    def band(self, series: Series, floor: float, colour: str, opacity: float) -> None:
-        """Draw the 5-95 % band as one closed outline for each stretch that has values."""
+    def band(self, series: Series, floor: float, colour: str, opacity: float, spread: str = "5\N{EN DASH}95 %") -> None:
+        """Draw the band, ``spread`` in words, as one closed outline for each stretch that has values."""
         low = np.where(np.isneginf(series.low), floor, series.low)
         xs, lows, highs = _envelope(series.x, low, series.high, BAND)
         half = 0.3 if len(series.x) == 1 else 0.004 * float(np.ptp(series.x))
@@ -128,7 +128,7 @@ class Canvas:
             if len(xs) < len(series.x):
                 self.leave_out(f"{series.name}, band", len(series.x), len(xs), "least and largest of each bucket")
             fill = palette.faded(colour, opacity)
-            self.area(x, y, f"{series.name}, 5\N{EN DASH}95 %", fill, {"width": 0}, legendgroup=series.name)
+            self.area(x, y, f"{series.name}, {spread}", fill, {"width": 0}, legendgroup=series.name)
 
     def area(self, x: np.ndarray, y: np.ndarray, name: str, fill: str, line: dict[str, Any], **style: Any) -> None:
         """Fill an outline."""
@@ -147,9 +147,20 @@ class Canvas:
         )
 
     def line(
-        self, series: Series, label: str, text: Teller, colour: str, opacity: float = 1.0, *, dots: bool = False
+        self,
+        series: Series,
+        label: str,
+        text: Teller,
+        colour: str,
+        opacity: float = 1.0,
+        *,
+        dots: bool = False,
+        dash: str = "",
     ) -> None:
-        """Draw the median, what is below the float range dotted; a place without neighbours, or each, gets a dot."""
+        """Draw the median, what is below the float range dotted; a place without neighbours, or each, gets a dot.
+
+        Without a ``dash`` of its own it has that of its meaning.
+        """
         finite = np.isfinite(series.median)
         below = series.under & finite
         above = finite & ~below
@@ -158,7 +169,7 @@ class Canvas:
             whole = {
                 "legendgroup": series.name,
                 "opacity": opacity,
-                "line": stroke | {"dash": palette.dash(series.name)},
+                "line": stroke | {"dash": dash or palette.dash(series.name)},
             }
             self._stroke(series, above, label, text, dots, **whole)
         if below.any():  # one place further on both sides, so that the two parts meet

@@ -18,7 +18,7 @@ from gradscope.cells import CELLS
 from gradscope.probes.catalogue import CATALOGUE, fits
 from gradscope.record import Field, Record, Status
 
-__all__ = ["Lane", "Series", "absence", "along", "lanes", "part", "runs", "statuses", "thin", "turned"]
+__all__ = ["Lane", "Series", "absence", "along", "lanes", "part", "quantiles", "runs", "statuses", "thin", "turned"]
 
 LIMIT = 1000  # points a trace: what a browser redraws at once
 BUCKETS = 400  # cells along a lane: each is still wider than a pixel in a small card
@@ -179,7 +179,7 @@ def along(entry: Field, name: str, index: int | None = None, log: bool = False) 
         with np.errstate(divide="ignore", invalid="ignore"):
             values = np.log10(values)
     used = found <= Status.UNDERFLOW
-    low, median, high = _quantiles(values, used)
+    low, median, high = quantiles(values, used)
     marked = [s for s in Status if s > Status.UNDERFLOW or (s == Status.ZERO and logarithmic)]
     counts = {status: (found == status).sum(1) for status in marked}
     under = 2 * (found == Status.UNDERFLOW).sum(1) > used.sum(1)
@@ -187,17 +187,18 @@ def along(entry: Field, name: str, index: int | None = None, log: bool = False) 
     return Series(name, x, median, low, high, under, {s: c for s, c in counts.items() if c.any()}, size)
 
 
-def _quantiles(values: np.ndarray, used: np.ndarray) -> np.ndarray:
-    """Return the quantiles of each row over what is used: (3, N), NaN for a row without any."""
+def quantiles(values: np.ndarray, used: np.ndarray, shares: Sequence[float] = QUANTILES) -> np.ndarray:
+    """Return the quantiles of each row over what is used: (shares, N), NaN for a row without any, -inf as a value."""
     values = np.where(np.isneginf(values), _FLOOR, values)
     rows = np.arange(len(values))
     if used.all():
-        found = np.quantile(values, QUANTILES, axis=1) if values.shape[1] else np.full((3, len(values)), np.nan)
+        nothing = np.full((len(shares), len(values)), np.nan)
+        found = np.quantile(values, shares, axis=1) if values.shape[1] else nothing
     else:
         ordered = np.sort(np.where(used, values, np.nan), axis=1)  # NaN sorts last
         count = used.sum(1)
-        found = np.empty((3, len(values)))
-        for number, share in enumerate(QUANTILES):
+        found = np.empty((len(shares), len(values)))
+        for number, share in enumerate(shares):
             place = share * np.maximum(count - 1, 0)
             below = np.floor(place).astype(int)
             above = np.minimum(below + 1, np.maximum(count - 1, 0))
