@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 import threading
 from collections.abc import Iterable, Iterator, Sequence
@@ -385,6 +386,57 @@ class Reader:
         if parts:
             record.layers = {str(layer): part for layer, part in parts.items()}
         return record
+
+    def across(
+        self, names: Iterable[str], runs: Iterable[str] | None = None, iteration: str | int = "last"
+    ) -> dict[str, Record]:
+        """Return a few arrays of many runs, quickly: what a comparison of runs needs.
+
+        Parameters
+        ----------
+        names : iterable of str
+            The arrays. A record holds those that it has, and no layers.
+        runs : iterable of str, optional
+            Ids of the runs; all when left out.
+        iteration : {"last", "first"} or int
+            The last or first record of each run, or the one of this iteration.
+
+        Returns
+        -------
+        dict of str to Record
+            By run, in the order in which they first began; runs without such a record are left out.
+
+        Raises
+        ------
+        ArgumentError
+            For another iteration.
+        StoreError
+            When an array is damaged.
+        """
+        if not (iteration in WHICH or type(iteration) is int):
+            raise unknown("iteration", iteration, WHICH, "Or give a number.")
+        chosen = ""
+        arguments: list[Any] = [WHOLE]
+        if runs is not None:
+            chosen = "AND e.run IN (SELECT value FROM json_each(?))"
+            arguments.append(json.dumps(list(runs)))
+        if iteration in WHICH:
+            end = "max" if iteration == "last" else "min"
+            moment = f"(SELECT {end}(iteration) FROM record WHERE run = e.run AND layer = {WHOLE})"
+        else:
+            moment = "?"
+            arguments.append(iteration)
+        heads_query = f"""SELECT e.run, e.summary, e.config FROM record e JOIN run r ON r.id = e.run
+                          WHERE e.layer = ? {chosen} AND e.iteration = {moment} ORDER BY r.number"""
+        fields_query = f"""SELECT run, name, axes, coords, unit, dtype, shape, blob, status, reason
+                           FROM field e WHERE layer = ? {chosen} AND iteration = {moment} AND name = ?"""
+        with self._reading() as connection:
+            heads = connection.execute(heads_query, arguments).fetchall()
+            rows = [row for name in names for row in connection.execute(fields_query, [*arguments, name]).fetchall()]
+        found = {run: Record({}, self._json(summary), self._json(config)) for run, summary, config in heads}
+        for run, *row in rows:
+            found[run].fields[row[0]] = self._field(tuple(row))
+        return found
 
     def metrics(self, run_id: str) -> dict[str, Any]:
         """Return the metrics of a run as a whole, as the store got them; empty while it has not finished."""
