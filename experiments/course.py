@@ -191,6 +191,7 @@ def _note(record: Record, training: Training, unit: str) -> None:
         ("training_gradient_norm", training.gradient_norm, "1"),
         ("training_gradient_norm.clipped", training.clipped_norm, "1"),
         ("training_gradient_norm.cosine", training.cosine, "1"),
+        ("training_learning_rate", training.learning_rate, "1"),
     ):
         record.fields[name] = Field(name, values, ("iteration",), of, {}, plain_status(values, of))
     if training.first_bad_step is not None:

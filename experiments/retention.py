@@ -30,7 +30,7 @@ OF_NUMBER = 160  # a number of a summary or a metric: in the record, in `metric`
 OF_VALUE = 8  # a float64; few arrays need a status beside it
 OF_ARRAY = 240  # its name, axes, coordinates and place in the indexes
 METRICS = 14  # of the run as a whole, with training
-TRAINING = 4  # arrays over the iterations that training leaves
+TRAINING = 5  # arrays over the iterations that training leaves
 
 
 def kept(records: Mapping[int, Record], run: Run | Trial) -> dict[int, Record]:

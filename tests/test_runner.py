@@ -115,7 +115,7 @@ def test_measure_gives_a_record_before_training_and_one_after():
     assert before.summary["verdict"] in {"vanishing", "stable", "exploding", "undetermined"}
     assert before.config["length"] == 16
     assert before.config["loss"] == "Cost of what is read out, for each sequence."
-    for name in ("training_loss", "training_gradient_norm", "training_gradient_norm.clipped"):
+    for name in ("training_loss", "training_gradient_norm", "training_gradient_norm.clipped", "training_learning_rate"):
         assert name not in before
         assert after.axes[name] == ("iteration",)
         assert after[name].shape == (3,)

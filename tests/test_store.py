@@ -663,6 +663,28 @@ def test_the_reason_why_elements_are_missing_comes_back(path):
     assert back.layers["layer1"].field("x").reason == "1 step"
 
 
+def test_one_array_of_every_iteration_comes_in_one_look(path):
+    record = CASES["lstm"]()
+    record.layers = {"layer1": small(decay_rate=0.1)}
+    with Store(path, "w") as store:
+        store.start_run("r", store.add_sweep("s", {}), {"cell": "LSTM"})
+        store.finish_run("r", {30: small(decay_rate=0.5), 0: record, 7: CASES["underflow"]()})
+        found = store.records("r", ["transport", "retention", "nonsense"])
+        assert list(found) == [0, 7, 30]
+        assert [list(one) for one in found.values()] == [["retention", "transport"], ["retention", "transport"], []]
+        for iteration, one in found.items():
+            whole = store.record("r", iteration, ["transport", "retention"])
+            whole.layers = {}
+            assert_same(whole, one)
+        assert [list(one) for one in store.records("r").values()] == [[], [], []]
+        assert store.records("r", ["x"], "layer1").keys() == {0}
+        np.testing.assert_array_equal(store.records("r", ["x"], "layer1")[0]["x"], np.arange(3.0))
+        assert store.records("nobody") == {}
+        assert store.arrays("r")[-1] == "x"
+        assert set(store.arrays("r")) == {*store.record("r", 0), *store.record("r", 7), *store.record("r", 30)}
+        assert store.arrays("nobody") == []
+
+
 def test_layers_and_curves_come_back(path):
     record = small(decay_rate=0.5)
     record.layers = {"layer1": small(decay_rate=0.1), "layer2.backward": small(decay_rate=math.nan)}

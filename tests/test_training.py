@@ -318,6 +318,11 @@ def test_one_update_is_minus_the_rate_times_the_clipped_gradient():
         assert training.clipped_share == (limit < norm)
 
 
+def test_the_learning_rate_of_each_update_is_kept():
+    training = short_training(RNN(8, 4), iterations=5, learning_rate=0.2, learning_rate_decay="linear")
+    np.testing.assert_allclose(training.learning_rate, np.linspace(0.2, 0.02, 5), rtol=1e-12)
+
+
 def test_truncation_cuts_what_segments_before_the_last_would_hear():
     task, cell = load_task("digits_delayed"), RNN(9, 6)
     weights, batch = drawn(cell), task.draw(np.random.default_rng(0), 4, 20)

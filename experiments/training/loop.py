@@ -113,6 +113,8 @@ class Training:
         Norm of the gradient over all weights, before and after clipping.
     cosine : ndarray, (iteration,)
         Between the gradient before and after clipping.
+    learning_rate : ndarray, (iteration,)
+        Of each iteration's update.
     evaluations : dict of int to Score
         On the validation set, by the number of updates made.
     kept : int
@@ -127,6 +129,7 @@ class Training:
     gradient_norm: np.ndarray
     clipped_norm: np.ndarray
     cosine: np.ndarray
+    learning_rate: np.ndarray
     evaluations: dict[int, Score]
     kept: int
     first_bad_step: dict[str, Any] | None = None
@@ -254,7 +257,7 @@ class _Course:
     weights: dict[str, np.ndarray]
     recipe: Recipe
     validation: Batch | None
-    history: list[tuple[float, float, float, float]] = field(default_factory=list)
+    history: list[tuple[float, float, float, float, float]] = field(default_factory=list)
     evaluations: dict[int, Score] = field(default_factory=dict)
     best: tuple[int, dict[str, np.ndarray]] | None = None
     bad: dict[str, Any] | None = None
@@ -280,11 +283,11 @@ class _Course:
                 gradients[name] = np.where(rows, 0.0, gradients[name])
             clipped = self.clip(gradients)
             own = float(loss - penalty(self.weights, recipe.l1, recipe.l2)) if recipe.l1 or recipe.l2 else float(loss)
-        self.history.append((own, clipped.before, clipped.after, clipped.cosine))
+        rate = recipe.learning_rate * self.rate(iteration)
+        self.history.append((own, clipped.before, clipped.after, clipped.cosine, rate))
         if not (np.isfinite(loss) and np.isfinite(clipped.before)):
             self.bad = {**first_bad_step(self.network, self.weights, batch, gradients), "iteration": iteration}
             return False
-        rate = recipe.learning_rate * self.rate(iteration)
         self.weights = self.optimizer.update(self.weights, clipped.gradients, rate)
         return True
 
@@ -314,5 +317,5 @@ class _Course:
         kept, weights = len(self.history) - (self.bad is not None), self.weights
         if self.recipe.patience is not None and self.best is not None:
             kept, weights = self.best
-        loss, before, after, cosine = np.array(self.history, float).reshape(-1, 4).T
-        return Training(weights, loss, before, after, cosine, self.evaluations, kept, self.bad)
+        loss, before, after, cosine, rate = np.array(self.history, float).reshape(-1, 5).T
+        return Training(weights, loss, before, after, cosine, rate, self.evaluations, kept, self.bad)
