@@ -90,7 +90,7 @@ def measure(
     else:
         given, read = read_inputs(inputs, cell.input_size), Path(inputs).name
     record = probe(cell, params, given, probes=probes)
-    record.config |= {"weights": Path(weights).name, "module": name or "", "inputs": read}
+    record.config |= {"weights": Path(weights).name, **({"module": name} if name else {}), "inputs": read}
     return record
 
 
@@ -99,7 +99,9 @@ def _run(record: Record) -> tuple[str, dict[str, Any]]:
     about = record.config
     cell = {key: value for key, value in about["cell"].items() if not isinstance(value, (list, dict))}
     config = {**cell, "length": about["length"], "batch_size": about["batch"], "dtype": about["dtype"]}
-    config |= {key: about[key] for key in ("weights", "module", "inputs")} | {"probes": ", ".join(about["probes"])}
+    config |= {key: about[key] for key in ("weights", "module", "inputs") if key in about} | {
+        "probes": ", ".join(about["probes"])
+    }
     values = hashlib.sha256(to_json(config).encode())
     for part in [record, *record.layers.values()]:
         for array in part.values():
@@ -178,7 +180,7 @@ def _tell(record: Record) -> None:
     """Print what was measured, and what became of the gradient."""
     about, cell = record.config, record.config["cell"]
     sizes = f"I = {cell['input_size']}, H = {cell['hidden_size']}" if "hidden_size" in cell else "several layers"
-    click.echo(f"{cell['cell']} ({sizes}) from {about['weights']}{' ' + about['module'] if about['module'] else ''}")
+    click.echo(f"{cell['cell']} ({sizes}) from {about['weights']}{' ' + about['module'] if 'module' in about else ''}")
     click.echo(f"{about['batch']} sequences of {about['length']} steps: {about['inputs']}")
     if "verdict_text" in record.summary:
         click.secho(record.summary["verdict_text"], bold=True)

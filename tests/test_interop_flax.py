@@ -147,6 +147,9 @@ def test_what_cannot_be_taken_over_is_refused_with_the_way_out():
     module, variables = linen_cell("LSTMCell")
     with pytest.raises(ArgumentError, match=r"gs.from_flax\(cell, variables\)"):
         gs.from_flax(module)
+    for stranger in (3, {}, linen.Dense(2)):
+        with pytest.raises(ArgumentError, match=r"SimpleCell, LSTMCell.*gs.load_weights\(path\)"):
+            gs.from_flax(stranger)
     with pytest.raises(ArgumentError, match="Wrap another one"):
         gs.from_flax(linen.LSTMCell(HIDDEN, activation_fn=linen.gelu), variables)
     with pytest.raises(ArgumentError, match=r"sigmoids.*gs.StepCell"):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import autograd
 import autograd.numpy as anp
 import numpy as np
@@ -11,6 +13,8 @@ import gradscope as gs
 from gradscope.errors import ArgumentError
 
 torch = pytest.importorskip("torch", reason="torch is not installed: pip install 'gradscope[torch]'")
+
+from torch.nn.utils import parametrizations, prune  # noqa: E402
 
 LENGTH, BATCH, INPUT, HIDDEN = 6, 3, 4, 5
 MODULES = {
@@ -122,6 +126,81 @@ def test_a_module_inside_a_model_is_chosen_by_name():
     assert type(gs.from_torch(model, "decoder")[0]) is gs.GRU
     with pytest.raises(ArgumentError, match="Did you mean 'decoder'"):
         gs.from_torch(model, name="decode")
+
+
+def test_a_part_of_a_name_is_enough_where_it_means_one_module():
+    model = Model()
+    assert (
+        gs.from_torch(model, "lstm")[0] == gs.from_torch(model, "encoder")[0] == gs.from_torch(model, "encoder.lstm")[0]
+    )
+    model.decoder = torch.nn.ModuleDict({"lstm": torch.nn.LSTM(INPUT, 3)})
+    with pytest.raises(ArgumentError, match=r"'encoder.lstm' \(LSTM, 5 units.*'decoder.lstm'.*`name='encoder.lstm'`"):
+        gs.from_torch(model, "lstm")
+    assert gs.from_torch(model, "decoder")[0].hidden_size == 3
+    with pytest.raises(ArgumentError, match="must be one of"):
+        gs.from_torch(model, "stm")
+
+
+def pruned(module, name):
+    return prune.l1_unstructured(module, name, 0.4)
+
+
+def newly(module, name):
+    return parametrizations.weight_norm(module, name)
+
+
+def newly_by_columns(module, name):
+    return parametrizations.weight_norm(module, name, dim=1)
+
+
+def spectral(module, name):
+    return parametrizations.spectral_norm(module, name)
+
+
+def in_the_old_way(module, name):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)
+        return torch.nn.utils.weight_norm(module, name)
+
+
+def as_a_whole(module, name):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)
+        return torch.nn.utils.weight_norm(module, name, dim=None)
+
+
+def spectral_in_the_old_way(module, name):
+    return torch.nn.utils.spectral_norm(module, name)
+
+
+EFFECTIVE = [newly, newly_by_columns, in_the_old_way, as_a_whole, pruned, spectral, spectral_in_the_old_way]
+
+
+@pytest.mark.parametrize("wrap", EFFECTIVE)
+@pytest.mark.parametrize("inside", [False, True])
+def test_weights_that_are_made_anew_for_each_use_are_the_effective_ones(wrap, inside, tmp_path):
+    module = torch.nn.LSTM(INPUT, HIDDEN).double()
+    wrap(module, "weight_hh_l0")
+    with torch.no_grad():
+        for parameter in module.parameters():
+            parameter.mul_(torch.rand_like(parameter) + 0.5)  # as training would leave it
+    module.eval()
+    inputs = torch.randn(LENGTH, BATCH, INPUT, dtype=torch.float64)
+    output = module(inputs)[0].detach().numpy()
+    model = torch.nn.ModuleDict({"core": module}) if inside else module
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    cell, params = gs.from_torch(model)
+    np.testing.assert_allclose(gs.unroll(cell, params, inputs.numpy()).hidden, output, atol=1e-12)
+    module.train()
+    gs.from_torch(model)
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+    np.savez(tmp_path / "model.npz", **{name: value.numpy() for name, value in before.items()})
+    if wrap is spectral:
+        with pytest.raises(ArgumentError, match=r"as the module computes with them.*remove_parametrizations"):
+            gs.load_weights(tmp_path / "model.npz")
+    elif wrap is not spectral_in_the_old_way:
+        cell, params = gs.load_weights(tmp_path / "model.npz")
+        np.testing.assert_allclose(gs.unroll(cell, params, inputs.numpy()).hidden, output, atol=1e-12)
 
 
 def test_what_cannot_be_taken_over_is_refused_with_the_way_out():

@@ -47,6 +47,11 @@ def read_arrays(path: str | Path) -> Arrays:
     ExtraError
         When the library that reads this kind is not installed.
     """
+    if not isinstance(path, (str, Path)):
+        raise ArgumentError(
+            f"`path` must be a file of weights, got {type(path).__name__}. For a module in memory use `gs.from_torch`, "
+            "`gs.from_keras` or `gs.from_flax`."
+        )
     path = Path(path)
     readers: dict[str, Callable[[Path], Iterator[tuple[str, np.ndarray]]]] = {
         ".safetensors": _safetensors,

@@ -5,6 +5,7 @@ No framework is imported here: what a module is shows in its own attributes.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -26,14 +27,16 @@ def from_torch(module: Any, name: str | None = None) -> tuple[Any, Any]:
     module : torch.nn.Module
         nn.RNN, nn.LSTM, nn.GRU (of any depth, both directions) or their cells, or a model that holds one of them.
     name : str, optional
-        Which submodule, where the model holds several: ``"encoder.lstm"``.
+        Which submodule, where the model holds several: ``"encoder.lstm"``, or a beginning or end of its path that is
+        shared with no other.
 
     Returns
     -------
     tuple
         A cell and its dict of parameters, or a :class:`gradscope.Stack` or :class:`gradscope.Bidirectional` and theirs;
         copies, in the module's dtype. Time comes first in gradscope whatever ``batch_first`` says, and dropout between
-        the layers is left out, as in ``module.eval()``.
+        the layers is left out, as in ``module.eval()``. Weights under weight norm, spectral norm or a pruning mask are
+        those that the module computes with.
 
     Raises
     ------
@@ -52,10 +55,29 @@ def from_torch(module: Any, name: str | None = None) -> tuple[Any, Any]:
         )
     with_names = dict(module.named_modules())
     arrays = {key: _array(value) for key, value in module.state_dict().items() if value.dtype.is_floating_point}
+    for path, part in with_names.items():
+        arrays |= {f"{path}.{key}".lstrip("."): _array(value) for key, value in _made_anew(part)}
     modules = find_layers(arrays)
     levels = choose(modules, name, type(module).__name__)
     found = with_names[next(key for key, one in modules.items() if one is levels)]
     return assemble(levels, getattr(found, "nonlinearity", "tanh"))
+
+
+def _made_anew(module: Any) -> Iterable[tuple[str, Any]]:
+    """Yield the weights that a torch module makes from other ones before each use: weight norm, spectral norm, masks.
+
+    Copies work them out, so that no estimate inside of the module moves on.
+    """
+    for name, made in getattr(module, "parametrizations", {}).items():
+        if name.startswith(("weight_", "bias_")):  # of a recurrent module
+            yield name, copy.deepcopy(made).eval()()
+    for hook in getattr(module, "_forward_pre_hooks", {}).values():  # torch's older way of all three
+        if hasattr(hook, "n_power_iterations"):
+            yield hook.name, hook.compute_weight(module, do_power_iteration=False)
+        elif hasattr(hook, "compute_weight"):
+            yield hook.name, hook.compute_weight(module)
+        elif hasattr(hook, "apply_mask"):
+            yield hook._tensor_name, hook.apply_mask(module)
 
 
 def _array(value: Any) -> np.ndarray:
@@ -191,6 +213,11 @@ def from_flax(cell: Any, variables: Any = None) -> tuple[Any, Any]:
 def _flax_layer(cell: Any, params: Any) -> tuple[str, Layer]:
     """Return the activation and the layer of one Flax cell."""
     inner = getattr(cell, "cell", cell)
+    if not hasattr(inner, "activation_fn"):
+        raise ArgumentError(
+            "`cell` must be a SimpleCell, LSTMCell, OptimizedLSTMCell or GRUCell of Flax, or an `RNN` around one, got "
+            f"{type(inner).__name__}. For a file use `gs.load_weights(path)`."
+        )
     if params is None:
         if not any(hasattr(value, "kernel") for value in vars(inner).values()):
             raise ArgumentError(

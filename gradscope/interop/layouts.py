@@ -124,18 +124,51 @@ def _kind(name: str, rows: int, size: int) -> str:
     return KINDS[rows // size]
 
 
-_TORCH = re.compile(r"(?:(.*)\.)?(weight_ih|weight_hh|weight_hr|bias_ih|bias_hh)(?:_l(\d+)(_reverse)?)?")
+_TORCH = re.compile(
+    r"(?:(.*?)\.)??(parametrizations\.)?(weight_ih|weight_hh|weight_hr|bias_ih|bias_hh)(?:_l(\d+)(_reverse)?)?"
+    r"(?(2)\.original\d*)"
+)
 
 
 def _torch(arrays: Mapping[str, Array]) -> Found:
     """Find torch's recurrent modules: ``lstm.weight_ih_l0``, and ``weight_ih`` of a cell."""
     modules: dict[str, dict[tuple[int, bool], dict[str, Array]]] = defaultdict(lambda: defaultdict(dict))
-    for name, array in arrays.items():
+    for name, array in (_made_of_two(arrays) | arrays).items():
         match = _TORCH.fullmatch(name)
         if match:
-            module, part, level, reverse = match.groups()
-            modules[module or ""][int(level or 0), bool(reverse)][part] = array
+            module, made, part, level, reverse = match.groups()
+            modules[module or ""][int(level or 0), bool(reverse)]["parametrized" if made else part] = array
     return _read(_torch_levels, modules)
+
+
+_HALVES = {".original0": ".original1", "_g": "_v", "_orig": "_mask"}
+"""What weight norm makes of a matrix, lengths and directions, in torch's newer and older way; and pruning."""
+
+
+def _made_of_two(arrays: Mapping[str, Array]) -> dict[str, Array]:
+    """Return the weights that are kept as two arrays: g v / |v| under weight norm, w m under a mask."""
+    found: dict[str, Array] = {}
+    for name, first in arrays.items():
+        for end, other in _HALVES.items():
+            whole = name.removesuffix(end)
+            second = arrays.get(whole + other)
+            key = whole.replace("parametrizations.", "")
+            if whole == name or second is None or not _TORCH.fullmatch(key):
+                continue
+            if end == "_orig" and first.shape == second.shape:
+                found[key] = first * second
+            elif end != "_orig" and _lengths_of(first, second):
+                along = tuple(axis for axis in range(second.ndim) if first.ndim == 0 or first.shape[axis] == 1)
+                with np.errstate(all="ignore"):
+                    norms = np.sqrt(np.square(second, dtype=np.float64).sum(axis=along, keepdims=first.ndim > 0))
+                    found[key] = (first * (second / norms)).astype(second.dtype)
+    return found
+
+
+def _lengths_of(lengths: Array, directions: Array) -> bool:
+    """Return whether one array may hold the lengths of another's rows, of its columns, or of the whole."""
+    fits = all(one in (1, all_) for one, all_ in zip(lengths.shape, directions.shape, strict=False))
+    return lengths.ndim == 0 or (lengths.ndim == directions.ndim and fits and 1 in lengths.shape)
 
 
 def _torch_levels(name: str, parts: dict[tuple[int, bool], dict[str, Array]]) -> Levels:
@@ -150,7 +183,13 @@ def _torch_levels(name: str, parts: dict[tuple[int, bool], dict[str, Array]]) ->
             raise ArgumentError(
                 f"{label} must have no projection, got weight_hr. Measure it step by step: `gs.torch.probe(step, ...)`."
             )
-        if "weight_ih" not in found or "weight_hh" not in found:
+        whole = "weight_ih" in found and "weight_hh" in found
+        if "parametrized" in found and not whole:
+            raise ArgumentError(
+                f"{label} must have its weights as the module computes with them, got what a parametrization makes "
+                "them from. Call `torch.nn.utils.parametrize.remove_parametrizations(module, name)` before you save."
+            )
+        if not whole:
             missing = ", ".join(part for part in ("weight_ih", "weight_hh") if part not in found)
             raise ArgumentError(f"{label} must have weight_ih and weight_hh, and {missing} is missing. Save all of it.")
         W_h = found["weight_hh"]

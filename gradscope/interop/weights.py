@@ -26,7 +26,8 @@ def load_weights(path: str | Path, name: str | None = None, activation: str = "t
     path : str or Path
         ``.safetensors``, ``.npz``, ``.h5`` (also ``.weights.h5``) or ``.keras``.
     name : str, optional
-        Which recurrent module, where the file holds several: ``"encoder.lstm"``.
+        Which recurrent module, where the file holds several: ``"encoder.lstm"``, or a beginning or end of its path
+        that is shared with no other.
     activation : str
         A file of weights does not say it: that of the candidate and of phi(c), or of the plain cell.
 
@@ -78,13 +79,27 @@ def choose(modules: Found, name: str | None, source: str) -> Levels:
             )
         dotted = next(iter(modules))
     else:
-        dotted = name.replace("/", ".")
-    if dotted not in modules:
-        raise unknown("name", name, modules)
+        dotted = _meant(modules, name)
     chosen = modules[dotted]
     if isinstance(chosen, GradscopeError):
         raise chosen
     return chosen
+
+
+def _meant(modules: Found, name: str) -> str:
+    """Return the module of that name, or the only one whose path begins or ends with it."""
+    dotted = name.replace("/", ".").strip(".")
+    if dotted in modules:
+        return dotted
+    near = [path for path in modules if path.startswith(f"{dotted}.") or path.endswith(f".{dotted}")] if dotted else []
+    if not near:
+        raise unknown("name", name, modules)
+    if len(near) > 1:
+        listed = ", ".join(_told((path, modules[path])) for path in near)
+        raise ArgumentError(
+            f"`name` must mean one module, got {name!r}, which fits {listed}. Write `name={near[0]!r}`."
+        )
+    return near[0]
 
 
 def _told(item: tuple[str, Levels | GradscopeError]) -> str:
