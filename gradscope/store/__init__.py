@@ -8,10 +8,10 @@ tables are is written in :mod:`gradscope.store.schema`.
 from __future__ import annotations
 
 from gradscope.store.conditions import Condition
-from gradscope.store.overview import FIXED, Page
+from gradscope.store.overview import FIXED, Page, Span
 from gradscope.store.owners import SILENT
 from gradscope.store.rows import Results
 from gradscope.store.schema import SCHEMA
 from gradscope.store.writer import Store
 
-__all__ = ["FIXED", "SCHEMA", "SILENT", "Condition", "Page", "Results", "Store"]
+__all__ = ["FIXED", "SCHEMA", "SILENT", "Condition", "Page", "Results", "Span", "Store"]

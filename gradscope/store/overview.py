@@ -11,6 +11,7 @@ import json
 import math
 import re
 import sqlite3
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -20,12 +21,24 @@ from gradscope.record import from_json, to_json
 from gradscope.store.conditions import Condition, unknown_name
 from gradscope.store.rows import WHOLE, flat, metrics_by_run
 
-__all__ = ["FIXED", "MOST_COLUMNS", "WHICH", "Names", "Overview", "Page", "Selection", "known_columns", "members"]
+__all__ = [
+    "FIXED",
+    "MOST_COLUMNS",
+    "WHICH",
+    "Names",
+    "Overview",
+    "Page",
+    "Selection",
+    "Span",
+    "known_columns",
+    "members",
+]
 
 FIXED = ("run", "sweep", "status", "iteration", "seconds", "heartbeat", "attempts", "error")
 """Columns of :meth:`Store.table` that are neither a parameter nor a metric."""
 WHICH = ("first", "last")
 MOST_COLUMNS = 1500  # SQLite allows 2,000 in a table; what goes beyond is kept as JSON
+TOGETHER = 200  # columns in one question
 OWN = ("run", "iteration", "names", "exact")  # columns that every overview has
 _PLAIN = re.compile(r"[A-Za-z][A-Za-z0-9_.]{0,62}")
 
@@ -81,6 +94,30 @@ class Names:
     def columns(self) -> tuple[str, ...]:
         """Every column of the table."""
         return (*FIXED, *self.parameters, *self.metrics)
+
+
+@dataclass(frozen=True)
+class Span:
+    """What the values of a column are.
+
+    Attributes
+    ----------
+    count : int
+        Rows that have a value.
+    numbers : int
+        Rows whose value is a number, NaN and infinities included.
+    same : bool
+        Whether all rows have the same value; a row without one differs from a row that has one.
+    least, most : object
+        Of the numbers, or of the words where there are some, in the order of the alphabet; None where there is none.
+        NaN, lists and truth values among numbers are left out unless they are all that there is.
+    """
+
+    count: int
+    numbers: int
+    same: bool
+    least: Any
+    most: Any
 
 
 class Selection:
@@ -196,6 +233,41 @@ class Selection:
                 row = [values.get(name, value) for name, value in zip(columns, row, strict=True)]
             rows.append(row)
         return rows
+
+    def spans(self, connection: sqlite3.Connection, names: Sequence[str]) -> dict[str, Span]:
+        """Return what the values of some columns are, whatever the conditions."""
+        source, arguments = self.source(conditions=False)
+        (total,) = connection.execute(f"SELECT count(*) {source}", arguments).fetchone()
+        and_where = "AND" if self._within else "WHERE"
+        query = f"SELECT o.exact, count(*) {source} {and_where} o.exact IS NOT NULL GROUP BY 1"
+        besides: dict[str, dict[str, Any]] = {name: {} for name in names}  # values by their JSON
+        counts, numbers = Counter[str](), Counter[str]()
+        for exact, runs in connection.execute(query, arguments).fetchall():
+            for name, value in from_json(exact).items():
+                if name in besides:
+                    besides[name][to_json(value)] = value
+                    counts[name] += runs
+                    numbers[name] += runs * (type(value) in (int, float))
+        found: dict[str, Sequence[Any]] = dict.fromkeys(names, (0, 0, None, None))
+        known = [name for name in names if name in self.known]
+        for start in range(0, len(known), TOGETHER):
+            some = known[start : start + TOGETHER]
+            wanted = ", ".join(
+                f"count({c}), sum(typeof({c}) IN ('integer', 'real')), min({c}), max({c})"
+                for c in (f"o.{_quoted(name)}" for name in some)
+            )
+            row = connection.execute(f"SELECT {wanted} {source}", arguments).fetchone()
+            found |= {name: row[4 * place : 4 * place + 4] for place, name in enumerate(some)}
+        spans = {}
+        for name, (count, some, least, most) in found.items():
+            if self.known.get(name) and count:
+                some, least, most = 0, bool(least), bool(most)
+            values = list(besides[name].values())
+            same = least == most and len(values) + (count > 0) <= 1 and count + counts[name] in (0, total)
+            if values and not count:
+                least, most = values[0], values[-1]
+            spans[name] = Span(count + counts[name], (some or 0) + numbers[name], same, least, most)
+        return spans
 
     def order(self, order: str | None, names: Names) -> str:
         """Return the clause that sorts: by a column, from the least; by ``-column`` from the most; none last."""
