@@ -20,7 +20,7 @@ from gradscope.cells import Cell, as_floats, split
 from gradscope.dense import DenseLinearization
 from gradscope.errors import ArgumentError, ShapeError, unknown
 from gradscope.norms import frobenius, spectral
-from gradscope.partials import Partials, differentiator
+from gradscope.partials import Partials, Row, differentiator
 from gradscope.products import (
     dense,
     let_in,
@@ -106,14 +106,22 @@ class Linearization:
 
     def pull_at(self, t: int, bundle: Array) -> Array:
         """Return J_t' W for a bundle of columns W (S, B, M)."""
-        partials, W_h = self._at(t), self.trajectory.params["W_h"]
-        heard = [piece.copy() for piece in _pieces(bundle, len(partials.value))]
-        pull_chain(partials, heard)
-        delta = np.concatenate(pull_row(partials.drive_h, heard))
-        old = pull_row(partials.state, heard)
-        back = np.dot(W_h.T, delta.reshape(len(delta), -1)).reshape(old[0].shape)
-        old[0] = old[0] + let_in(partials, back)
-        return np.concatenate(old)
+        chunk, W_h = self._chunks[t // self._chunk_size], self.trajectory.params["W_h"]
+        partials, place = self.partials(chunk), (t - chunk.start, ..., None)
+        heard = list(bundle.reshape(len(partials.value), -1, *bundle.shape[1:]))
+        for i in partials.order:
+            for j, link in enumerate(partials.new[i]):
+                if link is not None:
+                    heard[j] = heard[j] + link[place] * heard[i]
+        delta = np.empty((len(partials.drive_h[0]), *heard[0].shape), np.result_type(bundle, W_h))
+        _pull_into(delta, partials.drive_h, place, heard)
+        back = np.dot(W_h.T, delta.reshape(len(W_h), -1)).reshape(heard[0].shape)
+        if partials.inlet is not None:
+            back *= partials.inlet[place]
+        old = np.empty((len(heard), *heard[0].shape), delta.dtype)
+        _pull_into(old, partials.state, place, heard)
+        old[0] += back
+        return old.reshape(bundle.shape)
 
     def push_input_at(self, t: int, bundle: Array) -> Array:
         """Return the change of the state after step t (S, B, M), from changes of its input (I, B, M)."""
@@ -398,6 +406,18 @@ def _check_elementwise(cell: Cell, update: Callable[..., Sequence[Any]], dtype: 
                 f"`update` of {type(cell).__name__} must be elementwise, got one in which a unit or a sequence moves "
                 "another. Let units meet in W_h alone."
             )
+
+
+def _pull_into(out: Array, diagonals: Sequence[Row], place: Any, heard: Sequence[Array]) -> None:
+    """Write the cotangent of each drive, or of each block of the old state: as ``pull_row``, with no copy."""
+    for column, share in enumerate(out):
+        terms = [(row[column][place], w) for row, w in zip(diagonals, heard, strict=True) if row[column] is not None]
+        if not terms:
+            share[...] = 0.0
+            continue
+        np.multiply(*terms[0], out=share)
+        for diagonal, w in terms[1:]:
+            share += diagonal * w
 
 
 def _pieces(bundle: Array, count: int) -> list[Array]:

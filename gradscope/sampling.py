@@ -103,18 +103,19 @@ def _lengths(maps: Maps, directions: int, rng: np.random.Generator) -> Array:
     """Return log10 of |P_t' w| / sqrt(S) for every direction, (T+1, B, M)."""
     drawn = rng.standard_normal((maps.state_size, maps.batch, directions))
     carried = (drawn / np.sqrt(np.square(drawn).sum(axis=0))).astype(maps.dtype)
-    logs = np.zeros((maps.length + 1, maps.batch, directions))
-    exponent = np.zeros((maps.batch, directions), np.int64)
+    lengths = np.ones((maps.length + 1, maps.batch, directions))
+    exponents = np.zeros(lengths.shape, np.int64)
+    exponent = exponents[-1]
     for t in reversed(range(maps.length)):
         carried = maps.pull_at(t, carried)
         length = np.sqrt(np.einsum("sbm,sbm->bm", carried, carried))
-        if not ((length > 1 / ROOM) & (length < ROOM)).all():
+        if not (length.min() > 1 / ROOM and length.max() < ROOM):  # so written, NaN is far as well
             largest = np.abs(carried).max(axis=0)
             shift = np.where(np.isfinite(largest) & (largest > 0), np.frexp(largest)[1], 0)
             carried, exponent = np.ldexp(carried, -shift.astype(np.intc)), exponent + shift
             length = np.sqrt(np.einsum("sbm,sbm->bm", carried, carried))
-        logs[t] = np.log10(length) + exponent * LOG10_2
-    return logs
+        lengths[t], exponents[t] = length, exponent
+    return np.log10(lengths) + exponents * LOG10_2
 
 
 def _freedom(squares: Array, mean: Array) -> Array:
