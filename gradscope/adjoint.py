@@ -8,22 +8,23 @@ speed.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
 import autograd.numpy as anp
 import numpy as np
-from autograd import make_vjp
+from autograd import make_jvp, make_vjp
 from autograd.builtins import tuple as autograd_tuple
-from autograd.extend import defvjp, defvjp_argnums, primitive
+from autograd.extend import defjvp, defjvp_argnums, defvjp, defvjp_argnums, primitive
 from autograd.tracer import isbox
 
 from gradscope.cells import Cell, DenseCell, as_floats, check_kind, split
 from gradscope.errors import ArgumentError, ShapeError
 from gradscope.linearization import Linearization, linearize
 from gradscope.masks import NO_MASKS, Masks
+from gradscope.products import push_params
 from gradscope.program import Opened, reads_parameters
 from gradscope.trajectory import Trajectory, batch_last, unroll
 
@@ -160,15 +161,17 @@ def scan(
     """Unroll ``cell`` as one primitive of autograd.
 
     Use it inside your own loss: ``autograd.grad`` flows through it to ``params``, ``inputs`` and
-    ``state`` by :func:`backpropagate` instead of an unrolled tape. Derivatives of higher order, and those of a
-    cell whose update reads parameters, go over the tape, right and slowly.
+    ``state`` by :func:`backpropagate` instead of an unrolled tape. Forward mode (``autograd.make_jvp``) goes through
+    the same linearization, step by step. Derivatives of higher order, those of a cell whose update reads parameters,
+    and the forward mode of a cell that does not factor go over the tape, right and slowly.
 
     Parameters
     ----------
     cell, params, inputs, state, valid, reset, dropout
         As for :func:`gradscope.unroll`; the masks are constants of the loss.
     truncate : int, optional
-        Cut the way back into segments of so many steps, as :func:`backpropagate` does.
+        Cut the way back into segments of so many steps, as :func:`backpropagate` does; what goes forward is cut at
+        the same places.
 
     Returns
     -------
@@ -258,6 +261,7 @@ def _cut(state: Array) -> Array:
 
 
 defvjp(_cut, None)
+defjvp(_cut, None)
 
 
 @primitive
@@ -277,6 +281,20 @@ def _scan(
     return np.ascontiguousarray(trajectory.states)
 
 
+def _on_tape(argnums: Sequence[int], args: tuple, kwargs: dict) -> tuple[Callable[[Any], Any], Any]:
+    """Return the states over autograd's tape as a function of a tuple of the chosen arguments, and those."""
+
+    def of_chosen(packed: Any) -> Any:
+        full = list(args)
+        for k, n in enumerate(argnums):
+            full[n] = packed[k]
+        named = dict(zip(kwargs["names"], full[2:], strict=True))
+        masks = kwargs["kept"]["linearization"].trajectory.masks
+        return unroll_on_tape(kwargs["cell"], named, full[0], full[1], masks, kwargs["truncate"])
+
+    return of_chosen, autograd_tuple([args[n] for n in argnums])
+
+
 def _pull_scan(argnums: tuple[int, ...], states: Array, args: tuple, kwargs: dict) -> Any:
     """Return the vector-Jacobian product of :func:`_scan` with respect to all of ``argnums`` at once."""
     kept = kwargs["kept"]["linearization"]
@@ -287,15 +305,8 @@ def _pull_scan(argnums: tuple[int, ...], states: Array, args: tuple, kwargs: dic
         return tuple(np.asarray(slots[n], np.result_type(args[n])) for n in argnums)
 
     def slow(direct: Any) -> tuple[Any, ...]:
-        def of_chosen(*chosen: Any) -> Any:
-            full = list(args)
-            for n, value in zip(argnums, chosen, strict=True):
-                full[n] = value
-            named = dict(zip(kwargs["names"], full[2:], strict=True))
-            return unroll_on_tape(kwargs["cell"], named, full[0], full[1], kept.trajectory.masks, kwargs["truncate"])
-
-        chosen = autograd_tuple([args[n] for n in argnums])
-        gradients = make_vjp(lambda packed: of_chosen(*(packed[n] for n in range(len(argnums)))))(chosen)[0](direct)
+        states_of, chosen = _on_tape(argnums, args, kwargs)
+        gradients = make_vjp(states_of)(chosen)[0](direct)
         return tuple(gradients[n] for n in range(len(argnums)))
 
     def pull(direct: Any) -> tuple[Any, ...]:
@@ -306,3 +317,65 @@ def _pull_scan(argnums: tuple[int, ...], states: Array, args: tuple, kwargs: dic
 
 
 defvjp_argnums(_scan, _pull_scan)
+
+
+def _push_scan(argnums: Sequence[int], tangents: Sequence[Any], states: Array, args: tuple, kwargs: dict) -> Any:
+    """Return the Jacobian-vector product of :func:`_scan` with respect to all of ``argnums`` at once."""
+    cell = kwargs["cell"]
+    boxed = any(isbox(value) for value in (*tangents, *args))
+    if boxed or not cell.factored or reads_parameters(cell):
+        states_of, chosen = _on_tape(argnums, args, kwargs)
+        return make_jvp(states_of)(chosen)(autograd_tuple(tangents))[1]
+    changes: list[Any] = [None] * len(args)
+    for n, tangent in zip(argnums, tangents, strict=True):
+        changes[n] = np.asarray(tangent)
+    named = {name: change for name, change in zip(kwargs["names"], changes[2:], strict=True) if change is not None}
+    return _push_along(kwargs["kept"]["linearization"], changes[0], changes[1], named, kwargs["truncate"])
+
+
+defjvp_argnums(_scan, _push_scan)
+
+
+def _push_along(
+    linearization: Linearization,
+    inputs: Array | None,
+    state: Array | None,
+    params: Mapping[str, Array],
+    truncate: int | None,
+) -> Array:
+    """Return the change of the states (T+1, B, S) from those of inputs, initial state and parameters; None is none."""
+    trajectory = linearization.trajectory
+    rows = np.zeros_like(trajectory.rows)
+    if state is not None:
+        rows[0] = state.T
+    columns = None if inputs is None else batch_last(inputs)
+    with np.errstate(all="ignore"):
+        for steps in trajectory.chunks():
+            fresh = _fresh(linearization, steps, None if columns is None else columns[steps], params)
+            for n, t in enumerate(range(steps.start, steps.stop)):
+                rows[t + 1] = fresh[n]
+                if not (truncate and t and t % truncate == 0):
+                    rows[t + 1] += linearization.push_at(t, rows[t, :, :, None])[..., 0]
+    return np.ascontiguousarray(batch_last(rows))
+
+
+def _fresh(linearization: Linearization, steps: slice, columns: Array | None, params: Mapping[str, Array]) -> Array:
+    """Return the change of the states after some steps (n, S, B) from those of inputs and parameters alone."""
+    trajectory, partials = linearization.trajectory, linearization.partials(steps)
+    count, size = len(trajectory.cell.gate_names), trajectory.cell.hidden_size
+    drive_x = np.zeros((steps.stop - steps.start, count * size, trajectory.batch), linearization.dtype)
+    drive_h = np.zeros_like(drive_x)
+    if columns is not None:
+        drive_x += np.matmul(trajectory.params["W_x"], columns)
+    if "W_x" in params:
+        drive_x += np.matmul(params["W_x"], trajectory.columns[steps, :-1])
+    if "W_h" in params:
+        drive_h += np.matmul(params["W_h"], trajectory.heard_at(steps))
+    for name, drive in (("b", drive_x), ("b_h", drive_h)):
+        if name in params:
+            drive += params[name][:, None]
+    units = [
+        np.broadcast_to(params[name][:, None], (size, trajectory.batch)) if name in params else np.zeros((size, 1))
+        for name in trajectory.cell.unit_params
+    ]
+    return np.concatenate(push_params(partials, split(drive_x, count), split(drive_h, count), units), axis=-2)

@@ -24,6 +24,7 @@ __all__ = [
     "push_blocks",
     "push_drives",
     "push_inputs",
+    "push_params",
     "resolve",
 ]
 
@@ -45,6 +46,13 @@ def push_blocks(partials: Partials, drives: Sequence[Array], old: Sequence[Array
 def push_drives(partials: Partials, drives: Sequence[Array]) -> list[Array]:
     """Return the change of each block of the new state, from those of the input drives."""
     return _made_from(partials, (partials.drive_x, drives))
+
+
+def push_params(
+    partials: Partials, drive_x: Sequence[Array], drive_h: Sequence[Array], units: Sequence[Array]
+) -> list[Array]:
+    """Return the change of each block of the new state, from those of both drives and of the unit parameters."""
+    return _made_from(partials, (partials.drive_x, drive_x), (partials.drive_h, drive_h), (partials.units, units))
 
 
 def push_inputs(partials: Partials, W_x: Array, tangents: Array) -> Array:

@@ -294,6 +294,82 @@ def test_scan_passes_autograds_own_check_up_to_order_2():
     )
 
 
+def pushed(route, case, tangents):
+    """Return the change of the states along a direction, by autograd's forward mode."""
+    return autograd.make_jvp(lambda e: route(e))((case.params, case.inputs, case.state))(tangents)[1]
+
+
+def tangents_of(case, seed=5):
+    rng = np.random.default_rng(seed)
+    params = {name: rng.standard_normal(array.shape).astype(array.dtype) for name, array in case.params.items()}
+    return params, *(rng.standard_normal(a.shape).astype(a.dtype) for a in (case.inputs, case.state))
+
+
+@settings(max_examples=40)
+@given(cases(activations=("tanh", "softsign", "sigmoid")))
+def test_forward_mode_equals_that_of_the_published_equations(case):
+    tangents = tangents_of(case)
+    with chunks_of(case.chunk):
+        found = pushed(lambda e: gs.scan(case.cell, *e), case, tangents)
+    wanted = pushed(lambda e: plain_routes.states(case.name, case.phi, *e), case, tangents)
+    assert scaled_error(found, wanted) < 1e-9
+
+
+@pytest.mark.parametrize("truncate", [None, 3])
+@pytest.mark.parametrize("name", list(CELLS))
+def test_forward_mode_is_the_transpose_of_the_way_back(name, truncate):
+    """Under padding, resets, dropout and truncation, for every cell, and for single arguments."""
+    case = make_case(name, length=8, batch=3, hidden_size=3)
+    rng = np.random.default_rng(0)
+    masks = {
+        "valid": rng.uniform(size=(8, 3)) > 0.2,
+        "reset": rng.uniform(size=(8, 3)) < 0.2,
+        "dropout": rng.uniform(0.5, 1.5, (8, 3, 3)) if case.cell.factored else None,
+    }
+
+    def route(e):
+        return gs.scan(case.cell, *e, **masks, truncate=truncate)
+
+    tangents, everything = tangents_of(case), (case.params, case.inputs, case.state)
+    found = pushed(route, case, tangents)
+    weights = rng.standard_normal(found.shape)
+    gradient = autograd.grad(lambda e: anp.sum(weights * route(e)))(everything)
+    wanted = sum(np.sum(gradient[0][k] * tangents[0][k]) for k in case.params)
+    wanted += sum(np.sum(g * v) for g, v in zip(gradient[1:], tangents[1:], strict=True))
+    assert np.sum(weights * found) == pytest.approx(wanted, rel=1e-9)
+    alone = autograd.make_jvp(lambda x: route((case.params, x, case.state)))(case.inputs)(tangents[1])[1]
+    assert np.sum(weights * alone) == pytest.approx(np.sum(gradient[1] * tangents[1]), rel=1e-9)
+
+
+@pytest.mark.parametrize("name", ["LSTM", "ResetBeforeGRU"])
+def test_forward_mode_and_the_way_back_go_through_one_another(name):
+    """A Hessian times a vector: forward over reverse, reverse over forward, reverse over reverse."""
+    case = make_case(name, length=3, batch=2, hidden_size=2, input_size=1)
+    loss, v = weighing((4, 2, case.cell.state_size)), np.random.default_rng(1).standard_normal(case.state.shape)
+
+    def of_state(state):
+        return loss(gs.scan(case.cell, case.params, case.inputs, state))
+
+    wanted = autograd.grad(lambda s: anp.sum(autograd.grad(of_state)(s) * v))(case.state)
+    over = autograd.make_jvp(autograd.grad(of_state))(case.state)(v)[1]
+    under = autograd.grad(lambda s: autograd.make_jvp(of_state)(s)(v)[1])(case.state)
+    np.testing.assert_allclose(over, wanted, rtol=1e-9, atol=1e-12)
+    np.testing.assert_allclose(under, wanted, rtol=1e-9, atol=1e-12)
+
+
+def test_forward_mode_goes_through_a_cell_whose_update_reads_parameters():
+    case = SelfLoop(2, 3)
+    params = case.init(np.random.default_rng(0))
+    inputs, v = np.random.default_rng(1).standard_normal((2, 4, 2, 2))
+
+    def route(inputs):
+        return gs.scan(case, params, inputs)
+
+    found = autograd.make_jvp(route)(inputs)(v)[1]
+    gradient = autograd.grad(lambda x: anp.sum(route(x)[-1]))(inputs)
+    assert found[-1].sum() == pytest.approx(np.sum(gradient * v), rel=1e-10)
+
+
 def test_the_way_back_is_itself_differentiable():
     """With respect to the cotangent alone, as autograd's forward mode by two reverse ones needs it."""
     case = make_case("LSTM", length=4, batch=1, hidden_size=2)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import autograd
 import numpy as np
 import pytest
 
@@ -149,3 +150,11 @@ def test_a_module_in_half_precision_is_refused_with_the_way_out(dtype):
     inputs, start = torch.zeros(LENGTH, BATCH, INPUT, dtype=dtype), torch.zeros(BATCH, HIDDEN, dtype=dtype)
     with pytest.raises(ArgumentError, match=r"copy.deepcopy\(module\).float\(\)"):
         gs.torch.probe(module, inputs, start, module=module)
+
+
+def test_forward_mode_through_a_torch_step_is_refused_with_the_way_out():
+    module, inputs, _ = lstm()
+    cell, params = gs.torch.step_cell(lambda x, h, c: module(x, (h, c)), INPUT, HIDDEN, ("h", "c"), module)
+    scanned = autograd.make_jvp(lambda x: gs.scan(cell, params, x))(inputs.numpy())
+    with pytest.raises(ArgumentError, match=r"forward mode.*Use `autograd.grad`"):
+        scanned(np.ones(inputs.shape))

@@ -253,6 +253,16 @@ def test_second_derivatives_go_through_the_feedback():
     assert scaled_error(curvature(case.scanned), curvature(case.plain_states)) < 1e-9
 
 
+def test_forward_mode_goes_through_the_feedback():
+    case = Case()
+    v = case.rng.standard_normal(case.state.shape)
+
+    def pushed(states_of):
+        return autograd.make_jvp(lambda state: states_of(case.params, case.inputs, state))(case.state)(v)[1]
+
+    assert scaled_error(pushed(case.scanned), pushed(case.plain_states)) < 1e-9
+
+
 def chain(free=True, seed=0):
     rng = np.random.default_rng(seed)
     encoder, decoder = gs.Stack([gs.LSTM(3, 3), gs.GRU(3, 2)]), gs.Stack([gs.LSTM(2, 3), gs.GRU(3, 2)])

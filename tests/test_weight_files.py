@@ -278,7 +278,7 @@ def test_a_file_with_nothing_of_use_says_what_to_do(tmp_path):
         gs.load_weights(tmp_path / "missing.npz")
     with pytest.raises(ArgumentError, match=r"must end in .safetensors, .npz"):
         gs.load_weights(tmp_path / "model.onnx")
-    with pytest.raises(ArgumentError, match="For a module in memory use `gs.from_torch`"):
+    with pytest.raises(ArgumentError, match=r"For a module in memory use `gs.from_torch`"):
         gs.load_weights({"W": np.ones((2, 2))})
 
 

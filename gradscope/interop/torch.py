@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-from autograd.extend import defvjp_argnums, primitive
+from autograd.extend import defjvp_argnums, defvjp_argnums, primitive
 
 from gradscope.cells import StepCell
 from gradscope.errors import ArgumentError, ExtraError, ShapeError
@@ -197,7 +197,16 @@ def _by_torch(torch: Any, function: Callable[..., Any], extra: Sequence[Any] = (
         return pulled
 
     defvjp_argnums(call, pull)
+    defjvp_argnums(call, _no_forward_mode)
     return call
+
+
+def _no_forward_mode(*_: Any) -> Any:
+    """Refuse autograd's forward mode."""
+    raise ArgumentError(
+        "A step of torch must be differentiated backwards, got autograd's forward mode. Use `autograd.grad` or "
+        "`autograd.make_vjp`, or write the step in `autograd.numpy`."
+    )
 
 
 def _array(value: Any) -> Array:

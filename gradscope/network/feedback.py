@@ -14,9 +14,9 @@ from typing import Any
 
 import autograd.numpy as anp
 import numpy as np
-from autograd import make_vjp
+from autograd import make_jvp, make_vjp
 from autograd.builtins import tuple as autograd_tuple
-from autograd.extend import defvjp_argnums, primitive
+from autograd.extend import defjvp_argnums, defvjp_argnums, primitive
 from autograd.misc.flatten import flatten
 from autograd.tracer import isbox
 
@@ -613,6 +613,18 @@ def _one_step(mask: Any, t: int, alike: int) -> Any:
     return mask if mask is None or np.ndim(mask) == alike == 2 else np.asarray(mask)[t : t + 1]
 
 
+def _of_chosen(argnums: Sequence[int], args: tuple, kwargs: dict) -> tuple[Callable[[Any], Any], Any]:
+    """Return the states, one scan for each step, as a function of a tuple of the chosen arguments, and those."""
+
+    def of_chosen(packed: Any) -> Any:
+        full = list(args)
+        for k, n in enumerate(argnums):
+            full[n] = packed[k]
+        return _on_tape(full[0], full[1], full[2], kwargs)
+
+    return of_chosen, autograd_tuple([args[n] for n in argnums])
+
+
 def _pull_scan(argnums: tuple[int, ...], states: Array, args: tuple, kwargs: dict) -> Any:
     """Return the vector-Jacobian product of :func:`_scan` with respect to all of ``argnums`` at once."""
     network = kwargs["network"]
@@ -623,14 +635,8 @@ def _pull_scan(argnums: tuple[int, ...], states: Array, args: tuple, kwargs: dic
         return tuple(np.asarray(slots[n], np.result_type(args[n])) for n in argnums)
 
     def slow(direct: Any) -> tuple[Any, ...]:
-        def of_chosen(packed: Any) -> Any:
-            full = list(args)
-            for k, n in enumerate(argnums):
-                full[n] = packed[k]
-            return _on_tape(full[0], full[1], full[2], kwargs)
-
-        chosen = autograd_tuple([args[n] for n in argnums])
-        gradients = make_vjp(of_chosen)(chosen)[0](direct)
+        states_of, chosen = _of_chosen(argnums, args, kwargs)
+        gradients = make_vjp(states_of)(chosen)[0](direct)
         return tuple(gradients[k] for k in range(len(argnums)))
 
     def pull(direct: Any) -> tuple[Any, ...]:
@@ -642,3 +648,12 @@ def _pull_scan(argnums: tuple[int, ...], states: Array, args: tuple, kwargs: dic
 
 
 defvjp_argnums(_scan, _pull_scan)
+
+
+def _push_scan(argnums: Sequence[int], tangents: Sequence[Any], states: Array, args: tuple, kwargs: dict) -> Any:
+    """Return the Jacobian-vector product of :func:`_scan` with respect to all of ``argnums`` at once."""
+    states_of, chosen = _of_chosen(argnums, args, kwargs)
+    return make_jvp(states_of)(chosen)(autograd_tuple(tangents))[1]
+
+
+defjvp_argnums(_scan, _push_scan)
