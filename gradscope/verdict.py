@@ -6,7 +6,7 @@ the loss decides.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +14,7 @@ import numpy as np
 
 from gradscope.maps import Lags
 
-__all__ = ["FACTOR", "Decay", "Verdict", "decay", "horizon", "verdict"]
+__all__ = ["FACTOR", "Decay", "Verdict", "decay", "horizon", "together", "verdict"]
 
 Array = np.ndarray
 
@@ -193,6 +193,27 @@ def verdict(fall: Decay, bad: dict[str, Any] | None = None) -> Verdict:
     name = _name(-high * fall.lag, -low * fall.lag)
     marked = "" if fall.interval else " (point estimate)"
     return Verdict(name, f"{name}: e^{_efolds(fall.growth)} {steps}{marked}")
+
+
+def together(parts: Mapping[str, Verdict]) -> Verdict:
+    """Return the verdict on what has no transport of its own, such as both directions of a network.
+
+    Parameters
+    ----------
+    parts : Mapping of str to Verdict
+        Those of its parts, by name.
+
+    Returns
+    -------
+    Verdict
+        The one that all parts share, else "undetermined"; the text says that of each.
+    """
+    names = list(dict.fromkeys(part.name for part in parts.values()))
+    said = {label: (part.name, part.text.removeprefix(f"{part.name}: ")) for label, part in parts.items()}
+    if len(names) == 1:
+        return Verdict(names[0], f"{names[0]}: {', '.join(f'{label} {text}' for label, (_, text) in said.items())}")
+    each = ", ".join(f"{label} is {name}, {text}" for label, (name, text) in said.items())
+    return Verdict("undetermined", f"undetermined as a whole: {each}")
 
 
 def _name(low: float, high: float) -> str:

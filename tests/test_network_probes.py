@@ -98,6 +98,37 @@ def test_a_loss_of_every_step_and_masks_go_through():
         np.testing.assert_allclose(found[counts], wanted[counts], rtol=1e-9)
 
 
+@pytest.mark.parametrize("biases", [(-3.0, -3.0), (-3.0, 6.0)])
+def test_two_directions_have_a_verdict_that_says_both(biases, tmp_path):
+    network, rng = gs.Bidirectional(gs.LSTM(2, 3)), np.random.default_rng(0)
+    params = network.init(rng)
+    for own, bias in zip(params.values(), biases, strict=True):
+        own["b"][3:6] = bias  # of the forget gates
+        own["W_h"] *= 0.1
+    inputs = rng.standard_normal((100, 8, 2))
+    record = gs.probe(network, params, inputs)
+    each = {name: layer.summary for name, layer in record.layers.items()}
+    said = [each[name]["verdict"] for name in ("forward", "backward")]
+    assert said == (["vanishing", "vanishing"] if biases[1] < 0 else ["vanishing", "stable"])
+    assert record.summary["verdict"] == ("vanishing" if biases[1] < 0 else "undetermined")
+    text = record.summary["verdict_text"]
+    assert text.startswith("vanishing: forward e^" if biases[1] < 0 else "undetermined as a whole: forward is van")
+    for summary in each.values():
+        assert summary["verdict_text"].partition(": ")[2] in text
+    assert text in repr(record)
+    assert gs.Record.load(record.save(tmp_path / "r.npz")).summary["verdict_text"] == text
+    assert "verdict" not in gs.probe(network, params, inputs, probes=["gate_activation"]).summary
+
+
+def test_two_directions_that_diverge_say_where():
+    network, rng = gs.Bidirectional(gs.RNN(1, 3)), np.random.default_rng(0)
+    inputs = rng.standard_normal((10, 2, 1))
+    inputs[4, 1] = np.nan
+    summary = gs.probe(network, network.init(rng), inputs).summary
+    assert summary["verdict"] == "diverged"
+    assert "sequence 1" in summary["verdict_text"]
+
+
 def test_a_bidirectional_network_has_records_of_its_directions_alone():
     network = gs.Stack([gs.Bidirectional(gs.LSTM(2, 3)), gs.Bidirectional(gs.GRU(6, 2))])
     params, inputs = made(network)

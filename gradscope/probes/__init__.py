@@ -16,6 +16,7 @@ from gradscope.probes.layers import chosen, measurements
 from gradscope.probes.measures import Measurement, measured, summarize
 from gradscope.record import Field, Record
 from gradscope.trajectory import Trajectory, unroll
+from gradscope.verdict import Verdict, together
 
 __all__ = ["CATALOGUE", "PRESETS", "REVISION", "Probe", "choose", "probe"]
 
@@ -75,7 +76,8 @@ def probe(
         ``record["jacobian_norm"]`` and so on; ``record.summary["verdict_text"]`` says it in words. A
         diverging run is a result: NaN and inf stay in the arrays, marked in ``record.status``. Of a network it is the
         record of the whole state, and ``record.layers["layer1"]`` that of a cell with its own gates and with all that
-        the layers above pass down to it.
+        the layers above pass down to it. Two directions have no Jacobian in common: the verdict is then the one that
+        all layers share, else "undetermined", and its text that of each.
 
     Raises
     ------
@@ -105,7 +107,16 @@ def probe(
     has = chosen(parts, names, isinstance(probes, str))
     records = {name: _record(part, has[name], _describe(loss or last_hidden)) for name, part in parts.items()}
     whole = records.pop("")
-    return Record(whole.fields, whole.summary, whole.config, records)
+    return Record(whole.fields, _shared(records) | whole.summary, whole.config, records)
+
+
+def _shared(layers: Mapping[str, Record]) -> dict[str, Any]:
+    """Return the verdict that stands where a network has none as a whole, from those of its layers."""
+    if not layers or not all("verdict" in layer.summary for layer in layers.values()):
+        return {}
+    found = {name: Verdict(part.summary["verdict"], part.summary["verdict_text"]) for name, part in layers.items()}
+    joint = together(found)
+    return {"verdict": joint.name, "verdict_text": joint.text}
 
 
 def unroll_with(
