@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 from gradscope import figures
 from gradscope.errors import ArgumentError
 from gradscope.figures import sweeps
+from gradscope.record import Record
+from gradscope.store import Store
 
 
 def test_phase_map_takes_the_median_of_each_cell_and_sorts_its_axes():
@@ -131,3 +133,53 @@ def test_verdict_counts_add_up():
     alone = figures.verdict_counts(table, by=None)
     assert [bar.x.tolist() for bar in alone.data] == [[15], [1], [1]]
     assert sweeps.count_verdicts(table, by="nonsense").counts.sum() == len(table)
+
+
+# Groups and conditions -----------------------------------------------------------------------------------------------
+
+VALUES = st.none() | st.integers(-2, 2) | st.sampled_from(["a", "LSTM", "b,c", True, 0.5])
+
+
+@given(st.lists(st.tuples(VALUES, VALUES), max_size=9))
+def test_groups_hold_every_run_once_beside_those_of_the_same_values(pairs):
+    table = [{"run": number, "p": p, "q": q} for number, (p, q) in enumerate(pairs)]
+    groups = sweeps.group_runs(table, ("p", "q"))
+    assert sorted(row["run"] for _, members in groups for row in members) == list(range(len(table)))
+    assert len(groups) == len({(str(p), str(q)) for p, q in pairs})
+    assert all((row["p"], row["q"]) == values for values, members in groups for row in members)
+    firsts = [sweeps.place(values[0]) for values, _ in groups]
+    assert firsts == sorted(firsts)
+
+
+def test_a_spread_counts_infinities_and_sets_nan_apart():
+    found = sweeps.spread([3.0, float("inf"), 1, float("nan"), None, "word", True])
+    assert (found.low, found.median, found.high, found.runs, found.bad) == (1.0, 3.0, float("inf"), 3, 1)
+    assert np.isnan(sweeps.spread([]).median)
+
+
+def test_conditions_of_cells_and_bars_choose_their_runs(tmp_path):
+    peculiar = [
+        {"cell": "LSTM", "p": 0.1},
+        {"cell": "GRU", "p": None},
+        {"cell": "<b>", "p": 3},
+        {"cell": "GRU", "p": [1]},
+    ]
+    with Store(tmp_path / "results.db", "w") as store:
+        sweep = store.add_sweep("one", {})
+        for number, config in enumerate(peculiar):
+            store.start_run(str(number), sweep, config)
+        store.finish_run("0", {0: Record({}, {"verdict": "stable", "decay_rate": 0.1})})
+        store.finish_run("1", {0: Record({}, {"verdict": "diverged", "decay_rate": 0.2})})
+        store.fail_run("2", "no memory")
+        table = store.table(iteration="last")
+        conditions = figures.phase_map(table, "p", "cell").layout.meta["conditions"]
+        data = sweeps.map_runs(table, "p", "cell")
+        for i, column in enumerate(conditions["x"]):
+            for j, line in enumerate(conditions["y"]):
+                runs = store.table(where=[*column, *line])
+                assert [(row["p"], row["cell"]) for row in runs] in ([], [(data.columns[i], data.rows[j])])
+        conditions, data = figures.verdict_counts(table).layout.meta["conditions"], sweeps.count_verdicts(table)
+        for j, line in enumerate(conditions["y"]):
+            for i, verdict in enumerate(conditions["trace"]):
+                assert len(store.table(where=[*line, *verdict])) == data.counts[j, i]
+        assert {"failed", "running"} <= set(data.verdicts)

@@ -28,6 +28,7 @@ __all__ = [
 
 BLUE, GREEN, ORANGE = "#2f7fe0", "#2fa57c", "#f2790f"
 MAGENTA, LAVENDER, OLIVE = "#c5358b", "#9d8be4", "#8f7200"
+RED = "#d6403a"
 NEUTRAL = "#868e96"
 
 #: What is kept is blue, what is written green, what is shown magenta: gates and flows agree.
@@ -63,6 +64,9 @@ COLOURS = {
     "exploding": ORANGE,
     "diverged": MAGENTA,
     "undetermined": NEUTRAL,
+    "running": LAVENDER,
+    "failed": RED,
+    "interrupted": OLIVE,
 }
 
 DASHES = {"h-c": "dash", "c-h": "dash", "direct": "dash", "cell state": "dot", "reset": "dash", "rest": "dash"}

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,26 +14,91 @@ from gradscope.errors import unknown
 from gradscope.figures import palette, scales
 from gradscope.figures.frame import Canvas, colorbar
 from gradscope.probes.catalogue import EVERY, unit, words
-from gradscope.record import Status
+from gradscope.record import Status, to_json
 
 __all__ = [
+    "STATES",
+    "VERDICTS",
     "PhaseMap",
+    "Spread",
     "VerdictCounts",
+    "condition",
     "count_verdicts",
     "draw_counts",
     "draw_map",
+    "group_runs",
+    "is_number",
     "map_runs",
     "phase_map",
+    "place",
+    "spread",
     "verdict_counts",
 ]
 
 Rows = Sequence[Mapping[str, Any]]
 
-STATES = ("failed", "running")  # of a run that has no verdict
+STATES = ("failed", "interrupted", "running")  # of a run that has no verdict
 VERDICTS = ("vanishing", "stable", "exploding", "undetermined", "diverged", *STATES)
 GROWING = ("growth", "lyapunov_1")  # positive means that gradients grow, unlike a decay rate
 IN_WORDS = 60  # cells up to which each one is written out
 NONE = "none"
+
+
+@dataclass(frozen=True)
+class Spread:
+    """What several runs have of one metric.
+
+    Attributes
+    ----------
+    median, low, high : float
+        Median, least and largest of the numbers, NaN where there is none. inf counts as a number.
+    runs, bad : int
+        Runs with a number, and runs with NaN.
+    """
+
+    median: float
+    low: float
+    high: float
+    runs: int
+    bad: int
+
+
+def spread(found: Iterable[Any]) -> Spread:
+    """Return median and range of a metric over several runs; what is no number is left out."""
+    numbers = [float(entry) for entry in found if is_number(entry)]
+    ordered = np.sort([entry for entry in numbers if not math.isnan(entry)])
+    if not len(ordered):
+        return Spread(math.nan, math.nan, math.nan, 0, len(numbers))
+    return Spread(_median(ordered), float(ordered[0]), float(ordered[-1]), len(ordered), len(numbers) - len(ordered))
+
+
+def group_runs(rows: Rows, by: Sequence[str]) -> list[tuple[tuple, list[Mapping[str, Any]]]]:
+    """Return the runs that share their values of some parameters, by these values, in order.
+
+    Parameters
+    ----------
+    rows : sequence of dict
+        As :func:`phase_map` takes them.
+    by : sequence of str
+        Parameters; a run without a value of one is in a group of its own kind, under None.
+
+    Returns
+    -------
+    list of (tuple, list of dict)
+        Only combinations that occur: none before numbers before words, the first parameter before the next.
+    """
+    groups: dict[tuple, tuple[tuple, list[Mapping[str, Any]]]] = {}
+    for row in rows:
+        values = tuple(row.get(name) for name in by)
+        groups.setdefault(tuple(map(_key, values)), (values, []))[1].append(row)
+    return sorted(groups.values(), key=lambda group: [place(value) for value in group[0]])
+
+
+def condition(name: str, value: Any) -> str:
+    """Return the condition that keeps the runs with this value, in the words of :meth:`gradscope.store.Store.table`."""
+    if isinstance(value, (list, tuple, dict)):
+        return f"{name}={to_json(value)}"
+    return f"{name}={'none' if value is None else value}"
 
 
 @dataclass(frozen=True)
@@ -69,12 +134,16 @@ class PhaseMap:
 
 @dataclass(frozen=True)
 class VerdictCounts:
-    """How many runs came to each verdict, for each value of a parameter: counts (groups, verdicts)."""
+    """How many runs came to each verdict, for each value of a parameter: counts (groups, verdicts).
+
+    ``conditions`` say which runs a group is made of.
+    """
 
     by: str | None
     groups: list[str]
     verdicts: list[str]
     counts: np.ndarray
+    conditions: list[list[str]]
 
 
 def phase_map(
@@ -103,6 +172,8 @@ def phase_map(
     -------
     plotly.graph_objects.Figure
         Cells are at equal distances whatever the values. Hover tells the number of runs, the median and its range.
+        ``layout.meta["conditions"]`` says by which conditions of :meth:`gradscope.store.Store.table` the runs of a
+        cell are found.
 
     Raises
     ------
@@ -129,20 +200,15 @@ def map_runs(rows: Rows, x: str, y: str, value: str = "decay_rate") -> PhaseMap:
         if name not in known:
             raise unknown(argument, name, known)
     columns, lines = _ordered(rows, x), _ordered(rows, y)
-    cells: dict[tuple[int, int], list[float]] = defaultdict(list)
     place_x = {_key(entry): number for number, entry in enumerate(columns)}
     place_y = {_key(entry): number for number, entry in enumerate(lines)}
-    for row in rows:
-        if _is_number(row.get(value)):
-            cells[place_y[_key(row.get(y))], place_x[_key(row.get(x))]].append(float(row[value]))
     shape = (len(lines), len(columns))
     low, median, high = (np.full(shape, np.nan) for _ in range(3))
     runs, bad = np.zeros(shape, int), np.zeros(shape, int)
-    for cell, found in cells.items():
-        numbers = np.sort([number for number in found if not np.isnan(number)])
-        runs[cell], bad[cell] = len(numbers), len(found) - len(numbers)
-        if len(numbers):
-            low[cell], median[cell], high[cell] = numbers[0], _median(numbers), numbers[-1]
+    for (line, column), members in group_runs(rows, (y, x)):
+        cell, found = (place_y[_key(line)], place_x[_key(column)]), spread(row.get(value) for row in members)
+        low[cell], median[cell], high[cell] = found.low, found.median, found.high
+        runs[cell], bad[cell] = found.runs, found.bad
     return PhaseMap(x, y, value, columns, lines, median, low, high, runs, bad)
 
 
@@ -152,35 +218,35 @@ def _median(ordered: np.ndarray) -> float:
     return float(below if below == above else below / 2 + above / 2)
 
 
-def _is_number(entry: Any) -> bool:
-    """Return whether an entry counts as a number, NaN and infinities included."""
+def is_number(entry: Any) -> bool:
+    """Return whether an entry counts as a number, NaN and infinities included, truth values not."""
     return isinstance(entry, (int, float, np.number)) and not isinstance(entry, bool)
 
 
 def _key(entry: Any) -> Any:
     """Return what tells the values of a parameter apart; 1 and 1.0 are one, 1 and True are two."""
-    return (isinstance(entry, bool), str(entry)) if not _is_number(entry) else (False, float(entry))
+    return (isinstance(entry, bool), str(entry)) if not is_number(entry) else (False, float(entry))
 
 
 def _ordered(rows: Rows, name: str) -> list[Any]:
-    """Return the values of a parameter: none first, then numbers, then words; cells from the simplest."""
-    values = {_key(row.get(name)): row.get(name) for row in rows}
+    """Return the values of a parameter in order: cells from the simplest."""
+    return sorted({_key(row.get(name)): row.get(name) for row in rows}.values(), key=place)
 
-    def order(entry: Any) -> tuple:
-        if entry is None:
-            return (0, 0.0, "")
-        if _is_number(entry):
-            return (1, float(entry), "")
-        return (2, float(EVERY.index(entry)) if entry in EVERY else float(len(EVERY)), str(entry))
 
-    return sorted(values.values(), key=order)
+def place(entry: Any) -> tuple[int, float, str]:
+    """Return where a value of a parameter stands among others: none first, then numbers, then words."""
+    if entry is None:
+        return (0, 0.0, "")
+    if is_number(entry):
+        return (1, float(entry), "")
+    return (2, float(EVERY.index(entry)) if entry in EVERY else float(len(EVERY)), str(entry))
 
 
 def _label(entry: Any) -> str:
     """Return a parameter's value as text."""
     if entry is None:
         return NONE
-    return scales.value(float(entry), 6) if _is_number(entry) else str(entry)
+    return scales.value(float(entry), 6) if is_number(entry) else str(entry)
 
 
 def draw_map(data: PhaseMap, template: str = "light", title: bool = False) -> go.Figure:
@@ -195,6 +261,10 @@ def draw_map(data: PhaseMap, template: str = "light", title: bool = False) -> go
     canvas.describe(
         f"{name[:1].upper()}{name[1:]} by {words(data.x)} and {words(data.y)}", caption, unit(data.value), ""
     )
+    canvas.meta["conditions"] = {
+        "x": [[condition(data.x, value)] for value in data.columns],
+        "y": [[condition(data.y, value)] for value in data.rows],
+    }
     x, y = np.arange(len(data.columns)), np.arange(len(data.rows))
     finite = np.isfinite(data.median)
     log = _spans_decades(data.median[finite])
@@ -340,7 +410,7 @@ def verdict_counts(rows: Rows, by: str | None = "cell", *, template: str = "ligh
     ----------
     rows : sequence of dict
         As :meth:`gradscope.store.Store.table` returns them. A run without a verdict counts under its status (failed,
-        running).
+        interrupted, running).
     by : str, optional
         A parameter: one bar for each of its values. None, or a parameter that no row has, gives a single bar.
     template : str
@@ -368,7 +438,8 @@ def count_verdicts(rows: Rows, by: str | None = "cell") -> VerdictCounts:
     counts = np.zeros((len(groups), len(verdicts)), int)
     for row, name in zip(rows, names, strict=True):
         counts[places[_key(row.get(by) if by else None)], verdicts.index(name)] += 1
-    return VerdictCounts(by, [_label(group) if by else "" for group in groups], verdicts, counts)
+    conditions = [[condition(by, group)] if by else [] for group in groups]
+    return VerdictCounts(by, [_label(group) if by else "" for group in groups], verdicts, counts, conditions)
 
 
 def draw_counts(data: VerdictCounts, template: str = "light", title: bool = False) -> go.Figure:
@@ -376,6 +447,13 @@ def draw_counts(data: VerdictCounts, template: str = "light", title: bool = Fals
     canvas = Canvas(None, template, title)
     caption = "How many runs came to each verdict on the growth of the gradient over the whole sequence."
     canvas.describe("Verdicts", caption, "run", "")
+    canvas.meta["conditions"] = {
+        "y": data.conditions,
+        "trace": [
+            ["verdict=none", f"status={verdict}"] if verdict in STATES else [f"verdict={verdict}"]
+            for verdict in data.verdicts
+        ],
+    }
     for number, verdict in enumerate(data.verdicts):
         counts = data.counts[:, number]
         hatch = {"shape": "/", "size": 5, "solidity": 0.25, "fillmode": "overlay", "fgcolor": "#ffffff"}
