@@ -1,0 +1,142 @@
+"""Tiles: several canvases as the panels of one figure, with common axes and one legend."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Mapping
+from typing import Any
+
+import plotly.graph_objects as go
+
+from gradscope.figures.frame import FOOT, FOOTNOTE, NOTE, Canvas
+from gradscope.figures.settings import plain
+
+__all__ = ["columns_of", "tiled"]
+
+ACROSS, DOWN = 0.045, 0.2  # gaps between panels, of the plot's width; of a panel's height, for its name
+MOST_ACROSS = 4
+
+
+def columns_of(number: int) -> int:
+    """Return how many panels stand side by side: as square as can be, at most four."""
+    return number if number <= 3 else min(MOST_ACROSS, -(-number // 2)) if number <= 8 else MOST_ACROSS
+
+
+def tiled(canvases: Mapping[str, Canvas], xaxis: dict[str, Any], layout: dict[str, Any]) -> go.Figure:
+    """Return the figure of one canvas, or of several as named panels.
+
+    Parameters
+    ----------
+    canvases : dict of str to Canvas
+        By the panel's name; a single one has none.
+    xaxis : dict
+        The x axis of each panel.
+    layout : dict
+        What the figure has beside.
+    """
+    if len(canvases) == 1:
+        return next(iter(canvases.values())).figure(xaxis=xaxis, **layout)
+    made = [canvas.parts(xaxis=dict(xaxis)) for canvas in canvases.values()]
+    columns = columns_of(len(made))
+    rows = -(-len(made) // columns)
+    first = made[0]["layout"]
+    notes = list(dict.fromkeys(note for one in made for note in one["layout"]["meta"]["notes"]))
+    decimated = {key: entry for one in made for key, entry in one["layout"]["meta"]["decimated"].items()}
+    whole: dict[str, Any] = {
+        "template": first["template"],
+        "uirevision": first["uirevision"],
+        "meta": first["meta"] | {"notes": notes, "decimated": decimated, "panels": list(canvases)},
+        "shapes": [],
+        "annotations": _footnotes(notes, rows),
+    }
+    data, named = [], set[str]()
+    for number, (name, one) in enumerate(zip(canvases, made, strict=True)):
+        cell = _Cell(number, columns, rows, len(made))
+        data += [cell.trace(trace, named) for trace in one["data"]]
+        cell.add_axes(whole, one["layout"])
+        whole["shapes"] += [cell.placed(shape) for shape in one["layout"]["shapes"]]
+        kept = [entry for entry in one["layout"]["annotations"] if entry.get("name") != "note"]
+        whole["annotations"] += [cell.placed(entry) for entry in kept] + [cell.heading(name)]
+    lines = len([line for note in notes for line in textwrap.wrap(note, FOOTNOTE)])
+    top = (first["margin"]["t"] if "title" in first else 10) + 12
+    whole["margin"] = {"l": 10, "r": 16, "t": top, "b": FOOT + NOTE * lines + 4 * bool(lines)}
+    if "title" in first:
+        whole["title"] = first["title"]
+    return go.Figure(data=data, layout=whole | layout)
+
+
+def _footnotes(notes: list[str], rows: int) -> list[dict[str, Any]]:
+    """Return the footnotes of all panels beneath the last row."""
+    lines = [line for note in notes for line in textwrap.wrap(note, FOOTNOTE)]
+    at = {"xref": "paper", "yref": "paper", "x": 0, "y": 0, "xanchor": "left", "yanchor": "top", "align": "left"}
+    return [at | {"yshift": -(FOOT + NOTE * n), "text": text, "name": "note"} for n, text in enumerate(lines)]
+
+
+class _Cell:
+    """One panel: where it stands, and what its axes are called."""
+
+    def __init__(self, number: int, columns: int, rows: int, count: int) -> None:
+        row, column = divmod(number, columns)
+        width = (1 - ACROSS * (columns - 1)) / columns
+        height = 1 / (rows + DOWN * (rows - 1))
+        left, top = column * (width + ACROSS), 1 - row * height * (1 + DOWN)
+        self.x, self.y = (left, left + width), (max(0.0, top - height), top)
+        self.number, self.leftmost, self.lowest = number, column == 0, number + columns >= count
+        self.names = {"x": _axis("x", number + 1), "y": _axis("y", 2 * number + 1), "y2": _axis("y", 2 * number + 2)}
+
+    def trace(self, trace: dict[str, Any], named: set[str]) -> dict[str, Any]:
+        """Return a trace on the axes of the panel; what the legend names already stays out of it."""
+        name = str(trace.get("name", ""))
+        shown = trace.get("showlegend", True) and trace["type"] == "scatter"
+        again = {"showlegend": False} if shown and name in named else {}
+        if shown:
+            named.add(name)
+        y = "y2" if trace.get("yaxis") == "y2" else "y"
+        return trace | {"xaxis": self.names["x"], "yaxis": self.names[y]} | again
+
+    def add_axes(self, whole: dict[str, Any], layout: dict[str, Any]) -> None:
+        """Add the axes of the panel: common ranges, labels at the edges of the figure alone."""
+        x, y = self.names["x"], self.names["y"]
+        upright = self.y[1] - self.y[0]
+        for name in ("y", "y2"):
+            axis = layout.get("yaxis2" if name == "y2" else "yaxis")
+            if axis is None:
+                continue
+            low, high = axis["domain"]
+            own: dict[str, Any] = {"domain": [self.y[0] + upright * low, self.y[0] + upright * high], "anchor": x}
+            if not self.leftmost:
+                own |= {"showticklabels": False, "title": {"text": ""}}
+            if name == "y" and self.number:
+                own["matches"] = "y"
+            whole[_long(self.names[name])] = axis | own
+        across = layout["xaxis"] | {"domain": list(self.x), "anchor": y}
+        if "yaxis2" in layout:
+            across |= {"anchor": "free", "position": self.y[0]}
+        if not self.lowest:
+            across["title"] = {"text": ""}
+        if self.number:
+            across["matches"] = "x"
+        whole[_long(x)] = across
+
+    def placed(self, entry: dict[str, Any]) -> dict[str, Any]:
+        """Return a shape or an annotation in the panel."""
+        moved = dict(entry)
+        for key, name in (("xref", "x"), ("yref", "y")):
+            ref = moved.get(key, name)
+            moved[key] = f"{self.names[name]} domain" if ref.endswith("domain") or ref == "paper" else self.names[name]
+        return moved
+
+    def heading(self, name: str) -> dict[str, Any]:
+        """Return the name of the panel above it."""
+        at = {"xref": "paper", "yref": "paper", "x": self.x[0], "y": self.y[1], "xanchor": "left", "yanchor": "bottom"}
+        return at | {"text": f"<b>{plain(name)}</b>", "font": {"size": 12}, "name": "panel", "yshift": 1}
+
+
+def _axis(letter: str, number: int) -> str:
+    """Return what a trace calls the n-th axis."""
+    return letter if number == 1 else f"{letter}{number}"
+
+
+def _long(name: str) -> str:
+    """Return what the layout calls an axis."""
+    return f"{name[0]}axis{name[1:]}"
