@@ -11,6 +11,7 @@ each have a mark of their own.
 
 from plotly.graph_objects import Figure as Figure
 
+from gradscope.figures.compare import compare, difference
 from gradscope.figures.curves import (
     cell_gradient,
     direct_gradient,
@@ -42,6 +43,8 @@ from gradscope.figures.units import finite_time_exponents, lyapunov_spectrum, ti
 __all__ = [
     "caption",
     "cell_gradient",
+    "compare",
+    "difference",
     "direct_gradient",
     "figure",
     "finite_time_exponents",
