@@ -1,4 +1,4 @@
-"""Cards: a heading, a figure, and what to conclude from it."""
+"""Cards: a heading, a figure, what to conclude from it, and the figure to take along as PNG, SVG or CSV."""
 
 from __future__ import annotations
 
@@ -7,14 +7,16 @@ import logging
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import dash_mantine_components as dmc
 from dash import MATCH, ClientsideFunction, Dash, Input, Output, State, dcc, html
+from flask import Response, request
 
 from gradscope.errors import GradscopeError
-from gradscope.figures import Figure
+from gradscope.figures import Figure, to_csv
 
 from . import words
 
-__all__ = ["card", "drawn", "figure_card", "heading", "noticed", "part", "register"]
+__all__ = ["card", "drawn", "export_menu", "figure_card", "heading", "noticed", "part", "register", "table"]
 
 #: A Graph without the button that would send its data elsewhere.
 CONFIG: Any = {
@@ -22,8 +24,13 @@ CONFIG: Any = {
     "showSendToCloud": False,
     "displayModeBar": "hover",
     "responsive": True,
-    "modeBarButtonsToRemove": ["select2d", "lasso2d", "autoScale2d", "zoomIn2d", "zoomOut2d"],
+    "modeBarButtonsToRemove": ["select2d", "lasso2d", "autoScale2d", "zoomIn2d", "zoomOut2d", "toImage"],
 }
+
+#: Where the browser sends a figure that is to come back as CSV; `assets/gradscope.js` knows it, too.
+TABLE = "/figure.csv"
+LARGEST = 64 * 2**20  # bytes of a figure that is sent
+EXPORTS = {"png": "Picture (PNG)", "svg": "Drawing (SVG)", "csv": "Numbers (CSV)"}
 
 
 def part(kind: str, name: Any) -> dict[str, Any]:
@@ -40,6 +47,24 @@ def heading(title: str, unit: Any, *controls: Any) -> html.Div:
     """Return the first line of a card: its name and unit on the left, what changes it on the right."""
     name = html.H3(title, className="card-title")
     return html.Div([name, unit, html.Div(list(controls), className="card-aside")], className="card-head")
+
+
+def export_menu(name: str, title: str) -> dmc.Menu:
+    """Return the menu that saves a figure as PNG, SVG or CSV; the browser makes the file from what it shows."""
+    label = f"Save the figure {title}"
+    sign = dmc.ActionIcon(
+        html.Span(className="icon icon-save"),
+        variant="subtle",
+        color="gray",
+        size="md",
+        className="export",
+        **words.aria(label=label),
+        **{"data-export-of": name},
+    )
+    items = [dmc.MenuItem(text, **{"data-export": kind, "data-of": name}) for kind, text in EXPORTS.items()]
+    return dmc.Menu(
+        [dmc.MenuTarget(sign), dmc.MenuDropdown(items)], position="bottom-end", withinPortal=True, shadow="md"
+    )
 
 
 def figure_card(
@@ -75,7 +100,7 @@ def figure_card(
         **named,
     )
     return card(
-        heading(title, html.Span(id=part("unit", name), className="unit"), *controls),
+        heading(title, html.Span(id=part("unit", name), className="unit"), *controls, export_menu(name, title)),
         body,
         html.P(id=part("caption", name), className="caption"),
         dcc.Store(id=part("figure", name), data=data),
@@ -103,8 +128,22 @@ def noticed(text: str, failed: bool = False) -> dict[str, Any]:
     return {"notice": text, "failed": failed}
 
 
+def table(sent: bytes) -> Response:
+    """Return the numbers of a figure that a browser sent as JSON, or the reason why there are none."""
+    try:
+        return Response(to_csv(json.loads(sent)), mimetype="text/csv")
+    except (GradscopeError, ValueError, LookupError, TypeError, AttributeError) as error:
+        logging.getLogger(__name__).info("a figure without numbers", exc_info=error)
+        return Response(f"This is not a figure of gradscope: {error}", status=400, mimetype="text/plain")
+
+
 def register(app: Dash) -> None:
-    """Let the browser draw each figure when it arrives, and again when the colours change."""
+    """Let the browser draw each figure when it arrives, and again when the colours change; answer with its numbers."""
+
+    @app.server.post(TABLE)
+    def numbers() -> Response:
+        return table(request.get_data(cache=False) if (request.content_length or 0) <= LARGEST else b"")
+
     app.clientside_callback(
         ClientsideFunction("gradscope", "draw"),
         Output(part("graph", MATCH), "figure"),

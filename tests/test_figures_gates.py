@@ -72,7 +72,7 @@ def test_gate_activation_shows_the_keep_gate_sorted_by_mean(records):
     values = record["gate_activation"][1].T
     np.testing.assert_allclose(heat.z, values[rows], rtol=1e-6)
     assert (np.diff(values[rows].mean(1)) >= 0).all()
-    assert heat.z.dtype == np.float32
+    assert heat.z.dtype == float
     assert (heat.zmin, heat.zmax) == (0, 1)
     assert heat.colorbar.title.text == "forget [1]"
     assert trace(figures.gate_activation(records["gru"]), "update", "heatmap")

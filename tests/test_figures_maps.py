@@ -27,7 +27,7 @@ def test_unit_gradient_shows_every_unit_at_every_time(records):
     record = records["lstm"]
     heat = trace(figures.unit_gradient(record, order="unit"), "value", "heatmap")
     np.testing.assert_allclose(heat.z, record["unit_gradient"].T, rtol=1e-6)
-    assert heat.z.dtype == np.float32
+    assert heat.z.dtype == float
     assert [int(label) for label in heat.y] == list(range(32))
     figure = figures.unit_gradient(record)
     rows = [int(label) for label in trace(figure, "value", "heatmap").y]

@@ -37,6 +37,7 @@ from gradscope.figures.maps import input_gradient, transport_map, unit_gradient,
 from gradscope.figures.routes import routes
 from gradscope.figures.spectra import jacobian_eigenvalues, transport_spectrum
 from gradscope.figures.sweeps import phase_map, verdict_counts
+from gradscope.figures.table import table, to_csv
 from gradscope.figures.templates import theme
 from gradscope.figures.units import finite_time_exponents, lyapunov_spectrum, timescale
 
@@ -67,8 +68,10 @@ __all__ = [
     "slope_rms",
     "slope_saturation",
     "state_gradient",
+    "table",
     "theme",
     "timescale",
+    "to_csv",
     "transport",
     "transport_blocks",
     "transport_map",

@@ -21,6 +21,7 @@ Teller = Callable[[int], str]  # writes what stands under the pointer at a place
 
 DOTTED = "1px,3px"
 BELOW = ("below the float range", palette.NEUTRAL)
+SPREAD = "5\N{EN DASH}95 %"
 LANE = 0.062  # height of a lane, of the plot's
 GAP = 0.045
 GAPPED = np.full(1, np.nan)  # parts two outlines of one trace
@@ -118,7 +119,7 @@ class Canvas:
         """Write down that a trace was decimated, and how."""
         self.decimated[name] = {"from": before, "to": after, "method": method}
 
-    def band(self, series: Series, floor: float, colour: str, opacity: float, spread: str = "5\N{EN DASH}95 %") -> None:
+    def band(self, series: Series, floor: float, colour: str, opacity: float, spread: str = SPREAD) -> None:
         """Draw the band, ``spread`` in words, as one closed outline for each stretch that has values."""
         low = np.where(np.isneginf(series.low), floor, series.low)
         xs, lows, highs = _envelope(series.x, low, series.high, BAND)
@@ -128,10 +129,14 @@ class Canvas:
             if len(xs) < len(series.x):
                 self.leave_out(f"{series.name}, band", len(series.x), len(xs), "least and largest of each bucket")
             fill = palette.faded(colour, opacity)
-            self.area(x, y, f"{series.name}, {spread}", fill, {"width": 0}, legendgroup=series.name)
+            parts = ["5 %", "95 %"] if spread == SPREAD else [f"{spread}: {end}" for end in ("low", "high")]
+            meta = {"role": "band", "parts": parts, "series": series.name, "floor": floor, "half": half}
+            name = f"{series.name}, {spread}"
+            self.area(x, y, name, fill, {"width": 0}, legendgroup=series.name, meta=meta)
 
     def area(self, x: np.ndarray, y: np.ndarray, name: str, fill: str, line: dict[str, Any], **style: Any) -> None:
-        """Fill an outline."""
+        """Fill an outline; a table reads it as the two ends of a band, unless ``meta`` says something else."""
+        style.setdefault("meta", {"role": "band", "parts": ["low", "high"], "series": name})
         quiet = {"hoverinfo": "skip", "showlegend": False}
         self.add(
             type="scatter",
@@ -166,7 +171,7 @@ class Canvas:
         above = finite & ~below
         stroke = {"color": colour, "width": 2}
         if above.any() or not below.any():
-            whole = {
+            whole: dict[str, Any] = {
                 "legendgroup": series.name,
                 "opacity": opacity,
                 "line": stroke | {"dash": dash or palette.dash(series.name)},
@@ -174,13 +179,31 @@ class Canvas:
             self._stroke(series, above, label, text, dots, **whole)
         if below.any():  # one place further on both sides, so that the two parts meet
             part = f"{label}, below the float range"
-            dotted = {"opacity": opacity, "line": stroke | {"dash": DOTTED}, "showlegend": not above.any()}
-            self._stroke(series, _grown(below) & finite, part, text, dots, legendgroup=series.name, **dotted)
+            dotted: dict[str, Any] = {
+                "opacity": opacity,
+                "line": stroke | {"dash": DOTTED},
+                "showlegend": not above.any(),
+            }
+            self._stroke(
+                series, _grown(below) & finite, part, text, dots, below=True, legendgroup=series.name, **dotted
+            )
 
-    def _stroke(self, series: Series, mask: np.ndarray, label: str, text: Teller, dots: bool, **style: Any) -> None:
+    def _stroke(
+        self,
+        series: Series,
+        mask: np.ndarray,
+        label: str,
+        text: Teller,
+        dots: bool,
+        below: bool = False,
+        **style: Any,
+    ) -> None:
         """Draw the median where the mask says so."""
         y = np.where(mask, series.median, np.nan)
         places = self.thinned(label, y)
+        part, codes = "median" if series.size > 1 else "value", series.codes()[places]
+        meta = {"role": "median", "part": part, "series": series.name} | ({"below": True} if below else {})
+        style |= {"customdata": codes} if codes.any() else {}
         alone = _lonely(y[places])
         self.add(
             type="scatter",
@@ -191,6 +214,7 @@ class Canvas:
             marker={"color": style["line"]["color"], "size": np.where(alone, 7, 5 * dots), "line": {"width": 0}},
             text=[text(place) for place in places],
             hovertemplate="%{text}" + f"<extra>{label}</extra>",
+            meta=meta,
             **style,
         )
 
@@ -218,6 +242,8 @@ class Canvas:
                 yaxis="y2",
                 name=name,
                 hoverinfo="skip",
+                customdata=row.x[None],
+                meta={"role": "count", "series": row.label, "status": word, "unit": unit, "size": row.size},
             )
             self._lane_reading(row, number, unit, name, colour)
             self.key(word, colour)
@@ -248,6 +274,7 @@ class Canvas:
             hovertemplate="%{text}" + f"<extra>{name}</extra>",
             name=name,
             showlegend=False,
+            meta={"role": "aid"},
         )
 
     def cells(self, x: np.ndarray, y: Sequence[Any], marks: np.ndarray, hover: str) -> None:
@@ -269,6 +296,7 @@ class Canvas:
                 showscale=False,
                 hoverongaps=False,
                 name=word,
+                meta={"role": "status", "status": word},
                 **reading,
             )
             self.key(word, tone)

@@ -62,7 +62,7 @@ class Picture:
         Steps, or the middle of each block of steps.
     units : ndarray of int, (H,)
         The unit in each row, from the bottom up.
-    values : ndarray of float32, (H, N)
+    values : ndarray, (H, N)
         Median over the batch; NaN where there is none.
     marks : ndarray of uint8, (H, N)
         The status of each cell that has no value, else 0.
@@ -203,7 +203,7 @@ def _area(canvas: Canvas, series: Series, side: str, row: int, stretch: float) -
     places = canvas.thinned(name, series.median, POINTS)
     height = row + stretch * series.median[places]
     x, y = outline(series.x[places], np.where(np.isfinite(height), float(row), np.nan), height, 0.4)
-    canvas.area(x, y, name, palette.faded(colour, 0.75), {"width": 1, "color": colour})
+    canvas.area(x, y, name, palette.faded(colour, 0.75), {"width": 1, "color": colour}, meta={"role": "aid"})
 
 
 def _reading(canvas: Canvas, left: Series, right: Series, row: int) -> None:
@@ -222,6 +222,8 @@ def _reading(canvas: Canvas, left: Series, right: Series, row: int) -> None:
         hovertemplate="%{text}" + f"<extra>{right.name}</extra>",
         name=right.name,
         showlegend=False,
+        customdata=np.stack([left.median[places], right.median[places]], axis=1),
+        meta={"role": "shares", "parts": ["left", "right"]},
     )
 
 
@@ -265,6 +267,7 @@ def draw_units(data: Units, template: str = "light", title: bool = False) -> go.
             name=gate,
             marker={"color": palette.faded(name, 0.55), "size": 9, "line": {"color": name, "width": 1}},
             hovertemplate="unit %{customdata}: right %{y:.9g}, left %{x:.9g}" + f"<extra>{gate}</extra>",
+            meta={"label": "unit"},
             cliponaxis=False,
         )
     line = {"color": palette.faded(palette.NEUTRAL, 0.8), "width": 1, "dash": "dash"}
@@ -361,7 +364,7 @@ def picture(record: Record, gate: str | None = None, order: str = "mean", stretc
         gate=gate,
         x=x,
         units=rows,
-        values=values[rows].astype(np.float32),
+        values=values[rows],
         marks=marks[rows],
         bounds=(float(np.nanmin(values)), float(np.nanmax(values))) if log else _limits(values, stretch),
         order=order,
@@ -425,6 +428,7 @@ def draw_picture(data: Picture, template: str = "light", title: bool = False) ->
         colorbar=bar,
         hovertemplate=f"step %{{x}}, unit %{{y}}<br>{name} {shown}<extra></extra>",
         name=data.gate,
+        meta={"unit": "log10"} if data.log else None,
         **scale,
     )
     canvas.cells(data.x, labels, data.marks, "step %{x}, unit %{y}")

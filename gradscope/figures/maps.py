@@ -205,7 +205,7 @@ def draw_map(data: Map, template: str = "light", title: bool = False) -> go.Figu
             type="heatmap",
             x=data.x,
             y=rows,
-            z=shown.astype(np.float32),
+            z=shown,
             zmin=low,
             zmax=high,
             colorscale=[[0, palette.faded(colour, 0.1)], [1, colour]] if colour else palette.scale(palette.SEQUENTIAL),
@@ -213,6 +213,7 @@ def draw_map(data: Map, template: str = "light", title: bool = False) -> go.Figu
             hoverongaps=False,
             hovertemplate=f"{hover}<br>{_signed(sign)}10<sup>%{{z:.5f}}</sup><extra></extra>",
             name=word or "value",
+            meta={"quantity": QUANTITIES[data.name], "unit": "log10"},
         )
     canvas.cells(data.x, rows, data.marks, hover)
     canvas.lanes(data.missing, "sequence")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import json
 
+import numpy as np
 import plotly
 import plotly.graph_objects as go
 
@@ -21,9 +22,19 @@ def plotly_script() -> str:
 
 def figure_json(figure: go.Figure) -> str:
     """Return the data and layout of a figure as JSON, without its theme, which :func:`themes_json` holds."""
-    bare = json.loads(figure.to_json())
+    bare = json.loads(_lighter(figure).to_json())
     bare["layout"].pop("template", None)
     return _in_script(json.dumps(bare))
+
+
+def _lighter(figure: go.Figure) -> go.Figure:
+    """Return the figure with its heat maps in float32, half the size, to a hundred times what an eye tells apart."""
+    light = go.Figure(figure)
+    for trace in light.select_traces({"type": "heatmap"}):
+        z = np.asarray(trace.z)
+        if z.dtype == float and np.abs(z[np.isfinite(z)]).max(initial=0.0) < np.finfo(np.float32).max:
+            trace.z = z.astype(np.float32)
+    return light
 
 
 def themes_json() -> str:

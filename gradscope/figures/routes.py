@@ -68,6 +68,7 @@ def _panel(canvas: Canvas, data: Curves, cosine: Series) -> None:
     canvas.line(cosine, COSINE, told.__getitem__, palette.NEUTRAL, dots=data.dotted)
     for trace in canvas.traces[first:]:
         trace |= {"yaxis": "y3", "showlegend": False}
+        trace["meta"] |= {"quantity": "cosine of highway and rest", "unit": "1"}
     canvas.layout["yaxis3"] = {
         "domain": [canvas.floor, edge],
         "range": [-1.1, 1.1],

@@ -65,6 +65,18 @@ class Series:
     counts: dict[Status, np.ndarray] = field(default_factory=dict)
     size: int = 1
 
+    def codes(self) -> np.ndarray:
+        """Return the status of each median: zero where it is -inf, and why there is none where it is NaN."""
+        codes = np.where(self.under, np.uint8(Status.UNDERFLOW), np.uint8(Status.OK))
+        codes = np.where(np.isneginf(self.median), np.uint8(Status.ZERO), codes)
+        gone = np.isnan(self.median)
+        if not gone.any():
+            return codes
+        kinds = [status for status in self.counts if status > Status.UNDERFLOW]
+        held = np.array([np.full(len(self.x), 0.5), *(self.counts[kind] for kind in kinds)])
+        most = np.array([Status.NAN, *kinds], np.uint8)[held.argmax(0)]
+        return np.where(gone, most, codes)
+
     def finite(self) -> np.ndarray:
         """Return every finite number that is drawn."""
         drawn = np.concatenate([self.median, self.low, self.high])
@@ -83,6 +95,7 @@ class Lane:
     edges: np.ndarray  # (N + 1,)
     counts: np.ndarray  # (N,)
     size: int
+    x: np.ndarray  # (N,) where the counts stand, the first place of each cell
     decimated: tuple[int, int] | None = None
     word: str | None = None
 
@@ -232,10 +245,10 @@ def _lane(status: Status, label: str, series: Sequence[Series]) -> Lane:
     counts = np.max([one.counts[status] for one in series], axis=0)
     edges = _edges(x)
     if len(x) <= BUCKETS:
-        return Lane(status, label, edges, counts, series[0].size)
+        return Lane(status, label, edges, counts, series[0].size, x)
     cuts = np.linspace(0, len(x), BUCKETS + 1).astype(int)
     largest = np.maximum.reduceat(counts, cuts[:-1])
-    return Lane(status, label, edges[cuts], largest, series[0].size, (len(x), BUCKETS))
+    return Lane(status, label, edges[cuts], largest, series[0].size, x[cuts[:-1]], (len(x), BUCKETS))
 
 
 def _edges(x: np.ndarray) -> np.ndarray:

@@ -113,7 +113,7 @@ def draw_timescale(data: Ranked, template: str = "light", title: bool = False) -
         f"unit {label}: {scales.value(float(number))} step"
         for label, number in zip(data.labels, data.values, strict=True)
     ]
-    _dots(canvas, y, texts, "timescale", "retained")
+    _dots(canvas, y, data, texts, "timescale", "retained")
     if data.length and finite.size:
         edge = float(np.log10(data.length))
         finite = np.append(finite, edge)
@@ -195,7 +195,7 @@ def draw_spectrum(data: Ranked, template: str = "light", title: bool = False) ->
         + " nat/step"
         for label, number, error in zip(data.labels, data.values, errors, strict=True)
     ]
-    _dots(canvas, y, texts, "exponent", "total", errors if measured else None)
+    _dots(canvas, y, data, texts, "exponent", "total", errors if measured else None)
     if measured:
         canvas.notes.append("Bars: one standard error.")
     shown = np.isfinite(y)
@@ -302,7 +302,13 @@ def _lost_lanes(canvas: Canvas, rows: list[Lane], unit: str) -> None:
 
 
 def _dots(
-    canvas: Canvas, y: np.ndarray, texts: list[str], name: str, meaning: str, errors: np.ndarray | None = None
+    canvas: Canvas,
+    y: np.ndarray,
+    data: Ranked,
+    texts: list[str],
+    name: str,
+    meaning: str,
+    errors: np.ndarray | None = None,
 ) -> None:
     """Draw values in order as dots on a thin line."""
     places = canvas.thinned(name, y, LIMIT)
@@ -321,6 +327,8 @@ def _dots(
         hovertemplate="%{text}<extra></extra>",
         name=name,
         showlegend=False,
+        customdata=data.labels[places],
+        meta={"label": "unit" if name == "timescale" else "exponent"},
     )
 
 
