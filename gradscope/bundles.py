@@ -13,7 +13,7 @@ import numpy as np
 
 from gradscope.logscale import LOG10_2
 
-__all__ = ["Bundle", "log10_total"]
+__all__ = ["Bundle"]
 
 Array = np.ndarray
 
@@ -141,18 +141,3 @@ def _ldexp(blocks: Array, shift: Array) -> Array:
     if not shift.any():
         return blocks
     return np.ldexp(blocks, np.clip(shift, -4000, 4000).astype(np.intc)[:, None, :, :, None])
-
-
-def log10_total(logs: Array, axis: int | tuple[int, ...]) -> Array:
-    """Return log10 of the length of a vector whose parts have lengths 10**logs, along some axes.
-
-    Examples
-    --------
-    >>> float(log10_total(np.log10([3.0, 4.0]), axis=0).round(6)) == float(np.log10(5.0).round(6))
-    True
-    """
-    largest = logs.max(axis=axis, keepdims=True)
-    base = np.where(np.isfinite(largest), largest, 0.0)
-    with np.errstate(divide="ignore"):
-        total = 0.5 * np.log10(np.square(10.0 ** (logs - base)).sum(axis=axis, keepdims=True)) + base
-    return np.squeeze(total, axis)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -16,7 +17,7 @@ from gradscope.adjoint import backpropagate, check_direct
 from gradscope.backward import Backward
 from gradscope.errors import ArgumentError, ShapeError
 from gradscope.linearization import Linearization
-from gradscope.logscale import LOG10_2, Scaled, log10_norms
+from gradscope.logscale import LOG10_2, Apart, Scaled, log10_norms, log10_total
 
 __all__ = ["WEIGHTS", "GradientNorms", "Truncation", "gradient_norms", "step_gradients", "truncation"]
 
@@ -28,6 +29,10 @@ PIECE = 32
 """Steps that are carried back in plain floats, as long as nothing leaves ``SAFE``."""
 SAFE = 1e-120
 """The largest entry of a gradient may fall to this, or grow to its inverse, before a new exponent is taken."""
+
+
+REACH = 180
+"""Decades below the loudest within which every number of a piece has all its digits."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,8 +111,9 @@ def gradient_norms(linearization: Linearization, direct: Array, exponent: Array 
     Returns
     -------
     GradientNorms
-        -inf where exactly zero. A gradient of 1e-5000 is kept as -5000. The exponent is that of a whole sequence: a
-        unit or block that hears less than some 1e-300 of what the loudest hears reads -inf, too.
+        -inf where exactly zero. A gradient of 1e-5000 is kept as -5000, and so is that of a unit or block 5000 decades
+        below its neighbours. One exponent stands for a whole sequence in ``weights``, ``heard`` and ``passed`` alone:
+        what lies some 300 decades below the loudest reads -inf there, too.
 
     Raises
     ------
@@ -133,6 +139,7 @@ def gradient_norms(linearization: Linearization, direct: Array, exponent: Array 
         result.direct_blocks[...], result.direct[...] = parts + shift, whole + shift
         for piece in _pieces(linearization, own):
             _note(result, piece, blocks, trajectory.valid)
+        _mend(result, linearization, own)
     return result
 
 
@@ -212,6 +219,43 @@ def _note(result: GradientNorms, piece: _Piece, blocks: int, valid: Array | None
     columns = slice(steps.start * batch, steps.stop * batch)
     result.passed.mantissa[:, columns] = inputs.transpose(1, 0, 2).reshape(inputs.shape[1], -1)
     result.passed.exponent[columns] = np.tile(piece.exponent, len(inputs))
+
+
+def _mend(result: GradientNorms, linearization: Linearization, own: Scaled) -> None:
+    """Write anew what lies too far below its neighbours, step by step, with an exponent for each number."""
+    trajectory = linearization.trajectory
+    alive = np.isfinite(result.total)
+    heard = alive[:-1] & alive[1:]
+    if trajectory.masks.reset is not None:
+        heard &= ~trajectory.masks.reset[:, 0]
+    loudest = np.where(heard, result.total[:-1], -np.inf).max(axis=1, keepdims=True)
+    units = result.units[:, :-1] < loudest - REACH
+    parts = (result.total_blocks[:, :-1] < result.total[:-1] - REACH) & heard
+    inputs = result.inputs < np.where(alive[1:], result.total[1:], -np.inf).max(axis=1, keepdims=True) - REACH
+    lost = (units.any(axis=(0, 2)) | parts.any(axis=(0, 2))).nonzero()[0]
+    if not lost.size:
+        return
+    counted = None if trajectory.valid is None else np.vstack([np.ones_like(trajectory.valid[:1]), trajectory.valid])
+    bundle = Apart.of(own.mantissa[-1], own.exponent[-1])
+    for t in range(linearization.length - 1, lost[0] - 1, -1):
+        if inputs[t].any():
+            by_input = bundle.through(partial(linearization.pull_input_at, t)).log10()
+            result.inputs[t] = np.where(inputs[t], _log10_rms(by_input, counted, t + 1), result.inputs[t])
+        bundle = bundle.through(partial(linearization.pull_at, t)) + Apart.of(own.mantissa[t], own.exponent[t])
+        logs = bundle.log10().reshape(len(units), -1, linearization.batch)
+        for block, rows in enumerate(logs):
+            if units[block, t].any():
+                found = _log10_rms(rows, counted, t)
+                result.units[block, t] = np.where(units[block, t], found, result.units[block, t])
+            if parts[block, t].any():
+                found = log10_total(rows, 0)
+                result.total_blocks[block, t] = np.where(parts[block, t], found, result.total_blocks[block, t])
+
+
+def _log10_rms(logs: Array, counted: Array | None, t: int) -> Array:
+    """Return log10 of the root mean square over sequences (units,) from logs (units, B)."""
+    logs = logs if counted is None else logs[:, counted[t]]
+    return log10_total(logs, 1) - 0.5 * np.log10(logs.shape[1]) if logs.shape[1] else np.full(len(logs), np.nan)
 
 
 def _block_norms(rows: Array, blocks: int) -> tuple[Array, Array]:

@@ -7,11 +7,11 @@ from functools import partial
 
 import numpy as np
 
-from gradscope.bundles import Bundle, log10_total
+from gradscope.bundles import Bundle
 from gradscope.dense import DenseLinearization
 from gradscope.errors import ArgumentError
 from gradscope.linearization import Linearization
-from gradscope.logscale import LOG10_2
+from gradscope.logscale import LOG10_2, log10_total
 from gradscope.maps import lags_of
 from gradscope.products import resolve
 

@@ -13,9 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from gradscope.bundles import Bundle, log10_total
+from gradscope.bundles import Bundle
 from gradscope.errors import ArgumentError
-from gradscope.logscale import LOG10_2
+from gradscope.logscale import LOG10_2, log10_total
 from gradscope.maps import Maps, as_maps, lags_of
 
 __all__ = ["HEARD", "Transport", "TransportMap", "transport", "transport_map"]

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gradscope.bundles import Bundle, log10_total
+from gradscope.bundles import Bundle
+from gradscope.logscale import log10_total
 
 
 def log10_of(value: Fraction) -> float:

@@ -14,7 +14,7 @@ from test_masks import draw_masks
 import gradscope as gs
 from gradscope import gradients
 from gradscope.errors import ArgumentError, ShapeError
-from gradscope.gradients import WEIGHTS, gradient_norms, step_gradients, truncation
+from gradscope.gradients import WEIGHTS, _mend, _normalized, gradient_norms, step_gradients, truncation
 
 EVERY = pytest.mark.parametrize("name", ["RNN", "LSTM", "GRU"])
 SMOOTH = ("tanh", "softsign")
@@ -215,3 +215,74 @@ def test_a_bare_length_is_no_list_of_lengths():
     lin = gs.linearize(gs.unroll(cell, cell.init(np.random.default_rng(0)), np.ones((5, 1, 1))))
     with pytest.raises(gs.ArgumentError, match=r"`steps` must be a list of lengths, got 5\. Put it into one: `\[5\]`"):
         gs.truncation(lin, np.ones((6, 1, 2)), 5)
+
+
+def diagonal(length, factors, dense=False):
+    """Return the linearization of a cell of units that hear themselves alone, by those factors a step."""
+    size = len(factors)
+    cell = gs.RNN(1, size, activation="identity")
+    params = {"W_x": np.zeros((size, 1)), "W_h": np.diag(factors), "b": np.zeros(size)}
+    cell = gs.StepCell.of(cell) if dense else cell
+    return gs.linearize(gs.unroll(cell, params, np.zeros((length, 2, 1))))
+
+
+@pytest.mark.parametrize("dense", [False, True])
+def test_a_unit_far_below_its_neighbours_keeps_its_own_exponent(dense):
+    factors, length = [1.0, 1e-10, 0.0, 1e6], 90
+    lin = diagonal(length, factors, dense)
+    direct = np.zeros((length + 1, 2, 4))
+    direct[-1] = 1.0
+    direct[-1, 1] = 1e-200  # a sequence that hears less
+    norms = gradient_norms(lin, direct)
+    lags = np.arange(length, -1, -1)[:, None]
+    wanted = np.zeros((length + 1, 4))
+    wanted[:, [1, 3]] = lags * [-10.0, 6.0]
+    wanted[:-1, 2] = -np.inf
+    found = norms.units[0]
+    np.testing.assert_array_equal(np.isneginf(found), np.isneginf(wanted))
+    live = ~np.isneginf(wanted)
+    np.testing.assert_allclose(found[live], (wanted - 0.5 * np.log10(2))[live], rtol=1e-12, atol=1e-12)
+
+
+def test_a_block_far_below_the_other_keeps_its_own_exponent():
+    """c of an LSTM with f = 0.1 beside an h that is carried on by nothing: total in the coordinates of c."""
+    cell = gs.LSTM(1, 2)
+    params = {name: np.zeros_like(array) for name, array in cell.init(np.random.default_rng(0)).items()}
+    params["b"][2:4] = np.log(1e-8)  # f = 1e-8, next to nothing
+    length = 60
+    direct = np.zeros((length + 1, 1, 4))
+    direct[-1, 0, 2:] = 1.0
+    direct[:, 0, 0] = 1.0
+    lin = gs.linearize(gs.unroll(cell, params, np.zeros((length, 1, 1))))
+    record = gradient_norms(lin, direct)
+    assert np.isfinite(record.total_blocks[1]).all()
+    keep = 1e-8 / (1 + 1e-8)
+    slope = 0.5  # o phi'(0): what h hears of c, one of the two units at each step
+    wanted = [np.log10(np.sqrt(2.0))]
+    values = np.array([1.0, 1.0])
+    for _ in range(length):
+        values = keep * (values + np.array([slope, 0.0]))
+        wanted.append(np.log10(np.linalg.norm(values)))
+    np.testing.assert_allclose(record.total_blocks[1, ::-1, 0], wanted, rtol=1e-9)
+    np.testing.assert_allclose(record.units[1, 0, 1], np.log10(keep) * length, rtol=1e-9)
+
+
+def test_numbers_with_an_exponent_each_give_the_same_where_floats_reach():
+    case = make_case("LSTM", length=30, batch=3, hidden_size=4)
+    lin = gs.linearize(gs.unroll(case.cell, case.params, case.inputs, case.state))
+    direct = np.random.default_rng(0).standard_normal(lin.trajectory.states.shape)
+    norms = gradient_norms(lin, direct)
+    wanted = norms.units.copy(), norms.total_blocks.copy(), norms.inputs.copy()
+    norms.units[:, 3:20] = norms.total_blocks[:, 3:20] = norms.inputs[...] = -np.inf
+    _mend(norms, lin, _normalized(direct, None))
+    np.testing.assert_allclose(norms.units, wanted[0], rtol=1e-12, atol=1e-12)
+    np.testing.assert_allclose(norms.total_blocks, wanted[1], rtol=1e-12, atol=1e-12)
+    np.testing.assert_allclose(norms.inputs[3:], wanted[2][3:], rtol=1e-12, atol=1e-12)
+
+
+def test_a_record_tells_what_underflows_from_what_is_zero():
+    cell = gs.RNN(1, 3, activation="identity")
+    params = {"W_x": np.zeros((3, 1)), "W_h": np.diag([1.0, 1e-10, 0.0]), "b": np.zeros(3)}
+    record = gs.probe(cell, params, np.zeros((60, 2, 1)))
+    assert record.status["unit_gradient"][0].tolist() == [gs.Status.OK, gs.Status.UNDERFLOW, gs.Status.ZERO]
+    assert record["unit_gradient"][0, 1] == pytest.approx(-600 - 0.5 * np.log10(3))

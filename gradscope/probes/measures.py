@@ -13,12 +13,12 @@ from typing import Any
 
 import numpy as np
 
-from gradscope.bundles import log10_total
 from gradscope.cells import Cell
 from gradscope.errors import ArgumentError
 from gradscope.flow import Flow, flow, write_survival
 from gradscope.gates import GateStatistics, Retention, gate_statistics, retention
 from gradscope.gradients import WEIGHTS, GradientNorms, gradient_norms
+from gradscope.logscale import log10_total
 from gradscope.maps import Lags, lags_of
 from gradscope.probes.catalogue import CATALOGUE, NEEDS, fits
 from gradscope.record import Field, Status, log10_status, plain_status
