@@ -7,6 +7,7 @@ that differ in, say, the forget bias see the same sequences.
 
 from __future__ import annotations
 
+from copy import deepcopy
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -24,6 +25,7 @@ from .training import (
     Training,
     ablate,
     build_network,
+    draw_examples,
     evaluate,
     init_weights,
     network_params,
@@ -96,6 +98,13 @@ class _Observer:
         """Return the sequences of a split on which the network is evaluated."""
         return self.prepared(self.task.whole(self.streams[split], self.length, split))
 
+    def learned(self) -> Batch:
+        """Return the training sequences of the last score: the examples learned from, or new ones where all were."""
+        size = self.config["examples"]
+        if size is None:
+            return self.whole("train")
+        return self.prepared(draw_examples(self.task, deepcopy(self.batches), size, self.length))
+
     def look(self, iteration: int, weights: dict[str, np.ndarray]) -> None:
         """Probe the network, and keep the record."""
         loss = sequence_loss(weights, self.probed) if self.probed.targets is not None else None
@@ -116,7 +125,7 @@ class _Observer:
         self.look(0, self.weights)
         if not self.run.iterations:
             return Course(self.records, {}, {})
-        test = self.whole("test")
+        test, learned = self.whole("test"), self.learned()
         before = evaluate(self.network, self.weights, test)
         recipe = Recipe.of(self.config)
         training = train(
@@ -135,7 +144,7 @@ class _Observer:
         # With `patience` the weights are those of an earlier update, and so is the record of them.
         self.look(training.kept, training.weights)
         _note(self.records[training.kept], training, self.task.unit)
-        after = {split: evaluate(self.network, training.weights, self.whole(split)) for split in ("train",)}
+        after = {"train": evaluate(self.network, training.weights, learned)}
         after["test"] = evaluate(self.network, training.weights, test)
         metrics = _metrics(training, before, after, self.task.baseline(test))
         metrics["parameters"] = float(sum(array.size for array in self.weights.values()))

@@ -260,6 +260,15 @@ def test_clipping_by_norm_keeps_the_direction_and_by_value_turns_it(tmp_path):
     assert number(lines[1], r"at most (\S+) off 1") > 1e-3
 
 
+def test_a_gap_is_that_between_the_very_examples_and_the_test_split():
+    """Eight digits learned by heart: right in all of them, and hardly better than a guess elsewhere."""
+    asked = study_module("examples_and_parameters").SWEEPS[0].describe()
+    few = Sweep(**asked | {"hidden_size": 16, "examples": 8, "seed": 0, "iterations": 60}).runs()[0]
+    metrics = measure(few, few.load_task()).metrics
+    assert metrics["accuracy_train"] == 1.0
+    assert metrics["accuracy_after"] < 0.6
+
+
 @pytest.mark.slow
 def test_the_lstm_of_1997_learns_temporal_order_and_a_plain_rnn_does_not(tmp_path):
     """The study itself with one seed and a fifth of the updates: 1.000 against chance."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .divergence import first_bad_step
-from .loop import Recipe, Training, batch_loss, batches, train
+from .loop import Recipe, Training, batch_loss, batches, draw_examples, train
 from .losses import (
     Score,
     cross_entropy,
@@ -40,6 +40,7 @@ __all__ = [
     "build_network",
     "cells_of",
     "cross_entropy",
+    "draw_examples",
     "ends",
     "evaluate",
     "every",

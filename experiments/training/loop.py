@@ -26,7 +26,7 @@ from .optimizers import optimizer
 from .schedules import Due, ends, rate_schedule
 from .weights import Scaling, Weights, cells_of, network_params
 
-__all__ = ["Recipe", "Training", "batch_loss", "batches", "train"]
+__all__ = ["Recipe", "Training", "batch_loss", "batches", "draw_examples", "train"]
 
 EVERY = 100
 """Updates between two evaluations where there is no epoch."""
@@ -185,11 +185,16 @@ def batches(task: Task, rng: np.random.Generator, recipe: Recipe) -> Iterator[Ba
     if recipe.examples is None:
         while True:
             yield task.draw(rng, recipe.batch_size, recipe.length, "train")
-    pool = task.draw(rng, recipe.examples, recipe.length, "train")
+    examples = draw_examples(task, rng, recipe.examples, recipe.length)
     while True:
-        order = rng.permutation(pool.size)
-        for start in range(0, pool.size, recipe.batch_size):
-            yield pool.select(order[start : start + recipe.batch_size])
+        order = rng.permutation(examples.size)
+        for start in range(0, examples.size, recipe.batch_size):
+            yield examples.select(order[start : start + recipe.batch_size])
+
+
+def draw_examples(task: Task, rng: np.random.Generator, size: int, length: int) -> Batch:
+    """Return the training set that is drawn once, before the first batch."""
+    return task.draw(rng, size, length, "train")
 
 
 def train(
