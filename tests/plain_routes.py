@@ -67,8 +67,8 @@ def step(name: str, phi: Callable[[Array], Array], params: dict, x: Array, state
         c = f * old + i * phi(a[rows(2)] + u[rows(2)])
         return anp.concatenate([gate(a[rows(3)] + u[rows(3)] + params["p_output"] * c) * phi(c), c])
     if name == "CoupledLSTM":  # Greff et al. 2017
-        i = 1.0 - gate(a[rows(0)] + u[rows(0)])
-        c = (1.0 - i) * state[size:] + i * phi(a[rows(1)] + u[rows(1)])
+        f = gate(a[rows(0)] + u[rows(0)])  # whose input gate is 1 - f, and rounds away an f of 1e-17
+        c = f * state[size:] + (1.0 - f) * phi(a[rows(1)] + u[rows(1)])
         return anp.concatenate([gate(a[rows(2)] + u[rows(2)]) * phi(c), c])
     if name == "JANET":  # van der Westhuizen & Lasenby 2018
         s = a[rows(0)] + u[rows(0)]
