@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -14,11 +14,16 @@ from gradscope.errors import StoreError
 from gradscope.record import Record
 from gradscope.store import Store
 
+from .address import MOMENTS
 from .table import Table
 
 __all__ = ["Reader"]
 
 KEPT = 32  # answers held between requests: the records of a run or two, and the table in a few views
+
+#: What a comparison knows of a run beside its settings: whether it has changed, and its numbers.
+HEAD = ("run", "status", "iteration", "attempts", "heartbeat")
+NUMBERS = ("decay_rate", "horizon", "verdict")
 
 
 class Reader:
@@ -116,6 +121,32 @@ class Reader:
         """Return what was measured of a run at an iteration."""
         return self._ask(lambda store: store.record(run, iteration), "record", run, iteration)
 
+    def population(
+        self, when: str, sweep: str = "", where: tuple[str, ...] = ()
+    ) -> tuple[tuple[str, ...], list[dict[str, Any]]]:
+        """Return the parameters of the runs, and a small dict for each run that fulfils the conditions.
+
+        Parameters
+        ----------
+        when : str
+            ``"first"``, ``"last"``, or an iteration: which record the numbers come from.
+        sweep : str
+            Id of a sweep, or ``""`` for all.
+        where : tuple of str
+            Conditions.
+
+        Raises
+        ------
+        ArgumentError
+            For a condition that cannot be read.
+        """
+        return self._ask(lambda store: _population(store, when, sweep, where), "population", when, sweep, where)
+
+    def across(self, names: Iterable[str], runs: Iterable[str], when: str | int) -> dict[str, Record]:
+        """Return a few arrays of many runs, by run; they are not kept."""
+        with self._open() as store:
+            return store.across(names, runs, when)
+
     def heartbeat(self) -> float | None:
         """Return how many seconds ago a running run last gave a sign of life, or None when none is running."""
         beats = [run["heartbeat"] for run in self.runs() if run["status"] == "running"]
@@ -127,3 +158,22 @@ def _table(store: Store, when: str, sweep: str, where: tuple[str, ...]) -> Table
     chosen = int(sweep) if sweep else None
     names = dict.fromkeys(name for run in store.runs(chosen) for name in run["config"])
     return Table(store.table(chosen, where, when), tuple(names))
+
+
+def _population(
+    store: Store, when: str, sweep: str, where: tuple[str, ...]
+) -> tuple[tuple[str, ...], list[dict[str, Any]]]:
+    """Read the rows of a comparison: settings, a few numbers, and what tells whether a run has changed."""
+    chosen, at = int(sweep) if sweep else None, when if when in MOMENTS else "last"
+    names = store.page(chosen, iteration=at, limit=0).parameters
+    if when in MOMENTS:
+        known = {name for row in store.page(chosen, iteration=at, limit=1).rows for name in row}
+        wanted = list(dict.fromkeys([*HEAD, *names, *(name for name in NUMBERS if name in known)]))
+        columns = store.columns(wanted, chosen, where, at)
+        rows = [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+    else:
+        wanted = [*HEAD, *names, *NUMBERS]
+        rows = [{name: row.get(name) for name in wanted} for row in store.table(chosen, where, int(when))]
+    moment: str | int = when if when in MOMENTS else int(when)
+    plain = [{name: str(v) if isinstance(v, (list, dict)) else v for name, v in row.items()} for row in rows]
+    return tuple(names), [row | {"when": moment} for row in plain]
