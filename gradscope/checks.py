@@ -6,7 +6,7 @@ gates, flow and retention must agree with the update.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import product
 from typing import Any
@@ -15,12 +15,14 @@ import autograd
 import numpy as np
 
 from gradscope.adjoint import backpropagate, scan
-from gradscope.cells import Cell, StepCell
+from gradscope.cells import Cell, Gate, StepCell
 from gradscope.dense import check_rows
 from gradscope.errors import GradscopeError
 from gradscope.linearization import linearize
-from gradscope.program import reads_parameters
-from gradscope.trajectory import Trajectory, unroll
+from gradscope.partials import differentiate
+from gradscope.products import resolve
+from gradscope.program import Opened, reads_parameters
+from gradscope.trajectory import Trajectory, unit_arrays, unroll
 
 __all__ = ["CellCheck", "check_cell"]
 
@@ -31,6 +33,7 @@ LENGTH, BATCH = 5, 3
 NUDGE = 1e-6
 ROUTES, DIFFERENCES = 1e-9, 1e-5
 """Relative errors that are no fault: between two exact routes, and against finite differences."""
+LOOK = "Look whether `gates` and {} call the same rows by the same name."
 
 
 @dataclass(frozen=True)
@@ -68,7 +71,13 @@ def check_cell(cell: Cell, params: Any = None, seed: int = 0) -> CellCheck:
     """Compare the routes to a cell's states, Jacobians and gradients, and say what is wrong in words.
 
     For a cell of the factored kind: the fast route, autograd over the whole step and finite differences. For one that
-    does not factor: the last two. What the gates, the keep gate and the flow say is held against the update.
+    does not factor: the last two. What the gates, the keep gate and the flow say is held against the update, and so are
+    the names: a gate must hear its own rows, the keep gate must be the share of the old state that the update takes
+    over, the write gate and one called "output" must be what the written part and h are multiplied by.
+
+    It cannot see a swap that changes none of this: of two gates without such a role, such as a reset gate and a
+    candidate, or of two that enter in the same way. Where the new state is no straight line in the old one, as with
+    peepholes, or in a cell of one block that does not factor, the keep gate is held against ``flow`` alone.
 
     Parameters
     ----------
@@ -99,7 +108,7 @@ def check_cell(cell: Cell, params: Any = None, seed: int = 0) -> CellCheck:
             params = {key: array + 0.2 * rng.standard_normal(array.shape) for key, array in params.items()}
         inputs = rng.standard_normal((LENGTH, BATCH, cell.input_size))
         trajectory = unroll(cell, params, inputs, np.abs(0.5 * rng.standard_normal((BATCH, cell.state_size))))
-        for part in (_sound, _gates, _states, _jacobians, _gradients, _flow):
+        for part in (_sound, _gates, _states, _jacobians, _gradients, _flow, _roles):
             if not faults:  # what comes later rests on it
                 faults += part(trajectory, errors, rng)
     except (GradscopeError, NotImplementedError) as error:
@@ -232,7 +241,7 @@ def _flow(trajectory: Trajectory, errors: dict[str, float], rng: np.random.Gener
     cell = trajectory.cell
     if not cell.keeps:
         return
-    place = cell.blocks.index("c") if "c" in cell.blocks else 0
+    place = _memory(cell)
     gates, old = trajectory.gates_at(slice(0, LENGTH)), trajectory.blocks_at(slice(0, LENGTH))
     new = trajectory.blocks_at(slice(1, LENGTH + 1))
     flow = cell.flow(gates, old, new)
@@ -247,6 +256,105 @@ def _flow(trajectory: Trajectory, errors: dict[str, float], rng: np.random.Gener
     moved = _differences(trajectory, 0)[_place(cell.blocks, cell.hidden_size, cell.blocks[place], cell.blocks[place])]
     if not np.abs(moved).max() > 0:
         yield f"The keep gate {cell.keep_gate!r} keeps nothing: the new {cell.blocks[place]} does not hear the old one."
+
+
+def _roles(trajectory: Trajectory, errors: dict[str, float], rng: np.random.Generator) -> Iterator[str]:
+    """Hold the names of the gates against what the update does with their rows."""
+    cell, place = trajectory.cell, _memory(trajectory.cell)
+    gates = trajectory.gates_at(slice(0, LENGTH))
+    if cell.factored:
+        yield from _deaf(trajectory, gates)
+    if cell.keeps:
+        nudge = rng.standard_normal(trajectory.blocks_at(slice(0, LENGTH))[place].shape)
+        taken, elsewhere = (_taken_over(trajectory, place, size * nudge) for size in (0.0, 0.5))
+        straight, kept = _error(elsewhere, taken) < ROUTES, np.exp(cell.log_keep(gates))
+        if straight and _error(kept, taken) > ROUTES:
+            values = {name: gate.value for name, gate in gates.items()}
+            near = [name for name, value in values.items() if _error(value, taken) < ROUTES]
+            near += [f"1 - {name}" for name, value in values.items() if _error(1.0 - value, taken) < ROUTES]
+            yield (
+                f"The new {cell.blocks[place]} takes over another share of the old one than the keep gate "
+                f"{cell.keep_gate!r} says{f': it is {near[0]}' if near else ''}. {LOOK.format(_method(cell))}"
+            )
+            return
+    if not cell.factored:
+        return
+    roles = [(cell.write_gate, place, "what is written")] if cell.write_gate is not None and cell.keeps else []
+    if "output" in gates and len(cell.blocks) > 1:
+        roles.append(("output", 0, "h"))
+    for role, block, of in roles:
+        factors = _factors(trajectory, gates, block, of != "h")
+        if factors and role not in factors:
+            yield (f"{of} is multiplied by the gate {factors[0]!r} instead of {role!r}. {LOOK.format('`update`')}")
+
+
+def _memory(cell: Cell) -> int:
+    """Return the block that is kept: "c", or "h" where there is no "c"."""
+    return cell.blocks.index("c") if "c" in cell.blocks else 0
+
+
+def _parts(trajectory: Trajectory) -> tuple[Callable[..., Any], list[Any]]:
+    """Return the update of a factored cell as a function of its elementwise arguments, and those along the steps."""
+    cell, params, steps = trajectory.cell, trajectory.params, slice(0, LENGTH)
+    state = trajectory.seen_at(steps)
+
+    def update(drive_x: Any, drive_h: Any, state: Any, units: Any = ()) -> Any:
+        return cell.update(Opened(cell.unit_params, units, params), drive_x, drive_h, state)
+
+    units = unit_arrays(cell, params, state[0].shape)
+    return update, [*trajectory.drives_at(steps), state, units]
+
+
+def _deaf(trajectory: Trajectory, gates: Mapping[str, Gate]) -> Iterator[str]:
+    """Find gates that do not hear their own rows, but another's."""
+    cell = trajectory.cell
+    _, (drive_x, drive_h, state, units) = _parts(trajectory)
+    opened = Opened(cell.unit_params, units, trajectory.params)
+    heard: dict[str, list[str]] = {name: [] for name in cell.gate_names}
+    for k, rows in enumerate(cell.gate_names):
+        moved = [x + (0.5 if n == k else 0.0) for n, x in enumerate(drive_x)]
+        for name, gate in cell.gates(opened, moved, drive_h, state).items():
+            if _error(gate.drive, gates[name].drive) > ROUTES:
+                heard[name].append(rows)
+    for name, heeded in heard.items():
+        if heeded and name not in heeded:
+            yield (
+                f"The gate {name!r} hears the rows of {', '.join(map(repr, heeded))}, not its own. Let `gates` take the "
+                "drives in the order of `gate_names`."
+            )
+
+
+def _taken_over(trajectory: Trajectory, place: int, nudge: Array) -> Array:
+    """Return how each unit of the memory answers to itself, drives held fixed, with the old one moved: (n, H, B)."""
+    if trajectory.cell.factored:
+        update, (drive_x, drive_h, state, units) = _parts(trajectory)
+        moved = [block + nudge if n == place else block for n, block in enumerate(state)]
+        found = resolve(differentiate(update, drive_x, drive_h, moved, units), "state")[place][place]
+        return np.zeros_like(nudge) if found is None else found
+    size, diagonals = trajectory.cell.hidden_size, []
+    rows = slice(place * size, (place + 1) * size)
+    for t in range(LENGTH):
+        start = trajectory.states[t].copy()
+        start[:, rows] += nudge[t].T
+        step = unroll(trajectory.cell, trajectory.params, trajectory.inputs[t : t + 1], start)
+        diagonals.append(linearize(step).own_at(slice(0, 1), place)[0])
+    return np.stack(diagonals)
+
+
+def _factors(trajectory: Trajectory, gates: Mapping[str, Gate], block: int, written: bool) -> list[str]:
+    """Return the sigmoid gates that a block of the new state, or what is written to it, is multiplied by."""
+    cell = trajectory.cell
+    update, arguments = _parts(trajectory)
+    slopes = resolve(differentiate(update, *arguments), "drive_x")[block]
+    whole = trajectory.blocks_at(slice(1, LENGTH + 1))[block]
+    if written:
+        whole = whole - np.exp(cell.log_keep(gates)) * trajectory.blocks_at(slice(0, LENGTH))[block]
+    sigmoids = [
+        (name, slope)
+        for name, slope in zip(cell.gate_names, slopes, strict=True)
+        if slope is not None and cell.gate_kind(name).name == "sigmoid"
+    ]
+    return [name for name, slope in sigmoids if _error(slope, whole * (1.0 - gates[name].value)) < ROUTES]
 
 
 def _tape_gradients(cell: Cell, params: Any, inputs: Array, state: Array, weights: Array) -> dict[str, Array]:

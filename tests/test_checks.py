@@ -221,3 +221,77 @@ def test_a_share_kept_the_other_way_round_is_found():
     faults = check_cell(Turned(2, 3)).faults
     assert len(faults) == 1
     assert "`log_keep` says that h is kept by another share" in faults[0]
+
+
+class Plainly(Base):
+    """Without a word of its own on the flow, in which a swap would show."""
+
+    gate_names: ClassVar[tuple[str, ...]] = ("input", "forget", "candidate", "output")
+    write_gate: ClassVar[str | None] = "input"
+
+    def roles(self, gate):
+        return {name: gate[name].value for name in self.gate_names}
+
+    def update(self, params, drive_x, drive_h, state):
+        part = self.roles(Base.gates(self, params, drive_x, drive_h, state))
+        c = part["forget"] * state[1] + part["input"] * part["candidate"]
+        return part["output"] * tanh(c), c
+
+
+def swapped(one, other):
+    """Return the cell with an update that takes one gate for the other."""
+
+    class Swapped(Plainly):
+        def roles(self, gate):
+            found = Plainly.roles(self, gate)
+            return {**found, one: found[other], other: found[one]}
+
+    return Swapped(2, 3)
+
+
+def test_a_cell_that_says_nothing_of_its_flow_is_well():
+    assert check_cell(Plainly(2, 3))
+    assert check_cell(StepCell.of(Plainly(2, 3)))
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "fault"),
+    [
+        (
+            "input",
+            "forget",
+            r"another share of the old one than the keep gate 'forget' says: it is input\. Look whether",
+        ),
+        ("output", "forget", r"the keep gate 'forget' says: it is output"),
+        ("input", "output", r"what is written is multiplied by the gate 'output' instead of 'input'"),
+        ("input", "output", r"h is multiplied by the gate 'input' instead of 'output'\. Look whether `gates`"),
+    ],
+)
+def test_gates_that_the_update_swaps_are_found(one, other, fault):
+    found = check_cell(swapped(one, other))
+    assert any(re.search(fault, line) for line in found.faults), found
+    if "keep gate" in fault:
+        assert any(re.search(fault, line) for line in check_cell(StepCell.of(swapped(one, other))).faults)
+
+
+def test_gates_that_take_one_anothers_rows_are_found():
+    class Crossed(Plainly):
+        def gates(self, params, drive_x, drive_h, state):
+            found = Base.gates(self, params, drive_x, drive_h, state)
+            return {**found, "input": found["output"], "output": found["input"]}
+
+    faults = check_cell(Crossed(2, 3)).faults
+    assert "The gate 'input' hears the rows of 'output', not its own. Let `gates` take the drives" in faults[0]
+    assert "The gate 'output' hears the rows of 'input', not its own" in faults[1]
+
+
+def test_a_keep_gate_that_the_update_makes_otherwise_is_found():
+    class Sharper(Plainly):
+        def update(self, params, drive_x, drive_h, state):
+            part = self.roles(self.gates(params, drive_x, drive_h, state))
+            c = sigmoid(2.0 * (drive_x[1] + drive_h[1])) * state[1] + part["input"] * part["candidate"]
+            return part["output"] * tanh(c), c
+
+    faults = check_cell(Sharper(2, 3)).faults
+    assert len(faults) == 1
+    assert "than the keep gate 'forget' says. Look whether `gates` and `update` call the same rows" in faults[0]
