@@ -319,8 +319,8 @@ def _deaf(trajectory: Trajectory, gates: Mapping[str, Gate]) -> Iterator[str]:
     for name, heeded in heard.items():
         if heeded and name not in heeded:
             yield (
-                f"The gate {name!r} hears the rows of {', '.join(map(repr, heeded))}, not its own. Let `gates` take the "
-                "drives in the order of `gate_names`."
+                f"The gate {name!r} hears the rows of {', '.join(map(repr, heeded))}, not its own. Let `gates` take "
+                "the drives in the order of `gate_names`."
             )
 
 
