@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,21 @@ from gradscope.probes.catalogue import words
 from gradscope.record import Record
 from gradscope.store import Store
 
-__all__ = ["NOTHING", "Reading", "curves", "done", "group", "listed", "mean_and_spread", "paneled", "records"]
+__all__ = [
+    "NOTHING",
+    "Reading",
+    "Row",
+    "beside",
+    "curves",
+    "done",
+    "farthest",
+    "group",
+    "listed",
+    "mean_and_spread",
+    "paneled",
+    "records",
+    "zero_state_rate",
+]
 
 Row = dict[str, Any]
 
@@ -89,6 +103,31 @@ def curves(rows: Iterable[Row], x: str, metric: str, *by: str) -> list[Curve]:
 def listed(curve: Curve, noun: str, form: str = ".2f") -> str:
     """Return the numbers of a curve in words: ``0.25 at 20 steps, 0.31 at 50 steps``."""
     return ", ".join(f"{y:{form}} {noun.format(x)}" for x, y in zip(curve.x, curve.y, strict=True))
+
+
+def beside(curve: Curve, expected: Callable[[Any], float], name: str) -> Curve:
+    """Return theory at the places of a measured curve, in its colour: a function of the parameter."""
+    values = [expected(at) for at in curve.x]
+    return replace(curve, name=name, y=values, spread=None, theory=True, group=curve.group or curve.name)
+
+
+def farthest(curve: Curve, theory: Curve) -> float:
+    """Return how far a curve is off theory at most; NaN without a point."""
+    off = np.abs(np.subtract(curve.y, theory.y))
+    return float(off.max()) if len(off) else float("nan")
+
+
+def zero_state_rate(cell: str, bias: float) -> float:
+    """Return the decay rate of an LSTM or GRU with orthogonal weights around the zero state, in nat/step.
+
+    The gate that keeps stands at k = sigmoid(bias), all others at 1/2, and every eigenvalue of the candidate's weights
+    has the modulus 1: the largest eigenvalue of the Jacobian is k + 1/4 for an LSTM and k + (1 - k)/2 for a GRU.
+    Where that is above 1 the zero state is not stable; a state that grows saturates its activation, which cuts the
+    loop, and what is left is about 0.
+    """
+    keep = 1 / (1 + np.exp(-bias))
+    loop = {"LSTM": 0.25, "GRU": (1 - keep) / 2}[cell]
+    return max(0.0, float(-np.log(keep + loop)))
 
 
 def _said(key: str, value: Any) -> str:

@@ -12,6 +12,7 @@ import pytest
 from gradscope import meanfield
 from gradscope.errors import ArgumentError
 from gradscope.experiments.measurement import measure
+from gradscope.experiments.readings import zero_state_rate
 from gradscope.experiments.runner import run_study
 from gradscope.experiments.spec import Study, Sweep
 from gradscope.experiments.studies import load_study, reading, study_module, study_names
@@ -258,6 +259,70 @@ def test_clipping_by_norm_keeps_the_direction_and_by_value_turns_it(tmp_path):
         lines = reading("clipping", store).lines
     assert number(lines[0], r"at most (\S+) off 1") < 1e-14
     assert number(lines[1], r"at most (\S+) off 1") > 1e-3
+
+
+def read_of(tmp_path, name: str, number: int = 0, **changed):
+    """Return what a study reads from one of its grids, some of whose values are others."""
+    asked = study_module(name).SWEEPS[number].describe()
+    with Store(tmp_path / f"{name}.db", "w") as store:
+        tally = run_study(Study(name, (Sweep(**{**asked, **changed}),)), store, workers=0)
+        assert tally.failed == 0, tally.errors
+        return reading(name, store)
+
+
+@pytest.mark.parametrize(("cell", "bias"), [("LSTM", -2.0), ("LSTM", 0.0), ("LSTM", 1.0), ("GRU", 0.0), ("GRU", 3.0)])
+def test_the_zero_state_is_that_of_the_cell_itself(cell, bias):
+    """Weights of the identity, which is orthogonal: the largest eigenvalue of the Jacobian by autograd."""
+    from gradscope.cells import cell_class
+    from gradscope.linearization import linearize
+    from gradscope.trajectory import unroll
+
+    made = cell_class(cell)(1, 3, forget_bias=bias)
+    params = made.init(np.random.default_rng(0), recurrent="identity")
+    jacobian = linearize(unroll(made, params, np.zeros((2, 1, 1)))).jacobians()[1, 0]
+    largest = np.abs(np.linalg.eigvals(jacobian)).max()
+    assert zero_state_rate(cell, bias) == pytest.approx(-np.log(largest), rel=1e-12)
+
+
+def test_a_zero_state_that_grows_has_no_rate_below_0():
+    assert zero_state_rate("LSTM", 3.0) == 0.0
+    assert zero_state_rate("GRU", 3.0) > 0.0
+
+
+def test_the_forget_bias_sets_the_rate_that_the_zero_state_has(tmp_path):
+    changed = {"forget_bias": [-2, 0, 3], "length": 50, "seed": 0, "activation": "tanh"}
+    found = read_of(tmp_path, "forget_bias", **changed)
+    assert [line.split(",")[0] for line in found.lines] == ["GRU", "LSTM"]
+    for line in found.lines:
+        assert number(line, r"zero state at most (\S+) up to bias 0") < 0.06
+    assert number(found.lines[1], r"(-?[\d.]+) at bias 3") == pytest.approx(0.0, abs=0.05)
+    look(found, panels=2)
+
+
+def test_a_rate_belongs_to_the_cell_and_not_to_the_length(tmp_path):
+    changed = {"cell": ["LSTM", "GRU"], "forget_bias": 0, "length": [50, 200], "seed": 0}
+    found = read_of(tmp_path, "sequence_length", **changed)
+    for line in found.lines:
+        assert number(line, r"(\S+) between the largest and the least") < 0.02
+        assert abs(number(line, r"; (\S+) off the zero state")) < 0.03
+    look(found)
+
+
+def test_the_rate_of_a_plain_network_is_that_of_its_slope(tmp_path):
+    found = read_of(tmp_path, "quickstart", 1, cell="RNN", gain=[0.5, 1, 1.5])
+    slopes = [line for line in found.lines if line.startswith("RNN")]
+    assert [line.split(":")[0] for line in slopes] == ["RNN, relu", "RNN, softsign", "RNN, tanh"]
+    for line in slopes:
+        assert number(line, r"at most (\S+) off -ln") < (0.15 if "relu" in line else 0.06)  # units that are never on
+    look(found)
+
+
+def test_the_quickstart_tells_rates_of_gated_cells_beside_the_zero_state(tmp_path):
+    found = read_of(tmp_path, "quickstart", 0, length=[50, 100], forget_bias=[-1, 0])
+    assert [line.split(",")[0] for line in found.lines[:2]] == ["GRU", "LSTM"]
+    for line in found.lines[:2]:
+        assert number(line, r"at most (\S+) off the zero state") < 0.05
+    assert number(found.lines[2], r"varies with the length by at most (\S+) nat/step") < 0.03
 
 
 def test_a_gap_is_that_between_the_very_examples_and_the_test_split():

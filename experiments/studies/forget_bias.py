@@ -19,7 +19,29 @@ hardly at all; a GRU from 0, 1 and 2. More bias than that costs accuracy: what i
 
 from __future__ import annotations
 
+from functools import partial
+
+from gradscope.figures.reproductions import Curve, Panel
+from gradscope.store import Store
+
+from ..readings import (
+    NOTHING,
+    Reading,
+    Row,
+    beside,
+    curves,
+    done,
+    farthest,
+    group,
+    listed,
+    paneled,
+    zero_state_rate,
+)
 from ..spec import Sweep
+
+NAME = "forget_bias"
+LEARNED = 0.5
+"""Accuracy above which a network is said to have learned; chance is 0.1."""
 
 SWEEPS = (
     Sweep(
@@ -41,3 +63,54 @@ SWEEPS = (
         learning_rate=0.01,
     ),
 )
+
+
+def read(store: Store) -> Reading:
+    """Compare decay rates with the zero state, and say from which bias on each length is learned."""
+    rows = done(store, NAME)
+    if not rows:
+        return NOTHING
+    bare, trained = ([row for row in rows if bool(row["iterations"]) is found] for found in (False, True))
+    longest = max((row["length"] for row in bare), default=0)
+    lines, reach, learned = [], [], []
+    for (cell,), some in group([row for row in bare if row["length"] == longest], "cell").items():
+        drawn, told = _rates(cell, longest, some)
+        reach.append(Panel(drawn, f"forget bias, {cell} [1]", "decay rate [nat/step]"))
+        lines += told
+    for (cell,), some in group(trained, "cell").items():
+        drawn = curves(some, "forget_bias", "accuracy_after", "length")
+        learned.append(Panel(drawn, f"forget bias, {cell} [1]", "accuracy after [fraction]"))
+        lines += [_learned(cell, curve) for curve in drawn]
+    caption = f"Over {longest} steps, mean and spread over seeds; dashed: the zero state, no lower than 0."
+    figures = paneled(reach, "Forget bias and reach", caption)
+    figures += paneled(learned, "Forget bias and learning", "Mean and spread over seeds, chance is 0.1.")
+    return Reading(tuple(lines), figures)
+
+
+def _rates(cell: str, length: int, rows: list[Row]) -> tuple[list[Curve], list[str]]:
+    """Return the rate over the bias for each activation, with the zero state, and how far off it is."""
+    measured = curves(rows, "forget_bias", "decay_rate", "activation")
+    if not measured:
+        return [], []
+    theory = beside(measured[0], partial(zero_state_rate, cell), "zero state")
+    lines = []
+    for curve in measured:
+        ends = [farthest(part, whole) for part, whole in ((_up_to_0(curve), _up_to_0(theory)), (curve, theory))]
+        lines.append(
+            f"{cell}, {curve.name}, {length} steps: decay rate, nat/step, {listed(curve, 'at bias {:g}', '.3f')}; off "
+            f"the zero state at most {ends[0]:.3f} up to bias 0, at most {ends[1]:.3f} anywhere."
+        )
+    return [*measured, theory], lines
+
+
+def _up_to_0(curve: Curve) -> Curve:
+    """Return a curve up to the bias 0."""
+    points = [(bias, rate) for bias, rate in zip(curve.x, curve.y, strict=True) if bias <= 0]
+    return Curve(curve.name, [bias for bias, _ in points], [rate for _, rate in points])
+
+
+def _learned(cell: str, curve: Curve) -> str:
+    """Return the accuracy over the bias, and from which bias on the task is learned."""
+    good = [bias for bias, right in zip(curve.x, curve.y, strict=True) if right > LEARNED]
+    least = f"over {LEARNED} from bias {min(good):g} on" if good else f"never over {LEARNED}"
+    return f"{cell}, {curve.name}: accuracy {listed(curve, 'at bias {:g}')}; {least}."
