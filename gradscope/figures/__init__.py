@@ -33,12 +33,14 @@ from gradscope.figures.curves import (
 )
 from gradscope.figures.gallery import caption, figure
 from gradscope.figures.gates import gate_activation, gate_saturation
+from gradscope.figures.learning import training_gradient, training_loss, training_numbers
 from gradscope.figures.maps import input_gradient, transport_map, unit_gradient, write_survival
 from gradscope.figures.routes import routes
 from gradscope.figures.spectra import jacobian_eigenvalues, transport_spectrum
 from gradscope.figures.sweeps import phase_map, verdict_counts
 from gradscope.figures.table import table, to_csv
 from gradscope.figures.templates import theme
+from gradscope.figures.training import training_cut, training_map
 from gradscope.figures.units import finite_time_exponents, lyapunov_spectrum, timescale
 
 __all__ = [
@@ -72,6 +74,11 @@ __all__ = [
     "theme",
     "timescale",
     "to_csv",
+    "training_cut",
+    "training_gradient",
+    "training_loss",
+    "training_map",
+    "training_numbers",
     "transport",
     "transport_blocks",
     "transport_map",

@@ -20,6 +20,7 @@ import plotly.graph_objects as go
 from gradscope.errors import ArgumentError
 from gradscope.figures import palette
 from gradscope.figures.frame import BELOW
+from gradscope.figures.iterations import TITLES, iteration_at
 from gradscope.record import Status
 
 __all__ = ["table", "to_csv"]
@@ -30,7 +31,7 @@ ZERO, NAN, INF = (WORDS[status] for status in (Status.ZERO, Status.NAN, Status.I
 APART = WORDS[Status.NOT_APPLICABLE]
 #: Numbers for what has none, where the unit is a logarithm.
 STANDS = {ZERO: -math.inf, f"{chr(0x2212)}inf": -math.inf, INF: math.inf}
-PLACES = {"time t": "time", "step t": "step", "lag l": "lag"}
+PLACES = {"time t": "time", "step t": "step", "lag l": "lag"} | dict.fromkeys(TITLES.values(), "iteration")
 TAG = re.compile("<[^>]*>")
 TITLE = re.compile(r"(?P<name>.*?)\s*(?:\[(?P<unit>[^\]]*)\])?$", re.DOTALL)
 LOGARITHMIC = ", log scale"
@@ -195,6 +196,8 @@ def _place(trace: Mapping[str, Any], layout: Mapping[str, Any], letter: str, row
 def _labels(values: np.ndarray, axis: Mapping[str, Any], own: Any) -> list[Any]:
     """Return places as they are called: by the figure's own labels, or where each is a tick with words, by these."""
     places = values.tolist()
+    if _named(axis.get("title"), "")[0] == TITLES["log"]:  # the axis is linear in log10(n + 1), and names n
+        return [float(number) for number in np.rint(iteration_at(values, "log"))]
     if own is not None and all(isinstance(p, float) and p == int(p) and 0 <= p < len(own) for p in places):
         return [own[int(place)] for place in places]
     words = axis.get("ticktext")
@@ -304,7 +307,8 @@ def _counts(trace: Mapping[str, Any], layout: Mapping[str, Any]) -> Iterator[Row
     about = {"quantity": f"{meta['unit']}s of {meta['size']}", "measured_in": "1"}
     about["decimated"] = _decimation(layout, str(trace["name"]))
     place = _place(trace, layout, "x")
-    for at, count in zip(_array(trace["customdata"]).ravel().tolist(), counts.tolist(), strict=True):
+    places = _labels(_array(trace["customdata"]).ravel(), _axis(trace, layout, "x"), None)
+    for at, count in zip(places, counts.tolist(), strict=True):
         if count > 0:
             yield {
                 "series": meta["series"],
