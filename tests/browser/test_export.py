@@ -118,7 +118,7 @@ def test_a_picture_stands_alone(visit):
             brush.drawImage(image, 0, 0);
             const pixels = brush.getImageData(0, 0, image.width, image.height).data;
             const colours = new Set();
-            for (let i = 0; i < pixels.length; i += 4) colours.add(pixels[i] << 16 | pixels[i + 1] << 8 | pixels[i + 2]);
+            for (let i = 0; i < pixels.length; i += 4) colours.add(pixels.slice(i, i + 3).join());
             return { corner: Array.from(pixels.slice(0, 4)), colours: colours.size };
         }""",
         list(content),
@@ -141,7 +141,8 @@ def test_a_drawing_has_title_run_and_caption_and_the_colours_in_use(visit):
     page.get_by_role("button", name="Change between dark and light").click()
     expect(page.locator("html")).to_have_attribute("data-mantine-color-scheme", "dark")
     page.wait_for_function(
-        "() => [...document.querySelectorAll('.js-plotly-plot')].every((gd) => gd._fullLayout.font.color === '#e4e6e8')"
+        """() => document.querySelector("#content .card[aria-label='Gate activation'] .js-plotly-plot")
+            ._fullLayout.font.color === "#e4e6e8" """
     )
     dark = export(visit, "Gate activation", "svg")[1]
     background = re.search(rb'<rect[^>]*fill="(rgb[^"]*)"', dark)
