@@ -11,9 +11,9 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import click
 from rich.console import Console
@@ -21,7 +21,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from gradscope.store import Store
 
-from .engines import check, reach
+from .clusters import reach
+from .engines import check
 from .retention import sizes
 from .runner import Tally, run_study
 from .spec import KEPT, Study, read_study
@@ -113,13 +114,9 @@ def run(study: Study, path: Path, crew: dict[str, Any], again: str) -> None:
         console.print(f"Interrupted. {summary(last)} What is finished is kept; go on with")
         console.print(f"  {again}")
 
-    with Store(path, "w") as store:
-        try:
-            with interruptible(tell), progress_display(console, study.name) as display:
-                run_study(study, store, **crew, progress=show)
-        except KeyboardInterrupt:
-            tell()
-            raise click.exceptions.Exit(INTERRUPTED) from None
+    with interruptible(tell), Store(path, "w") as store:
+        with progress_display(console, study.name) as display:
+            run_study(study, store, **crew, progress=show)
         found = reading(study.name, store)
     console.print(summary(last))
     for line in () if found is None else found.lines:
@@ -135,7 +132,7 @@ def run(study: Study, path: Path, crew: dict[str, Any], again: str) -> None:
 
 @contextmanager
 def interruptible(tell: Callable[[], None]) -> Iterator[None]:
-    """Let Ctrl-C and ``kill`` end a sweep in good order, and a second one at once.
+    """Let Ctrl-C and ``kill`` end a sweep promptly and in good order, and a second one at once.
 
     At once loses no more than ``kill -9`` would: the runs that are under way.
     """
@@ -144,11 +141,7 @@ def interruptible(tell: Callable[[], None]) -> Iterator[None]:
     def interrupt(*_: Any) -> None:
         nonlocal asked
         if asked:
-            for process in multiprocessing.active_children():
-                process.kill()
-            tell()
-            sys.stdout.flush()
-            os._exit(INTERRUPTED)
+            leave(tell)
         asked = True
         raise KeyboardInterrupt
 
@@ -160,9 +153,22 @@ def interruptible(tell: Callable[[], None]) -> Iterator[None]:
         return
     try:
         yield
+    except KeyboardInterrupt:
+        leave(tell)
     finally:
         for number, handler in zip(signals, before, strict=True):
             signal.signal(number, handler)
+
+
+def leave(tell: Callable[[], None]) -> NoReturn:
+    """End this process and its workers, whatever threads are still at."""
+    for process in multiprocessing.active_children():
+        process.kill()
+    with suppress(OSError):  # nobody reads any more
+        tell()
+        sys.stdout.flush()
+        sys.stderr.flush()
+    os._exit(INTERRUPTED)
 
 
 @contextmanager

@@ -8,41 +8,34 @@ worker comes back with the reason; which of its runs was to blame nobody can tel
 from __future__ import annotations
 
 import contextlib
-import logging
-import multiprocessing
 import os
 import queue
-import signal
-import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import CancelledError
 from dataclasses import dataclass
-from multiprocessing import resource_tracker
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import numpy as np
 
 from gradscope.errors import ArgumentError, GradscopeError
 
+from .clusters import local, remote
 from .measurement import Ended, carry_out, reason
 from .spec import Run
 from .tasks import Task
 
 if TYPE_CHECKING:
-    from distributed import Client, Future, LocalCluster
+    from distributed import Client, Future
 
-__all__ = ["BUDGET", "Batch", "Engine", "SchedulerLostError", "UnfitWorkerError", "check", "engine", "reach", "work"]
+__all__ = ["BUDGET", "Batch", "Engine", "SchedulerLostError", "UnfitWorkerError", "check", "engine", "work"]
 
 BUDGET = 1.0  # seconds after which a worker begins no other run of a batch
 STRANDED = 3.0  # seconds after which a batch whose worker is not there is given to another
 LOOK = 1.0  # seconds between two looks at how many workers there are
-CONNECT = 10.0  # seconds to wait for a scheduler
-PATIENCE = 0.3  # seconds that a worker has to end by itself when a sweep is interrupted
 LEAST = 200e6  # bytes: a worker that has only begun uses most of that
 KEPT = 4  # tasks that a worker remembers
 PREFIX = "gradscope-run"
-THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
 DIED = (
     "Its worker died, twice: perhaps it was killed, perhaps for lack of memory. "
     "Use fewer workers, smaller batches or shorter sequences."
@@ -53,6 +46,7 @@ OUTGREW = (
 )
 
 _tasks: dict[bytes, Task] = {}
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -165,7 +159,7 @@ class _OnDask:
         self._looked, self._threads, self._count = -np.inf, 0, 0
         self._places: dict[str, str] = {}  # the worker of each batch that has one to itself
         self._missed: dict[str, float] = {}  # since when that worker is not there
-        client.register_plugin(_one_death(SchedulerPlugin))
+        self._ask(client.register_plugin, _one_death(SchedulerPlugin))
 
     def workers(self) -> int:
         if time.monotonic() - self._looked > LOOK:
@@ -177,10 +171,20 @@ class _OnDask:
 
     def _crew(self) -> dict[str, int]:
         """Return the threads of each worker that is there now."""
+        return self._ask(self._client.nthreads)
+
+    def _ask(self, question: Callable[..., T], *arguments: Any, **options: Any) -> T:
+        """Ask the scheduler for something; one that does not answer ends the sweep."""
         try:
-            return self._client.nthreads()
-        except OSError:
-            raise self._gone() from None
+            return question(*arguments, **options)
+        except Exception as error:
+            if self._broken(error):
+                raise self._gone() from None
+            raise
+
+    def _broken(self, error: Exception) -> bool:
+        """Return whether an error says that the connection to the scheduler is lost: nobody here cancels a batch."""
+        return isinstance(error, (CancelledError, OSError)) or self._client.status != "running"
 
     def start(self, batch: Batch, alone: bool = False) -> None:
         self._count += 1
@@ -190,7 +194,7 @@ class _OnDask:
         if alone:
             self._places[key] = next(iter(self._crew().keys() - self._places.values()), "")
             place = {"workers": [self._places[key]], "allow_other_workers": False}
-        future = self._client.submit(work, runs, BUDGET, key=key, pure=False, **place)
+        future = self._ask(self._client.submit, work, runs, BUDGET, key=key, pure=False, **place)
         self._begun[key] = (batch, future)
         future.add_done_callback(lambda _, key=key: self._back.put(key))
 
@@ -214,7 +218,6 @@ class _OnDask:
     def _collect(self, key: str) -> Batch:
         """Return a batch that is back."""
         from distributed import KilledWorker
-        from distributed.comm import CommClosedError
 
         batch, future = self._begun.pop(key)
         self._places.pop(key, None)
@@ -222,9 +225,9 @@ class _OnDask:
             return Batch(batch.runs, tuple(future.result()))
         except KilledWorker as error:
             return Batch(batch.runs, lost=self._why(error.last_worker.address, error.last_worker.memory_limit))
-        except (CancelledError, CommClosedError, ConnectionError, TimeoutError):  # nobody here cancels
-            raise self._gone() from None
         except Exception as error:  # what a run raises, it brings back itself
+            if future.status != "error" and self._broken(error):
+                raise self._gone() from None
             raise UnfitWorkerError(
                 f"The workers cannot carry out runs: {reason(error)}. "
                 "Install the same version of gradscope, with `gradscope[sweep]`, where they run."
@@ -239,16 +242,15 @@ class _OnDask:
         for key in [key for key, since in self._missed.items() if now - since > STRANDED]:
             batch, future = self._begun.pop(key)
             del self._places[key], self._missed[key]
-            future.cancel()
+            self._ask(future.cancel)
             back.append(batch)
         return back
 
     def _why(self, worker: str, limit: float) -> str:
         """Return why a worker died, as far as anybody knows."""
-        with contextlib.suppress(OSError, KeyError, TypeError):
-            for _, event in self._client.get_events("worker-restart-memory"):
-                if event["worker"] == worker:
-                    return OUTGREW.format(used=_memory(event["rss"]), limit=_memory(limit))
+        for _, event in self._ask(self._client.get_events, "worker-restart-memory"):
+            if event["worker"] == worker:
+                return OUTGREW.format(used=_memory(event["rss"]), limit=_memory(limit))
         return DIED
 
     def _gone(self) -> SchedulerLostError:
@@ -309,15 +311,15 @@ def engine(workers: int | None, scheduler: str | None, runs: int, memory: str | 
     """
     check(workers, scheduler, memory)
     if scheduler is not None:
-        with _remote(scheduler) as found:
-            yield found
+        with remote(scheduler) as client:
+            yield _OnDask(client, scheduler)
     elif workers == 0:
         yield _Here()
     else:
         from dask.system import CPU_COUNT
 
-        with _local(min(CPU_COUNT if workers is None else workers, runs), memory) as found:
-            yield found
+        with local(min(CPU_COUNT if workers is None else workers, runs), memory) as client:
+            yield _OnDask(client, str(getattr(client.scheduler, "address", "this machine")))
 
 
 def check(workers: int | None, scheduler: str | None, memory: str | None) -> None:
@@ -342,118 +344,3 @@ def check(workers: int | None, scheduler: str | None, memory: str | None) -> Non
             raise ArgumentError(
                 f"`memory` must be a size of at least {_memory(LEAST)}, got {memory!r}. Write e.g. 2GB."
             )
-
-
-@contextlib.contextmanager
-def _local(workers: int, memory: str | None) -> Iterator[_OnDask]:
-    """Start single-thread worker processes on this machine, and stop them in the end."""
-    import dask
-    from distributed import Client, LocalCluster
-
-    settings: dict[str, Any] = {
-        # Without Dask's own MALLOC_TRIM_THRESHOLD_, which makes glibc map and unmap every large array anew.
-        "distributed.nanny.pre-spawn-environ": dict.fromkeys(THREADS, 1),
-        # A run that outgrows its worker ends with it. To write Dask's own data to disk or to pause would not help it.
-        "distributed.worker.memory.target": False,
-        "distributed.worker.memory.spill": False,
-        "distributed.worker.memory.pause": False,
-        "distributed.worker.memory.terminate": 0.95,
-    }
-    with dask.config.set(settings):
-        with _deaf_to_ctrl_c():
-            cluster = LocalCluster(
-                n_workers=workers,
-                threads_per_worker=1,
-                memory_limit="auto" if memory is None else memory,
-                processes=True,
-                host="127.0.0.1",
-                # Dask serves HTTP in any case; with no address it would take port 8787 and warn when that is taken.
-                dashboard_address="127.0.0.1:0",
-                scheduler_kwargs={"dashboard": False},
-                silence_logs=logging.CRITICAL,
-            )
-        with contextlib.ExitStack() as stack:
-            stack.callback(cluster.close)
-            try:
-                with Client(cluster, set_as_default=False) as client:
-                    yield _OnDask(client, cluster.scheduler_address)
-            except BaseException:
-                _hurry(cluster)
-                raise
-
-
-def _hurry(cluster: LocalCluster) -> None:
-    """Let workers that are in the middle of a run not hold up the end: kill those that are left in a moment."""
-    pids = {nanny.pid for nanny in cluster.workers.values()}
-    processes = [process for process in multiprocessing.active_children() if process.pid in pids]
-
-    def kill() -> None:
-        for process in processes:
-            process.kill()
-
-    timer = threading.Timer(PATIENCE, kill)
-    timer.daemon = True
-    timer.start()
-
-
-@contextlib.contextmanager
-def _deaf_to_ctrl_c() -> Iterator[None]:
-    """Start threads and processes that do not hear Ctrl-C, which a terminal sends to all of them: only we shall."""
-    if not hasattr(signal, "pthread_sigmask"):  # Windows
-        yield
-        return
-    resource_tracker.ensure_running()  # it would start with the first process, and unblock the signal
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
-@contextlib.contextmanager
-def _remote(address: str) -> Iterator[_OnDask]:
-    """Connect to a scheduler that runs elsewhere."""
-    with _quiet(), _client(address) as client:
-        yield _OnDask(client, address)
-
-
-def reach(address: str) -> None:
-    """Refuse the address of a scheduler that does not answer.
-
-    Raises
-    ------
-    ArgumentError
-        When it is no address, or nobody answers there.
-    """
-    _client(address).close()
-
-
-def _client(address: str) -> Client:
-    """Return a client of a scheduler."""
-    from distributed import Client
-    from distributed.comm.registry import backends
-
-    remedy = "Start one with `dask scheduler` and give the address that it prints, e.g. tcp://127.0.0.1:8786."
-    scheme, _, place = address.partition("://")
-    if scheme not in backends or not place.rpartition(":")[2].isdecimal():
-        raise ArgumentError(f"`scheduler` must be an address like tcp://host:port, got {address!r}. {remedy}")
-    try:
-        return Client(address, timeout=CONNECT, set_as_default=False)
-    except OSError as error:
-        raise ArgumentError(
-            f"`scheduler` must be the address of one that runs, got {address!r}: {error}. {remedy}"
-        ) from None
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep Dask's log from the user: what matters of it comes as an error."""
-    loggers = [logging.getLogger(name) for name in ("distributed", "distributed.client")]
-    levels = [logger.level for logger in loggers]
-    for logger in loggers:
-        logger.setLevel(logging.CRITICAL)
-    try:
-        yield
-    finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)

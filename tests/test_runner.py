@@ -18,7 +18,7 @@ import pytest
 from distributed import LocalCluster
 
 from gradscope.errors import ArgumentError, GradscopeError
-from gradscope.experiments import course, engines, measurement, runner
+from gradscope.experiments import clusters, course, engines, measurement, runner
 from gradscope.experiments.runner import Tally, measure, run_study
 from gradscope.experiments.spec import Run, Study, Sweep
 from gradscope.experiments.tasks import Task, load_task
@@ -368,7 +368,7 @@ def test_an_interrupt_keeps_what_is_finished_and_marks_the_rest(tmp_path, worker
     ],
 )
 def test_bad_workers_and_schedulers_are_refused(tmp_path, monkeypatch, options, remedy):
-    monkeypatch.setattr(engines, "CONNECT", 0.3)
+    monkeypatch.setattr(clusters, "CONNECT", 0.3)
     with opened(tmp_path) as store:
         with pytest.raises(ArgumentError, match=remedy):
             run_study(study(), store, **options)

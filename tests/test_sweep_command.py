@@ -116,22 +116,29 @@ def test_failed_runs_are_counted_with_their_reason_and_exit_code_1(folder, monke
 
 
 LONG = f'hidden_size = 8\nbatch_size = 4\nprobes = "cheap"\nseed = {list(range(500))}\n'
+ENDLESS = """hidden_size = 8
+batch_size = 4
+probes = "cheap"
+[[sweep]]
+seed = [0, 1, 2]
+[[sweep]]
+seed = [3, 4, 5, 6]
+length = 1000
+iterations = 1000000
+"""
 
 
-def started(folder: Path, workers: int, count: int) -> subprocess.Popen:
-    """Start a long sweep as a shell in a terminal would, and wait until some of its runs are done."""
-    (folder / "long.toml").write_text(LONG)
+def begun(folder: Path, workers: int, text: str = LONG) -> subprocess.Popen:
+    """Start a long sweep as a shell in a terminal would."""
+    (folder / "long.toml").write_text(text)
     call = [GRADSCOPE, "sweep", "long.toml", "--store", "r.db", "--workers", str(workers)]
-    environment = {**os.environ, "COLUMNS": "200"}
-    process = subprocess.Popen(
-        call,
-        cwd=folder,
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    return subprocess.Popen(call, cwd=folder, env={**os.environ, "COLUMNS": "200"}, start_new_session=True, **pipes)
+
+
+def started(folder: Path, workers: int, count: int, text: str = LONG) -> subprocess.Popen:
+    """Start a long sweep, and wait until some of its runs are done."""
+    process = begun(folder, workers, text)
     while process.poll() is None:
         time.sleep(0.1)
         if (folder / "r.db").exists() and finished(folder) >= count:
@@ -152,19 +159,47 @@ def finished(folder: Path) -> int:
         return 0
 
 
-def test_ctrl_c_keeps_what_is_finished_and_says_how_to_go_on(folder):
-    process = started(folder, workers=2, count=3)
-    os.killpg(process.pid, signal.SIGINT)
+@pytest.mark.skipif(os.name == "nt", reason="signals of Unix")
+@pytest.mark.parametrize(
+    ("number", "send"),
+    [
+        pytest.param(signal.SIGINT, os.killpg, id="ctrl-c in a terminal"),
+        pytest.param(signal.SIGTERM, os.kill, id="kill"),
+        pytest.param(signal.SIGTERM, os.killpg, id="kill of the group, as a job scheduler does"),
+    ],
+)
+def test_a_signal_ends_a_sweep_with_no_wait_for_its_runs_and_says_how_to_go_on(folder, number, send):
+    """The runs that are under way would take hours."""
+    process = started(folder, workers=2, count=3, text=ENDLESS)
+    workers = psutil.Process(process.pid).children(recursive=True)
+    send(process.pid, number)
     output, errors = process.communicate(timeout=PATIENCE)
     assert process.returncode == 130
     assert errors == ""
     lines = output.splitlines()
-    assert re.search(r"Interrupted\. 500 runs: \d+ done, \d+ to go, in \d+ s\. What is finished is kept; go on", output)
+    assert re.search(r"Interrupted\. 7 runs: 3 done, 4 to go, in \d+ s\. What is finished is kept; go on", output)
     assert lines[-1].strip() == "gradscope sweep long.toml --store r.db --workers 2"
+    assert not psutil.wait_procs(workers, timeout=PATIENCE)[1]
+    assert not Path("r.db-wal").exists()  # closed in good order
     with Store("r.db") as store:
-        states = [run["status"] for run in store.runs()]
-    assert states.count("done") >= 3
-    assert "running" not in states
+        assert [run["status"] for run in store.runs(where=["seed<3"])] == ["done"] * 3
+        assert {run["status"] for run in store.runs(where=["seed>2"])} == {"interrupted"}
+    (folder / "long.toml").write_text(ENDLESS.replace("1000000", "1").replace("1000", "20"))
+    assert "7 runs: 4 done, 3 there before" in typed("long.toml", "--store", "r.db", "--workers", "0").stdout
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals of Unix")
+@pytest.mark.parametrize(("number", "send"), [(signal.SIGINT, os.killpg), (signal.SIGTERM, os.kill)])
+def test_a_signal_while_the_workers_start_ends_a_sweep_as_well(folder, number, send):
+    process = begun(folder, workers=2)
+    while not (workers := psutil.Process(process.pid).children(recursive=True)):
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.01)
+    send(process.pid, number)
+    output, errors = process.communicate(timeout=PATIENCE)
+    assert (process.returncode, errors) == (130, "")
+    assert "Interrupted. 500 runs: 0 done, 500 to go" in output
+    assert not psutil.wait_procs(workers, timeout=PATIENCE)[1]
 
 
 def test_kill_9_loses_the_runs_in_flight_and_the_same_command_goes_on(folder):
