@@ -162,7 +162,9 @@ def largest_singular_value(
 
     Golub & Kahan 1965. The root of the largest eigenvalue of what has been built of J'J lies within its residual
     of a singular value: a map whose residual is below ``RESIDUAL`` is done. What is not after ``LAST`` products is
-    taken from the matrix itself.
+    taken from the matrix itself. The start is one random vector. It passes for converged on the second singular value,
+    lower by a share of d, only if it hears the largest by less than some ``RESIDUAL`` / d of what it hears the second:
+    a chance of about that size, and none where products have told the two apart.
 
     Parameters
     ----------

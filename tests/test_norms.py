@@ -14,6 +14,7 @@ from scipy.linalg import eigh_tridiagonal
 import gradscope as gs
 from gradscope import norms
 from gradscope.errors import ArgumentError
+from gradscope.norms import largest_singular_value
 from gradscope.partials import Partials
 
 KINDS = pytest.mark.parametrize("kind", ["spectral", "frobenius"])
@@ -232,3 +233,24 @@ def test_the_spectral_norm_of_the_smallest_cells_is_that_of_svd(kind, size):
         lin = gs.linearize(gs.unroll(cell, params, inputs))
         largest = np.linalg.svd(lin.jacobians(), compute_uv=False)[..., 0]
         np.testing.assert_allclose(lin.norm("spectral"), largest, rtol=1e-8, atol=1e-300)
+
+
+@pytest.mark.parametrize("gap", [1e-9, 1e-8, 1e-7, 1e-5])
+def test_the_second_singular_value_is_taken_for_the_largest_as_seldom_as_is_said(gap):
+    """Among maps that are done early, so that the close ones are looked at when two values are not yet told apart."""
+    rng, size, close, easy = np.random.default_rng(1), 16, 1000, 3000
+    values = np.broadcast_to(np.linspace(0.3, 0.0, size), (close + easy, size)).copy()
+    values[:, 0], values[:close, 1] = 1.0, 1.0 - gap
+    left, right = (np.linalg.qr(rng.standard_normal((close + easy, size, size)))[0] for _ in range(2))
+    matrices = (left * values[:, None])[rng.permutation(close + easy)] @ right
+    norm = largest_singular_value(
+        np.linalg.norm(matrices, axis=(1, 2))[None],
+        lambda columns: np.einsum("bij,njb->nib", matrices, columns),
+        lambda columns: np.einsum("bji,njb->nib", matrices, columns),
+        size,
+        lambda _, chosen: matrices[chosen],
+    )[0]
+    lower = 1.0 - norm
+    assert lower.min() > -1e-14  # never above the largest
+    assert lower.max() < gap * (1 + 1e-6) + 1e-14  # and never below the second
+    assert np.count_nonzero(lower > 1e-8) <= close * 1e-8 / gap
