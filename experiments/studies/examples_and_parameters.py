@@ -3,12 +3,13 @@
 Question: how does the gap between training and test grow when the parameters outnumber the examples?
 
 Prediction: with few examples the training set is learned by heart, to an accuracy of 1, and the test set hardly; the
-gap closes as examples are added, and is larger for the wider network while they are few (Bengio, Goodfellow &
-Courville 2016 tell the usual story). Width beyond what is needed costs little on the test set.
+gap closes as examples are added (Bengio, Goodfellow & Courville 2016 tell the usual story). So it is measured. That
+the gap is larger for the wider network while examples are few, which the usual story has too, is not: 70 times the
+parameters have the smaller gap at every number of examples, and the better test accuracy.
 
 Command: gradscope sweep examples_and_parameters --store examples_and_parameters.db
 
-Runtime: about two minutes of CPU.
+Runtime: about half a minute of CPU.
 
 Reads as: accuracy on training and on test sequences over the number of examples, a line for each width; the distance
 of the two is the gap.
@@ -58,7 +59,7 @@ def read(store: Store) -> Reading:
         Panel(gap, "examples [1]", "gap of accuracy [fraction]", log_x=True),
         Panel(right, "examples [1]", "test accuracy [fraction]", log_x=True),
     ]
-    caption = "The gap is accuracy on the training split's sequences less that on the test split's."
+    caption = "The gap is accuracy on the examples that were learned from less that on the test split."
     return Reading(tuple(lines), paneled(panels, "Parameters against examples", caption))
 
 

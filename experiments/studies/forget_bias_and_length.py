@@ -89,11 +89,12 @@ def read(store: Store) -> Reading:
     for (activation,), some in group(rows, "activation").items():
         biases, lengths = (sorted({row[key] for row in some}) for key in ("forget_bias", "length"))
         shape = (len(biases), len(lengths))
-        reaches, solved, seeds = np.full(shape, np.nan), np.zeros(shape, int), np.zeros(shape, int)
+        reaches, solved, once, seeds = np.full(shape, np.nan), *(np.zeros(shape, int) for _ in range(3))
         for (bias, length), found in group(some, "forget_bias", "length").items():
             place = biases.index(bias), lengths.index(length)
             reaches[place] = np.mean([reach(store, row["run"]) for row in found])
             solved[place], seeds[place] = sum(_solved(row) for row in found), len(found)
+            once[place] = sum(_solved(row) or _once(store, row["run"]) for row in found)
         figures += _drawn(activation, biases, lengths, reaches, solved, seeds)
         longest = lengths[-1]
         per_step = reaches[:, -1] / (longest - 1)
@@ -105,7 +106,8 @@ def read(store: Store) -> Reading:
             if off
             else f"{activation}, {longest} steps, ln of reach a step: {_list(per_step, '+.2f')}."
         )
-        lines += _compared(activation, biases, lengths, solved, seeds)
+        for when, count in (("at the end", solved), ("at some evaluation", once)):
+            lines += _compared(f"{activation}, {when}", activation, biases, lengths, count, seeds)
     return Reading(tuple(lines), tuple(figures))
 
 
@@ -114,13 +116,19 @@ def _solved(row: dict) -> bool:
     return isinstance(row.get("loss_after"), float) and row["loss_after"] < SOLVED
 
 
+def _once(store: Store, run: str) -> bool:
+    """Return whether a run had solved the task at some time: learning at a constant rate falls out of it again."""
+    loss = store.curves(run).get("validation_loss")
+    return loss is not None and bool(np.nanmin(loss[1]) < SOLVED)
+
+
 def _list(values: np.ndarray | list[float], form: str = "g") -> str:
     """Return numbers with commas between."""
     return ", ".join(f"{value:{form}}" for value in values)
 
 
 def _compared(
-    activation: str, biases: list[float], lengths: list[int], solved: np.ndarray, seeds: np.ndarray
+    name: str, activation: str, biases: list[float], lengths: list[int], solved: np.ndarray, seeds: np.ndarray
 ) -> list[str]:
     """Return how many cells of the table agree with the independent program, to within one seed of three."""
     pairs = [
@@ -135,8 +143,8 @@ def _compared(
     most = max(abs(ours - theirs) for ours, theirs in pairs)
     last = _list(solved[:, -1], "d")
     return [
-        f"{activation}: of 3 seeds, solved at {lengths[-1]} steps for biases {_list(biases)}: {last}; over all lengths "
-        f"{same} of {len(pairs)} cells are those of the independent program, the others at most {most} seeds off."
+        f"{name}: of 3 seeds, solved at {lengths[-1]} steps for biases {_list(biases)}: {last}; over all lengths "
+        f"{same} of {len(pairs)} counts are those of the independent program, the others at most {most} off."
     ]
 
 

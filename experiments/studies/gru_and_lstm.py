@@ -8,7 +8,7 @@ much as the cells differ.
 
 Command: gradscope sweep gru_and_lstm --store gru_and_lstm.db
 
-Runtime: about two minutes of CPU.
+Runtime: about half a minute of CPU.
 
 Reads as: accuracy on held-out digits over the number of examples, a line for each cell with the spread over seeds.
 """

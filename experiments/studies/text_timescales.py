@@ -8,7 +8,7 @@ Johnson & Li 2015 found units for quotes and line ends). The gates alone tell it
 
 Command: gradscope sweep text_timescales --store text_timescales.db
 
-Runtime: about five minutes of CPU.
+Runtime: about half a minute of CPU.
 
 Reads as: the time scales of all units, in order, before and after training: the curve after is steeper, its upper end
 further up. Beside it the loss on text that was never seen, over the updates; the dashed line is what it costs to know
