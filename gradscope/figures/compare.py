@@ -18,10 +18,10 @@ import plotly.graph_objects as go
 from gradscope.errors import ArgumentError, unknown
 from gradscope.figures import palette, scales
 from gradscope.figures.curves import FLOWS, coarse, float_edge
-from gradscope.figures.frame import BELOW, Canvas, axis_title, outline, place
+from gradscope.figures.frame import BELOW, Canvas, axis_title, heading, outline, place
 from gradscope.figures.series import Lane, Series, absence, along, lanes, part, quantiles, thin, turned
-from gradscope.figures.settings import Look, numbered, plain
-from gradscope.figures.tiles import tiled
+from gradscope.figures.settings import Look, is_number, numbered, plain, same
+from gradscope.figures.tiles import rows_of, tiled
 from gradscope.probes.catalogue import CATALOGUE
 from gradscope.record import Field, Record, Status
 
@@ -31,14 +31,20 @@ __all__ = [
     "Bundle",
     "Difference",
     "Line",
+    "Summary",
     "bundle",
     "choices",
     "compare",
     "difference",
+    "divided",
     "draw_bundles",
     "draw_difference",
     "line",
+    "parts",
+    "ranked",
     "subtract",
+    "summarize",
+    "telling",
 ]
 
 PLACES = ("time", "step", "lag", "rank")  # axes that a figure may lie along, the first of them that an array has
@@ -62,7 +68,8 @@ SPREAD_WORDS = {"10-90": "10\N{EN DASH}90 % of runs", "all": "least to largest r
 SEQUENCES = "5\N{EN DASH}95 % of sequences"
 BANDED = 6  # runs up to which each has the band of its own sequences
 PAIRS = 10_000  # of runs, whose differences make a band
-LISTED = 8  # groups that stand above a figure; more stand beside it
+LISTED = 4  # groups that stand above a figure; more stand beside it
+SHORT, MOST_ROWS = 8, 4  # letters of a name that fits beside a row, and rows that are told apart by group
 MEMBER_POINTS = 60_000  # of all thin lines together
 LARGE = 1e30  # stands for inf while quantiles are interpolated
 HOVERED = 10  # groups up to which one box tells of all
@@ -152,14 +159,27 @@ def choices(records: Iterable[Record], probe: str) -> list[str]:
         Such as ``"forget, right"``; ``"keeping gate"`` is the forget gate of an LSTM and the update gate of a GRU.
         Empty where there is no choice.
     """
-    found: dict[str, None] = {}
-    for record in records:
-        if probe in record:
-            found.update(dict.fromkeys(_parts(record.field(probe))))
-    both = [any(one.split(", ")[0] == gate for one in found) for gate in KEEPERS]
-    kept = [f"{KEEP}{one.removeprefix(gate)}" for one in found for gate in KEEPERS if one.split(", ")[0] == gate]
-    names = [*dict.fromkeys(kept), *found] if all(both) else list(found)
-    return sorted(names, key=lambda one: tuple(_preference(word) for word in one.split(", ")))
+    return ranked(name for record in records for name in parts(record, probe))
+
+
+def parts(record: Record, probe: str) -> list[str]:
+    """Return what can be shown of a probe in one record; empty where there is no choice."""
+    return _parts(record.field(probe)) if probe in record else []
+
+
+def ranked(names: Iterable[str]) -> list[str]:
+    """Return what can be shown of several records, the usual first; gates that keep have one name together."""
+    found = dict.fromkeys(names)
+    words = {one: one.split(", ") for one in found}
+    kept = [_renamed(one, gate) for gate in KEEPERS for one, named in words.items() if gate in named]
+    both = all(any(gate in named for named in words.values()) for gate in KEEPERS)
+    every = [*dict.fromkeys(kept), *found] if both else list(found)
+    return sorted(every, key=lambda one: tuple(_preference(word) for word in one.split(", ")))
+
+
+def _renamed(named: str, gate: str) -> str:
+    """Return a part with the gate that keeps under the name that LSTM and GRU share."""
+    return ", ".join(KEEP if word == gate else word for word in named.split(", "))
 
 
 def _preference(word: str) -> int:
@@ -167,16 +187,21 @@ def _preference(word: str) -> int:
     return PREFERRED.index(word) if word in PREFERRED else len(PREFERRED)
 
 
-def _axes(entry: Field) -> tuple[str, list[str], list[str]]:
+def divided(probe: str) -> bool:
+    """Return whether a probe has parts to choose from."""
+    return bool(_axes(CATALOGUE[probe].axes)[1])
+
+
+def _axes(axes: Sequence[str]) -> tuple[str, list[str], list[str]]:
     """Return the axis to lie along, those to choose from, and those that are pooled."""
-    along_axis = next((axis for axis in PLACES if axis in entry.axes), entry.axes[0])
-    rest = [axis for axis in entry.axes if axis != along_axis]
+    along_axis = next((axis for axis in PLACES if axis in axes), axes[0])
+    rest = [axis for axis in axes if axis != along_axis]
     return along_axis, [axis for axis in rest if axis not in POOLED], [axis for axis in rest if axis in POOLED]
 
 
 def _parts(entry: Field) -> list[str]:
     """Return the parts of an array, each named by its labels along the axes to choose from."""
-    labels = [[_word(axis, one) for one in entry.coord(axis)] for axis in _axes(entry)[1]]
+    labels = [[_word(axis, one) for one in entry.coord(axis)] for axis in _axes(entry.axes)[1]]
     return [", ".join(words) for words in itertools.product(*labels)] if labels else []
 
 
@@ -218,7 +243,7 @@ def line(record: Record, probe: str, part_name: str = "", run: str = "") -> Line
     if sentence:
         return Line(run, absent=sentence.rstrip("."))
     entry = record.field(probe)
-    axis, chosen, pooled = _axes(entry)
+    axis, chosen, pooled = _axes(entry.axes)
     if chosen:
         named = part_name or choices([record], probe)[0]
         wanted = _resolved(named, entry)
@@ -240,9 +265,9 @@ def _resolved(named: str, entry: Field) -> list[int] | None:
     """Return the places of a part along the axes to choose from, None for one that the array lacks."""
     parts = _parts(entry)
     for gate in KEEPERS:
-        wanted = named.replace(KEEP, gate)
+        wanted = ", ".join(gate if word == KEEP else word for word in named.split(", "))
         if wanted in parts:
-            shape = [len(entry.coord(axis)) for axis in _axes(entry)[1]]
+            shape = [len(entry.coord(axis)) for axis in _axes(entry.axes)[1]]
             return [int(number) for number in np.unravel_index(parts.index(wanted), shape)]
     return None
 
@@ -324,6 +349,86 @@ def _aggregate(name: str, lines: Sequence[Series], shares: Sequence[float]) -> t
     below = 2 * (under & used).sum(1) > used.sum(1)
     size = sum(one.size for one in lines)
     return Series(name, x, median, low, high, below, counts, size), used.sum(1)
+
+
+# Numbers -------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Summary:
+    """A number over the runs of a group: median, low and high, runs that count, and runs where it is NaN."""
+
+    median: float
+    low: float
+    high: float
+    runs: int
+    bad: int
+
+
+def summarize(values: Iterable[Any], spread: str = "10-90") -> Summary | None:
+    """Return median and spread of a number over runs, None where no run has it.
+
+    Infinities count as numbers: a decay rate is inf where every gradient is exactly zero. NaN is counted apart.
+
+    Parameters
+    ----------
+    values : iterable
+        What is no number is left out.
+    spread : str
+        One of ``SPREADS``.
+
+    Raises
+    ------
+    ArgumentError
+        For another spread.
+    """
+    if spread not in SPREADS:
+        raise unknown("spread", spread, SPREADS)
+    found = np.array([float(value) for value in values if is_number(value)])
+    if not len(found):
+        return None
+    good = np.clip(found, -LARGE, LARGE)[None]
+    low, median, high = (float(one[0]) for one in quantiles(good, ~np.isnan(good), SPREADS[spread]))
+    bad = int(np.isnan(found).sum())
+    return Summary(*(np.inf if one > LARGE / 1e6 else one for one in (median, low, high)), len(found) - bad, bad)
+
+
+def telling(rows: Sequence[Mapping[str, Any]], names: Iterable[str], metric: str, most: int = 12) -> list[str]:
+    """Return the parameters by how much of a metric's variation they explain, the most telling first.
+
+    The share of the variance of the metric's ranks that lies between the groups of a parameter, with the share taken
+    off that as many groups would explain by chance (Kelley 1935). Ranks, because a metric may be infinite.
+
+    Parameters
+    ----------
+    rows : sequence of dict
+        One for each run.
+    names : iterable of str
+        The parameters to choose from.
+    metric : str
+        Rows in which it is no number are left out.
+    most : int
+        Values beyond which a parameter makes no readable groups.
+    """
+    kept = [row for row in rows if is_number(row.get(metric)) and row[metric] == row[metric]]
+    if not kept:
+        return list(names)
+    _, places, counts = np.unique([float(row[metric]) for row in kept], return_inverse=True, return_counts=True)
+    ranks = (np.cumsum(counts) - (counts - 1) / 2)[places]
+    total = ((ranks - ranks.mean()) ** 2).sum()
+
+    def explained(name: str) -> float:
+        keys = {key: number for number, key in enumerate(dict.fromkeys(same(row.get(name)) for row in kept))}
+        groups = np.array([keys[same(row.get(name))] for row in kept])
+        sizes = np.bincount(groups)
+        if not 1 < len(sizes) <= most or len(sizes) == len(kept) or not total:
+            return -1.0
+        between = (sizes * (np.bincount(groups, ranks) / sizes - ranks.mean()) ** 2).sum()
+        free = len(kept) - len(sizes)
+        return float((between - (len(sizes) - 1) * (total - between) / free) / total)
+
+    names = list(names)
+    return sorted(names, key=lambda name: (-explained(name), names.index(name)))
 
 
 # The figures ---------------------------------------------------------------------------------------------------------
@@ -496,13 +601,13 @@ def _about(bundles: Sequence[Bundle], spread: str, single: bool) -> str:
     if not sizes:
         return ""
     if single:
-        own = ", with a band from 5 to 95 % of them" if any(one.own for one in bundles) else ""
+        own = " and a band from 5 to 95 % of them" if any(one.own for one in bundles) else ""
         return f"One run each: the median over its sequences{own}."
     number = f"{sizes[0]:,}" if len(sizes) == 1 else f"{sizes[0]:,} to {sizes[-1]:,}"
-    holds = "from 10 to 90 % of them" if spread == "10-90" else "from the least to the largest of them"
+    holds = "10 to 90 %" if spread == "10-90" else "the least to the largest"
     return (
-        f"{number} runs each: the median over the runs, with a band {holds}; "
-        "each run counts with the median over its sequences."
+        f"{number} runs in each group: their median and a band from {holds}; "
+        "a run counts with the median of its sequences."
     )
 
 
@@ -533,7 +638,7 @@ class _Page:
         """Return the common y axis."""
         log = _logarithmic(self.probe)
         axis = scales.log_axis(*scales.bounds(self.finite, 0.75)) if log else scales.linear_axis(self.finite)
-        return axis | {"title": {"text": axis_title(self.probe, log, self.quantity())}}
+        return axis | {"title": {"text": axis_title(self.probe, log)}}
 
     def overlay(self, bundles: Sequence[Bundle]) -> Canvas:
         """Return the canvas of one panel."""
@@ -557,6 +662,7 @@ class _Page:
             canvas.rule(0.0)
         self._mark_edge(canvas, drawn)
         if not drawn:
+            canvas.add(type="scatter", x=[None], y=[None], showlegend=False, hoverinfo="skip")  # so that there are axes
             canvas.say("None of these runs has it.")
         elif not any(one.series is not None and np.isfinite(one.series.median).any() for one in drawn):
             canvas.say_nothing()
@@ -633,6 +739,8 @@ class _Page:
             more["hovermode"] = "closest"
         if names > LISTED:
             more["legend"] = {"orientation": "v", "x": 1.01, "y": 1, "yanchor": "top", "font": {"size": 11}}
+        elif len(canvases) > 1:
+            more["legend"] = {"y": 1 + 0.1 / rows_of(len(canvases))}
         return tiled(canvases, timeline, more)
 
     def _notes(self, bundles: Sequence[Bundle]) -> list[str]:
@@ -683,14 +791,14 @@ def _over_one_axis(bundles: Sequence[Bundle]) -> list[Series]:
 
 
 def _lanes(series: Sequence[Series]) -> list[Lane]:
-    """Return the rows for what has no place on the axis; of many groups together, with the sums of their counts."""
+    """Return the rows for what has no place on the axis: of few groups with short names each, of others together."""
     rows = lanes(series)
-    if sum(len(one.counts) for one in series) <= len(rows) or len(series) < 2:
+    if len(rows) <= MOST_ROWS and all(len(one.name) <= SHORT for one in series):
         return rows
     counts: dict[Status, np.ndarray] = {}
     for one in series:
         for status, held in one.counts.items():
-            counts[status] = counts.get(status, 0) + held
+            counts[status] = counts.get(status, np.zeros(len(held), int)) + held
     return lanes([replace(series[0], counts=counts, size=sum(one.size for one in series))])
 
 
@@ -901,7 +1009,7 @@ def _draw_one(page: _Page, data: Difference | None, pair: tuple[Bundle, Bundle])
     pad = 0.0 if high > low else 0.5
     axis: dict[str, Any] = scales.log_axis(low, high) if log else {"range": [low - pad, high + pad], "nticks": 6}
     word = "ratio" if log else "difference"
-    canvas.layout["yaxis"] = axis | {"title": {"text": axis_title(page.probe, log, f"{page.quantity()}, {word}")}}
+    canvas.layout["yaxis"] = axis | {"title": {"text": axis_title(page.probe, log, f"{heading(page.probe)}, {word}")}}
     if data is None:
         gone = [plain(one.name) for one in pair if one.series is None]
         canvas.say(f"There is no difference to draw: {' and '.join(gone)} has none of it.")

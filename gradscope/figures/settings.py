@@ -12,11 +12,26 @@ import numpy as np
 from gradscope.figures import palette, scales
 from gradscope.probes.catalogue import EVERY, words
 
-__all__ = ["DASHES", "HUES", "Look", "is_number", "label", "looks", "numbered", "ordered", "plain", "same", "titled"]
+__all__ = [
+    "DASHES",
+    "HUES",
+    "MOMENTS",
+    "Look",
+    "is_number",
+    "label",
+    "looks",
+    "numbered",
+    "ordered",
+    "plain",
+    "same",
+    "titled",
+]
 
 HUES = (palette.BLUE, palette.ORANGE, palette.GREEN, palette.MAGENTA, palette.LAVENDER, palette.OLIVE)
 DASHES = ("solid", "7px,3px", "8px,2px,1px,2px", "4px,2px", "12px,3px", "12px,2px,1px,2px,1px,2px")
 NONE = "none"
+MOMENTS = ("before training", "after training")
+KNOWN = (*EVERY, *MOMENTS)  # words that have an order of their own
 FACT = {True: "yes", False: "no"}
 
 Key = tuple[Any, ...]
@@ -53,7 +68,7 @@ def _place(entry: Any) -> tuple[int, float, str]:
         return (0, 0.0, "")
     if is_number(entry):
         return (1, float("inf") if entry != entry else float(entry), "")
-    return (2, float(EVERY.index(entry)) if entry in EVERY else float(len(EVERY)), str(entry))
+    return (2, float(KNOWN.index(entry)) if entry in KNOWN else float(len(KNOWN)), str(entry))
 
 
 def label(entry: Any) -> str:

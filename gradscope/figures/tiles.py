@@ -11,7 +11,7 @@ import plotly.graph_objects as go
 from gradscope.figures.frame import FOOT, FOOTNOTE, NOTE, Canvas
 from gradscope.figures.settings import plain
 
-__all__ = ["columns_of", "tiled"]
+__all__ = ["columns_of", "rows_of", "tiled"]
 
 ACROSS, DOWN = 0.045, 0.2  # gaps between panels, of the plot's width; of a panel's height, for its name
 MOST_ACROSS = 4
@@ -20,6 +20,11 @@ MOST_ACROSS = 4
 def columns_of(number: int) -> int:
     """Return how many panels stand side by side: as square as can be, at most four."""
     return number if number <= 3 else min(MOST_ACROSS, -(-number // 2)) if number <= 8 else MOST_ACROSS
+
+
+def rows_of(number: int) -> int:
+    """Return how many rows of panels there are."""
+    return -(-number // columns_of(number))
 
 
 def tiled(canvases: Mapping[str, Canvas], xaxis: dict[str, Any], layout: dict[str, Any]) -> go.Figure:
@@ -38,7 +43,7 @@ def tiled(canvases: Mapping[str, Canvas], xaxis: dict[str, Any], layout: dict[st
         return next(iter(canvases.values())).figure(xaxis=xaxis, **layout)
     made = [canvas.parts(xaxis=dict(xaxis)) for canvas in canvases.values()]
     columns = columns_of(len(made))
-    rows = -(-len(made) // columns)
+    rows = rows_of(len(made))
     first = made[0]["layout"]
     notes = list(dict.fromkeys(note for one in made for note in one["layout"]["meta"]["notes"]))
     decimated = {key: entry for one in made for key, entry in one["layout"]["meta"]["decimated"].items()}

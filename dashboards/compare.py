@@ -1,0 +1,758 @@
+"""The page that compares: runs or groups of runs in the same axes, side by side, or one minus another."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter, OrderedDict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+from urllib.parse import quote
+
+import dash_mantine_components as dmc
+import orjson
+from dash import ALL, MATCH, ClientsideFunction, Dash, Input, Output, State, ctx, dcc, html, no_update
+from dash.exceptions import PreventUpdate
+
+from gradscope.errors import ArgumentError
+from gradscope.figures import Figure, palette
+from gradscope.figures.compare import (
+    COMPARABLE,
+    Bundle,
+    Summary,
+    bundle,
+    divided,
+    draw_bundles,
+    draw_difference,
+    summarize,
+)
+from gradscope.figures.settings import Look, label, ordered, same
+from gradscope.figures.tiles import rows_of
+from gradscope.probes.catalogue import CATALOGUE
+
+from . import cards, states, words
+from .groups import (
+    ALIGNS,
+    BOTH,
+    DRAWN,
+    MOMENT,
+    PANELS,
+    PATH,
+    SHOWS,
+    WHENS,
+    Choice,
+    Compared,
+    Group,
+    compared,
+    link,
+    read,
+)
+from .lines import Lines
+from .reader import Reader
+
+__all__ = ["PATH", "Shown", "page", "register"]
+
+#: The figures that stand on the page unasked, those that the runs have.
+USUAL = ("state_gradient", "transport", "jacobian_norm", "gate_saturation", "retention", "flow_retained")
+CARDS = 4  # so many of them
+FOUND = 40  # runs that the search of a run lists
+LEGEND, LONG = 8, 26  # groups, and letters of their names, that fit a figure of half the width
+LISTED = 3  # values that a cell of the table lists
+NUMBERS = ("decay_rate", "horizon")
+BANDS = {"10-90": "10\N{EN DASH}90 %", "all": "All runs"}
+
+#: The controls whose value is that part of the choice; the others need a word in between.
+PLAIN = ("sweep", "by", "facet", "where", "when", "show", "band", "align", "probe")
+
+
+@dataclass(frozen=True)
+class Shown:
+    """The page: its key (see ``shell.Page``), its title, its main part and its side."""
+
+    key: str
+    title: str
+    content: list[Any]
+    aside: list[Any]
+
+
+# The page ------------------------------------------------------------------------------------------------------------
+
+
+def page(reader: Reader, search: str | None) -> Shown:
+    """Return the page of a link; what of the link this store does not have is said, and left out."""
+    shown = parts(reader, read(search))
+    return Shown("compare", "Compare", _content(shown), _aside(shown))
+
+
+def _content(shown: dict[str, Any]) -> list[Any]:
+    """Return the main part."""
+    head = [
+        html.Div(
+            [html.H1("Compare"), html.P(shown["said"], id="compare-said", role="status")], className="compare-head"
+        ),
+        html.Div(shown["troubles"], id="compare-troubles", className="compare-troubles", role="alert"),
+        html.Div(shown["proposals"], id="compare-proposals", className="compare-proposals"),
+    ]
+    return [
+        *head,
+        html.Div(shown["cards"], id="compare-cards", className="cards compare-cards"),
+        html.Div(shown["table"], id="compare-table"),
+        dcc.Store(id="compare-asked", data=shown["asked"]),
+        dcc.Store(id="compare-marks", data=_marks(shown)),
+        dcc.Store(id="compare-link"),
+        dcc.Store(id="compare-link-set"),
+    ]
+
+
+def _aside(shown: dict[str, Any]) -> list[Any]:
+    """Return the side: everything that chooses what is compared."""
+    small: dict[str, Any] = {"size": "sm", "clearable": True}
+    return [
+        dmc.Select(
+            id="compare-sweep",
+            label="Sweep",
+            data=shown["sweep:data"],
+            value=shown["sweep"],
+            placeholder="All sweeps",
+            clearButtonProps=words.aria(label="Choose from all sweeps"),
+            wrapperProps={"hidden": len(shown["sweep:data"]) < 2},
+            **small,
+        ),
+        dmc.MultiSelect(
+            id="compare-run",
+            label="Runs",
+            description="None compares all that fulfil the conditions",
+            data=shown["run:data"],
+            value=shown["run"],
+            searchable=True,
+            placeholder="Search a run",
+            nothingFoundMessage="No run has these words",
+            maxDropdownHeight=320,
+            comboboxProps={"width": 420, "position": "bottom-start"},
+            clearButtonProps=words.aria(label="Take out every run"),
+            className="compare-runs",
+            **small,
+        ),
+        dmc.MultiSelect(
+            id="compare-by",
+            label="Group by",
+            data=shown["by:data"],
+            value=shown["by"],
+            searchable=True,
+            placeholder=shown["by:placeholder"],
+            clearButtonProps=words.aria(label="Group by nothing"),
+            **small,
+        ),
+        dmc.Select(
+            id="compare-facet",
+            label="A panel for each",
+            data=shown["facet:data"],
+            value=shown["facet"],
+            searchable=True,
+            placeholder="one panel",
+            clearButtonProps=words.aria(label="One panel"),
+            **small,
+        ),
+        dmc.TagsInput(
+            id="compare-where",
+            label="Conditions",
+            description="Like length>=100 or cell=LSTM,GRU",
+            value=shown["where"],
+            placeholder="name, sign, value",
+            splitChars=[";"],
+            clearButtonProps=words.aria(label="Remove every condition"),
+            **small,
+        ),
+        _switch("when", "Before or after training", WHENS, shown),
+        _switch("show", "Show", SHOWS, shown),
+        html.P(shown["note"], id="compare-note", className="note"),
+        _switch("band", "Bands hold", BANDS, shown),
+        dmc.Switch(id="compare-members", label="Each run as a thin line", checked=shown["members"], size="sm"),
+        _switch("align", "Places counted", ALIGNS, shown),
+        dmc.MultiSelect(
+            id="compare-probe",
+            label="Figures",
+            data=[{"value": name, "label": CATALOGUE[name].title} for name in COMPARABLE],
+            value=shown["probe"],
+            searchable=True,
+            placeholder="the usual ones",
+            clearButtonProps=words.aria(label="Show the usual figures"),
+            **small,
+        ),
+        dmc.CopyButton(
+            id="compare-copy", children="Copy link", copiedChildren="Link copied", value="", variant="subtle", size="xs"
+        ),
+    ]
+
+
+def _switch(name: str, title: str, data: dict[str, str], shown: dict[str, Any]) -> html.Div:
+    """Return a switch between a few words, with its name above."""
+    values = dict(data) | ({shown[name]: f"At {shown[name]}"} if shown[name] not in data else {})
+    switch = dmc.SegmentedControl(
+        id=f"compare-{name}",
+        data=[{"value": value, "label": word} for value, word in values.items()],
+        value=shown[name],
+        fullWidth=True,
+        size="sm",
+        **words.aria(label=title),
+    )
+    return html.Div([html.Span(title, className="label"), switch])
+
+
+# Its parts -----------------------------------------------------------------------------------------------------------
+
+
+def parts(reader: Reader, choice: Choice) -> dict[str, Any]:
+    """Return what each part of the page shows, by the part's name."""
+    now = compared(reader, choice)
+    choice = now.choice
+    probes = _probes(reader, now)
+    options = [{"value": name, "label": words.label(name)} for name in now.parameters]
+    both = [{"value": MOMENT, "label": "Before and after"}] if choice.when == BOTH else []
+    return {
+        "search": link(choice),
+        "sweep": choice.sweep or None,
+        "run": [run for run in choice.run if run],
+        "by": list(choice.by),
+        "facet": choice.facet or None,
+        "where": list(choice.where),
+        "when": choice.when,
+        "show": choice.show,
+        "band": choice.band,
+        "align": "end" if now.backwards else "start",
+        "members": choice.members == "1",
+        "probe": list(choice.probe),
+        "sweep:data": [{"value": str(sweep["id"]), "label": sweep["name"]} for sweep in reader.sweeps()],
+        "run:data": _run_options(reader, choice),
+        "by:data": options + both,
+        "by:placeholder": _placeholder(now),
+        "facet:data": options + both,
+        "note": _note(now),
+        "said": _said(now),
+        "troubles": _troubles(now),
+        "proposals": _proposals(now),
+        "cards": _cards(now, probes) if now.rows else [_nothing(reader, now)],
+        "table": _table(now) if now.rows else None,
+        "asked": {"search": link(choice), "stamp": _stamp(now)},
+    }
+
+
+def _placeholder(now: Compared) -> str:
+    """Say by what the runs are grouped while nothing was chosen."""
+    if now.choice.by:
+        return ""
+    return ", ".join(words.label(name) for name in now.by) if now.proposed else "each run by itself"
+
+
+def _probes(reader: Reader, now: Compared) -> tuple[str, ...]:
+    """Return the figures on the page: those that were chosen, else the usual ones that the first runs have."""
+    if now.choice.probe or not now.rows:
+        return now.choice.probe
+    some = [group.rows[0] for group in now.drawn()[:12]]
+    moments = dict.fromkeys(row["when"] for row in some)
+    held: set[str] = set()
+    for moment in moments:
+        asked = [row["run"] for row in some if row["when"] == moment]
+        for record in reader.across(USUAL, asked, moment).values():
+            held.update(record.keys())
+    return tuple(name for name in USUAL if name in held)[:CARDS] or USUAL[:1]
+
+
+def _stamp(now: Compared) -> str:
+    """Return a fingerprint of the runs on show: it changes when one comes in or is measured anew."""
+    told = [(row["run"], row["iteration"], row["attempts"], row["heartbeat"]) for row in now.rows]
+    return _fingerprint(told)
+
+
+def _said(now: Compared) -> str:
+    """Say what is compared."""
+    if not now.rows:
+        return ""
+    runs = len({row["run"] for row in now.rows})
+    drawn = len(now.drawn())
+    single = any(now.choice.run) and not now.choice.by
+    by = " and ".join(words.label(name).lower() for name in now.by if name != MOMENT)
+    moment = ", before and after training" if MOMENT in now.by else ""
+    if single:
+        told = f"{words.count(runs, 'run')}{moment}"
+    else:
+        of = (
+            f"{drawn:,} of {words.count(now.groups, 'group')}"
+            if drawn < now.groups
+            else words.count(now.groups, "group")
+        )
+        told = f"{words.count(runs, 'run')} in {of}" + (f" by {by}" if by else "") + moment
+    if now.facets:
+        told += f", a panel for each {words.label(now.choice.facet).lower()}"
+    waiting = f" {words.count(now.waiting, 'run')} without a record come in when they have one." if now.waiting else ""
+    return f"{told}.{waiting}"
+
+
+def _pooled(now: Compared) -> str:
+    """Say in what the runs of a group differ."""
+    names = [
+        words.label(name).lower()
+        for name in now.varying
+        if name not in (*now.by, now.choice.facet)
+        and any(
+            len({same(row.get(name)) for row in group.rows}) > 1 for panel in now.panels.values() for group in panel
+        )
+    ]
+    if not names:
+        return ""
+    listed = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+    return f"Pooled over {listed}."
+
+
+def _troubles(now: Compared) -> list[Any]:
+    """Say what could not be followed, and what is not drawn, with the way to have it."""
+    found: list[Any] = [dmc.Alert(text, color="red", variant="light", className="alert") for text in now.troubles]
+    shown, choice = len(now.drawn()), now.choice
+    if now.groups > choice.limit(DRAWN):
+        found.append(_too_many(now, f"{choice.limit(DRAWN):,} of {now.groups:,} groups are drawn.", now.groups))
+    if now.facets > len(now.panels) and now.facets > choice.limit(PANELS):
+        found.append(_too_many(now, f"{len(now.panels):,} of {now.facets:,} panels are drawn.", now.facets))
+    if choice.show == "difference" and shown != 2 and now.rows:
+        found.append(
+            dmc.Alert(
+                f"A difference needs exactly two runs or groups; these are {shown:,}. Choose two runs, or a condition "
+                "that leaves two groups.",
+                color="yellow",
+                variant="light",
+                className="alert",
+            )
+        )
+    return found
+
+
+def _too_many(now: Compared, text: str, number: int) -> dmc.Alert:
+    """Say that not everything is drawn, and offer what to do."""
+    every = dcc.Link(
+        f"Draw all {number:,}", href=PATH + link(replace(now.choice, most=str(number))), className="button"
+    )
+    return dmc.Alert(
+        [html.Span(f"{text} Add a condition or group by fewer parameters to see the others. "), every],
+        color="yellow",
+        variant="light",
+        className="alert",
+    )
+
+
+def _proposals(now: Compared) -> list[Any]:
+    """Return links to other groups, the most telling parameter first."""
+    if any(now.choice.run) or len(now.parameters) < 2:
+        return []
+    chips = [
+        dcc.Link(
+            words.label(name),
+            href=PATH
+            + link(replace(now.choice, by=(name,), facet="" if now.choice.facet == name else now.choice.facet)),
+            className="proposal is-on" if now.by == (name,) else "proposal",
+        )
+        for name in now.parameters[:7]
+    ]
+    return [html.Span("Group by", className="label"), *chips]
+
+
+def _note(now: Compared) -> str:
+    """Say what a switch at the side would not do."""
+    if now.choice.when == BOTH and not any(row.get(MOMENT) and row["iteration"] for row in now.rows):
+        return "No run on show was trained."
+    return ""
+
+
+def _nothing(reader: Reader, now: Compared) -> Any:
+    """Return what stands for a comparison of no run."""
+    if now.waiting:
+        text = f"{words.count(now.waiting, 'run')} fulfil what was asked for, and none has a record yet."
+        return states.nothing(
+            "Nothing was measured yet", html.P(text), html.P("The page looks by itself.", className="note")
+        )
+    action = dcc.Link("Compare all runs", href=PATH, className="button")
+    if now.troubles and now.choice.run == () and not now.choice.where:
+        return states.nothing("There is nothing to compare", action=action)
+    return states.nothing(
+        "No run matches", html.P("No run of the store fulfils all that was asked for."), action=action
+    )
+
+
+def _run_options(reader: Reader, choice: Choice, search: str = "") -> list[dict[str, str]]:
+    """Return the runs that a search finds, those that are chosen first."""
+    _, rows = reader.population("last", choice.sweep)
+    chosen = set(filter(None, choice.run))
+    wanted = search.casefold().split()
+    found = [row for row in rows if row["run"] in chosen]
+    for row in rows:
+        if len(found) >= FOUND + len(chosen):
+            break
+        if row["run"] not in chosen and row["iteration"] is not None and _fits(row, wanted):
+            found.append(row)
+    return [{"value": row["run"], "label": _run_label(row)} for row in found]
+
+
+def _fits(row: dict[str, Any], wanted: Sequence[str]) -> bool:
+    """Return whether the words of a run hold all of a search."""
+    text = _run_label(row).casefold() if wanted else ""
+    return all(word in text for word in wanted)
+
+
+def _run_label(row: dict[str, Any]) -> str:
+    """Return a run in words: what it is, its seed, and the beginning of its id."""
+    seed = f", seed {words.number(row['seed'])}" if row.get("seed") is not None else ""
+    return f"{words.title(row)}{seed} \N{MIDDLE DOT} {row['run'][:12]}"
+
+
+# Cards ---------------------------------------------------------------------------------------------------------------
+
+
+def _cards(now: Compared, probes: Iterable[str]) -> list[Any]:
+    """Return a card for each figure; many groups or panels need its whole width."""
+    groups, panels = len(now.drawn()), len(now.panels)
+    rows = rows_of(panels) if panels > 1 else 1
+    longest = max((len(group.name) for group in now.drawn()), default=0)
+    broad = groups > LEGEND or panels > 1 or (groups > 2 and longest > LONG)
+    size = ["compare-card", *(["wide"] if broad else []), *([f"rows-{min(rows, 3)}"] if panels > 1 else [])]
+    size += ["high"] if groups > 2 * LEGEND and panels < 2 else []
+    chosen = now.choice.parts()
+    return [_card(name, chosen.get(name), " ".join(size)) for name in probes]
+
+
+def _card(probe: str, chosen: str | None, size: str) -> html.Section:
+    """Return the card of a probe, with the choice of its part where it has any."""
+    name = f"compare-{probe}"
+    select = dmc.Select(
+        id=cards.part("compare-part", name),
+        data=[chosen] if chosen else [],
+        value=chosen,
+        size="xs",
+        w=186,
+        clearable=False,
+        searchable=True,
+        display="block" if divided(probe) else "none",
+        comboboxProps={"width": "max-content", "position": "bottom-end"},
+        **words.aria(label=f"Part that the card {CATALOGUE[probe].title} shows"),
+    )
+    return cards.figure_card(
+        name, CATALOGUE[probe].title, [select, dcc.Store(id=cards.part("compare-seen", name))], size
+    )
+
+
+def draw(lines: Lines, now: Compared, probe: str, part: str | None) -> tuple[dict[str, Any], list[str], str]:
+    """Return the figure of a card as the browser takes it, the parts there are, and the one that is shown."""
+    found = lines.parts(now.rows, probe) if divided(probe) else []
+    chosen = part if part in found else next(iter(found), "")
+    choice = now.choice
+
+    def bundles(groups: Sequence[Group]) -> list[Bundle]:
+        return [
+            bundle(
+                group.name,
+                lines.of(group.rows, probe, chosen),
+                spread=choice.band,
+                backwards=now.backwards,
+                look=group.look,
+            )
+            for group in groups
+        ]
+
+    options: dict[str, Any] = {"part": chosen, "spread": choice.band, "backwards": now.backwards, "about": _pooled(now)}
+
+    def overlay() -> Figure:
+        panels = {name: bundles(groups) for name, groups in now.panels.items()}
+        return draw_bundles(panels, probe, members=choice.members == "1", **options)
+
+    def difference() -> Figure:
+        if len(now.drawn()) != 2:
+            raise ArgumentError("A difference needs exactly two runs or groups. Choose two.")
+        panels = {name: bundles(groups) for name, groups in now.panels.items() if len(groups) == 2}
+        if not panels:
+            raise ArgumentError("No panel has both groups. Choose one panel, or another parameter for the panels.")
+        return draw_difference({name: (one, two) for name, (one, two) in panels.items()}, probe, **options)
+
+    return cards.drawn(difference if choice.show == "difference" else overlay), found, chosen
+
+
+# The table -----------------------------------------------------------------------------------------------------------
+
+
+def _table(now: Compared) -> html.Section:
+    """Return a row for each group: how it is drawn, what of its settings differs, and its numbers with their spread."""
+    groups = now.drawn()
+    single = any(now.choice.run) and not now.choice.by
+    names = [name for name in now.varying if name not in now.by]
+    if len(groups) > 1:
+        names = [name for name in names if any(_held(group, name) != _held(groups[0], name) for group in groups)]
+    heads = ["Run" if single else "Group", *([] if single else ["Runs"]), *(words.label(name) for name in NUMBERS)]
+    heads += ["Verdict", *(words.label(name) for name in names)]
+    body = [
+        html.Tr(
+            [
+                html.Th(_group_name(now, group, single), scope="row"),
+                *([] if single else [html.Td(f"{len({row['run'] for row in group.rows}):,}")]),
+                *(html.Td(_number(group, name, now.choice.band)) for name in NUMBERS),
+                html.Td(_verdicts(group)),
+                *(html.Td(_setting(group, name)) for name in names),
+            ]
+        )
+        for group in groups
+    ]
+    table = html.Table([html.Thead(html.Tr([html.Th(head, scope="col") for head in heads])), html.Tbody(body)])
+    band = "10 to 90 %" if now.choice.band == "10-90" else "least to largest"
+    moment = {"first": "before training", "last": "after training", BOTH: "before or after training"}
+    told = [f"Decay rate in {words.unit('decay_rate')}, horizon in steps, taken {moment.get(now.choice.when, 'then')}"]
+    told += [f"the median over the runs and, in brackets, {band} of them"] if not single else []
+    unit = html.Span("", className="unit")
+    return cards.card(
+        cards.heading("Runs" if single else "Groups", unit),
+        html.Div(table, className="compare-scroll", tabIndex="0"),
+        html.P("; ".join(told) + ".", className="caption"),
+        className="compare-table",
+    )
+
+
+def _group_name(now: Compared, group: Group, single: bool) -> html.Span:
+    """Return the name of a group with a line as it is drawn, and the way to its runs."""
+    if single:
+        href = f"/run/{quote(str(group.rows[0]['run']), safe='')}"
+    else:
+        texts = [
+            *now.choice.where,
+            *(f"{name}={_spelt(value)}" for name, value in zip(now.by, group.key, strict=True) if name != MOMENT),
+        ]
+        href = "/?" + "&".join(f"where={quote(text, safe='')}" for text in texts)
+    return html.Span([swatch(group.look), dcc.Link(group.name, href=href)], className="compare-name")
+
+
+def _spelt(value: Any) -> str:
+    """Return a value as a condition spells it."""
+    return "none" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def swatch(look: Look) -> html.Img:
+    """Return a short line as a group is drawn."""
+    dash = "" if look.dash == "solid" else f" stroke-dasharray='{look.dash.replace('px', '')}'"
+    line = f"<line x1='0' y1='5' x2='30' y2='5' stroke='{look.colour}' stroke-width='3'{dash}/>"
+    svg = f"<svg xmlns='http://www.w3.org/2000/svg' width='30' height='10'>{line}</svg>"
+    return html.Img(src=f"data:image/svg+xml,{quote(svg)}", alt="", className="swatch")
+
+
+def _held(group: Group, name: str) -> list[Any]:
+    """Return the values of a parameter in a group."""
+    return [same(value) for value in ordered(row.get(name) for row in group.rows)]
+
+
+def _setting(group: Group, name: str) -> str:
+    """Return the values of a parameter in a group, or how many there are."""
+    values = ordered(row.get(name) for row in group.rows)
+    if len(values) > LISTED:
+        return words.count(len(values), "value")
+    return ", ".join(label(value) for value in values)
+
+
+def _number(group: Group, name: str, band: str) -> list[Any]:
+    """Return a number of a group with its spread."""
+    found = summarize([row.get(name) for row in group.rows], band)
+    if found is None:
+        return ["–"]
+    bad = [html.Span(f"{words.count(found.bad, 'run')} NaN", className="interval")] if found.bad else []
+    return [words.number(found.median), *_spread(found), *bad]
+
+
+def _spread(found: Summary) -> list[Any]:
+    """Return the spread of a number, where there is more than one run."""
+    return (
+        [html.Span(f"[{words.number(found.low)}, {words.number(found.high)}]", className="interval")]
+        if found.runs > 1
+        else []
+    )
+
+
+def _verdicts(group: Group) -> list[Any]:
+    """Return the verdicts of a group with how many runs came to each."""
+    counts = Counter(str(row.get("verdict") or "undetermined") for row in group.rows)
+    return [
+        html.Span(
+            [html.I(className="dot"), f"{verdict} {number:,}" if len(group.rows) > 1 else verdict],
+            className="verdict",
+            style={"--hue": palette.colour(verdict)},
+        )
+        for verdict, number in counts.most_common()
+    ]
+
+
+# Answers -------------------------------------------------------------------------------------------------------------
+
+
+def _marks(shown: dict[str, Any]) -> dict[str, str]:
+    """Return a fingerprint of each part, by which the next answer leaves alone what has not changed."""
+    return {name: _fingerprint(value) for name, value in shown.items()}
+
+
+def _fingerprint(value: Any) -> str:
+    """Return a digest of a part as the browser would get it."""
+    text = orjson.dumps(value, default=lambda part: part.to_plotly_json(), option=orjson.OPT_SERIALIZE_NUMPY)
+    return hashlib.md5(text, usedforsecurity=False).hexdigest()
+
+
+#: Which property of the page holds which part.
+PLACES = {
+    "search": Output("compare-link", "data"),
+    **{name: Output(f"compare-{name}", "value") for name in (*PLAIN, "run")},
+    "members": Output("compare-members", "checked"),
+    **{f"{name}:data": Output(f"compare-{name}", "data") for name in ("sweep", "by", "facet")},
+    "by:placeholder": Output("compare-by", "placeholder"),
+    "note": Output("compare-note", "children"),
+    "said": Output("compare-said", "children"),
+    "troubles": Output("compare-troubles", "children"),
+    "proposals": Output("compare-proposals", "children"),
+    "cards": Output("compare-cards", "children"),
+    "table": Output("compare-table", "children"),
+    "asked": Output("compare-asked", "data"),
+}
+
+
+def asked(trigger: str, search: str | None, controls: dict[str, Any], chosen: dict[str, str | None]) -> Choice:
+    """Return the choice that is asked for: by the link when it or the store changed, else by the controls.
+
+    Parameters
+    ----------
+    trigger : str
+        The control that changed, or ``"search"``, ``"version"``, ``"part"``.
+    search : str or None
+        The link.
+    controls : dict
+        Value of each control.
+    chosen : dict
+        The part that each card on the page shows, None where the page chose it.
+    """
+    choice = read(search)
+    if trigger in ("search", "version"):
+        return choice
+    if trigger == "part":
+        kept = {name: part for name, part in (choice.parts() | chosen).items() if part}
+        return replace(choice, part=tuple(f"{name}:{part}" for name, part in kept.items()))
+    value = controls[trigger]
+    if trigger == "run":
+        return replace(choice, run=slots(choice.run, value or []))
+    if trigger == "members":
+        return replace(choice, members="1" if value else "")
+    default = getattr(Choice(), trigger)
+    return replace(choice, most="", **{trigger: tuple(value or ()) if isinstance(default, tuple) else value or default})
+
+
+def slots(before: Sequence[str], now: Sequence[str]) -> tuple[str, ...]:
+    """Return the runs of a link: each keeps its place, and so its colour; a new one takes the first free place.
+
+    Examples
+    --------
+    >>> slots(("a", "b", "c"), ["a", "c"]), slots(("a", "", "c"), ["a", "c", "d"])
+    (('a', '', 'c'), ('a', 'd', 'c'))
+    """
+    places = [run if run in now else "" for run in before]
+    for run in now:
+        if run not in places:
+            free = places.index("") if "" in places else len(places)
+            places[free : free + 1] = [run]
+    while places and not places[-1]:
+        places.pop()
+    return tuple(places)
+
+
+def register(app: Dash, reader: Reader) -> None:
+    """Keep the page in step with its link, its controls and the store; draw its figures as the reader comes near."""
+    lines = Lines(reader)
+    app.clientside_callback(
+        ClientsideFunction("gradscope", "link"), Output("compare-copy", "value"), Input("url", "href")
+    )
+    app.clientside_callback(
+        ClientsideFunction("gradscope", "follow"),
+        Output("compare-link-set", "data"),
+        Input("compare-link", "data"),
+        prevent_initial_call=True,
+    )
+
+    @app.callback(
+        output={"parts": PLACES, "marks": Output("compare-marks", "data")},
+        inputs={
+            "search": Input("url", "search"),
+            "version": Input("version", "data"),
+            "controls": {name: Input(f"compare-{name}", "value") for name in (*PLAIN, "run")}
+            | {"members": Input("compare-members", "checked")},
+            "chosen": Input(cards.part("compare-part", ALL), "value"),
+            "names": State(cards.part("compare-part", ALL), "id"),
+            "pathname": State("url", "pathname"),
+            "before": State("compare-marks", "data"),
+        },
+        prevent_initial_call=True,
+    )
+    def update(search, version, controls, chosen, names, pathname, before):
+        trigger = _trigger()
+        if pathname != PATH or not version or not trigger:
+            raise PreventUpdate
+        held = {entry["name"].removeprefix("compare-"): part for entry, part in zip(names, chosen, strict=True)}
+        return answer(reader, asked(trigger, search, controls, held), controls, before)
+
+    @app.callback(
+        Output("compare-run", "data"),
+        Input("compare-run", "searchValue"),
+        Input("compare-run", "value"),
+        State("url", "search"),
+        prevent_initial_call=True,
+    )
+    def find(typed, value, search):
+        choice = read(search)
+        return _run_options(reader, replace(choice, run=tuple(value or ())), typed or "")
+
+    app.clientside_callback(
+        ClientsideFunction("gradscope", "watch"),
+        Output(cards.part("compare-seen", MATCH), "data"),
+        Input(cards.part("compare-seen", MATCH), "id"),
+    )
+    sheets: OrderedDict[Any, Compared] = OrderedDict()
+
+    @app.callback(
+        Output(cards.part("figure", MATCH), "data", allow_duplicate=True),
+        Output(cards.part("compare-part", MATCH), "data"),
+        Output(cards.part("compare-part", MATCH), "placeholder"),
+        Input(cards.part("compare-seen", MATCH), "data"),
+        Input("compare-asked", "data"),
+        State(cards.part("compare-seen", MATCH), "id"),
+        prevent_initial_call=True,
+    )
+    def fill(seen, question, identity):
+        if seen is None:
+            raise PreventUpdate
+        key = (reader.version(), question["search"])
+        if key not in sheets:
+            sheets[key] = compared(reader, read(question["search"]))
+            while len(sheets) > 4:
+                sheets.popitem(last=False)
+        now, probe = sheets[key], identity["name"].removeprefix("compare-")
+        return draw(lines, now, probe, now.choice.parts().get(probe))
+
+
+def _trigger() -> str:
+    """Return what the page has to answer, or ``""`` for what was only put in."""
+    found = [entry["prop_id"] for entry in ctx.triggered]
+    if "url.search" in found:
+        return "search"
+    for name in (*PLAIN, "run", "members"):
+        if any(one.startswith(f"compare-{name}.") for one in found):
+            return name
+    if any("compare-part" in one for one in found):
+        return "part"
+    return "version" if "version.data" in found else ""
+
+
+def answer(reader: Reader, choice: Choice, controls: dict[str, Any], before: dict[str, str]) -> dict[str, Any]:
+    """Return what changes on the page, as the callback hands it out."""
+    shown = parts(reader, choice)
+    seen = before | _marks(
+        {
+            name: value if value not in ("", None) or name not in ("sweep", "facet") else None
+            for name, value in controls.items()
+        }
+    )
+    after = _marks(shown)
+    changed = {name: no_update if after[name] == seen.get(name) else shown[name] for name in PLACES}
+    return {"parts": changed, "marks": after}
