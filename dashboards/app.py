@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 from dash import Dash
 from flask import Response, abort, request
 
-from . import cards, overview, run, scope, shell, theme
+from . import cards, compare, overview, run, scope, shell, theme
 from .reader import Reader
 
 __all__ = ["LOOPBACK", "create_app"]
@@ -46,6 +46,7 @@ def create_app(store: str | Path, hosts: tuple[str, ...] | None = LOOPBACK) -> D
     shell.register(app, reader)
     overview.register(app, reader)
     run.register(app, reader)
+    compare.register(app, reader)
     scope.register(app)
     cards.register(app)
     _secure(app, hosts)

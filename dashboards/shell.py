@@ -11,7 +11,7 @@ from dash import ClientsideFunction, Dash, Input, Output, State, dcc, html, no_u
 
 from gradscope.errors import GradscopeError
 
-from . import overview, run, scope, states, theme, words
+from . import compare, overview, run, scope, states, theme, words
 from .address import parse, run_of
 from .reader import Reader
 from .sheet import parts
@@ -59,10 +59,13 @@ def _page(reader: Reader, pathname: str, search: str | None) -> Page:
         return Page(live.key, "Scope", live.content, live.aside)
     view, name = parse(search), run_of(pathname)
     sweeps = reader.sweeps()
-    if pathname != "/" and name is None:
+    if pathname not in ("/", compare.PATH) and name is None:
         return Page(f"nowhere {pathname}", "no such page", states.no_page(pathname, view))
     if not sweeps:
         return Page("empty store", "empty store", states.empty_store(reader.path))
+    if pathname == compare.PATH:
+        several = compare.page(reader, search)
+        return Page(several.key, several.title, several.content, several.aside)
     if name is not None:
         entry = reader.run(name)
         if entry is None:
@@ -137,7 +140,13 @@ def _header(reader: Reader) -> list[Any]:
     names, done, sign = told(reader)
     return [
         home,
-        html.Nav(dcc.Link("Scope", href=scope.PATH, className="nav-link"), **words.aria(label="Pages")),
+        html.Nav(
+            [
+                dcc.Link("Compare", href=compare.PATH, className="nav-link"),
+                dcc.Link("Scope", href=scope.PATH, className="nav-link"),
+            ],
+            **words.aria(label="Pages"),
+        ),
         html.Div(names, id="sweeps", className="sweeps"),
         html.Div(done, id="progress", className="progress", role="status"),
         html.Div(sign, id="live", className="live"),
