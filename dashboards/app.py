@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 from dash import Dash
 from flask import Response, abort, request
 
-from . import cards, compare, overview, run, scope, shell, theme
+from . import cards, compare, overview, run, scope, shell, theme, training
 from .reader import Reader
 
 __all__ = ["LOOPBACK", "create_app"]
@@ -47,6 +47,7 @@ def create_app(store: str | Path, hosts: tuple[str, ...] | None = LOOPBACK) -> D
     overview.register(app, reader)
     run.register(app, reader)
     compare.register(app, reader)
+    training.register(app, reader)
     scope.register(app)
     cards.register(app)
     _secure(app, hosts)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,8 @@ from .table import Table
 __all__ = ["Reader"]
 
 KEPT = 32  # answers held between requests: the records of a run or two, and the table in a few views
+
+AT_ONCE = 2**27  # bytes of arrays that are read in one go
 
 #: What a comparison knows of a run beside its settings: whether it has changed, and its numbers.
 HEAD = ("run", "status", "iteration", "attempts", "heartbeat")
@@ -120,6 +122,40 @@ class Reader:
     def record(self, run: str, iteration: int) -> Record:
         """Return what was measured of a run at an iteration."""
         return self._ask(lambda store: store.record(run, iteration), "record", run, iteration)
+
+    def probed(self, least: int) -> dict[str, int]:
+        """Return how often each run was probed, of those with at least so many records."""
+        return self._ask(lambda store: store.probed(least), "probed", least)
+
+    def arrays(self, run: str) -> list[str]:
+        """Return the names of the arrays that the records of a run hold."""
+        return self._ask(lambda store: store.arrays(run), "arrays", run)
+
+    def curves(self, run: str) -> dict[str, Any]:
+        """Return the numbers of a run over the iterations."""
+        return self._ask(lambda store: store.curves(run), "curves", run)
+
+    def summaries(self, run: str) -> dict[int, Record]:
+        """Return the records of a run without their arrays, by iteration."""
+        return self._ask(lambda store: store.records(run), "summaries", run)
+
+    def moments(self, run: str, names: Sequence[str]) -> Iterator[tuple[int, Record]]:
+        """Yield a few arrays of every iteration, ascending; large ones are read one by one, and none is kept."""
+        found = self.iterations(run)
+        if not found:
+            return
+        with self._open() as store:
+            first = store.record(run, found[0], names)
+        if len(found) * sum(values.nbytes for values in first.values()) <= AT_ONCE:
+            with self._open() as store:
+                records = store.records(run, names)
+            yield from records.items()
+            return
+        yield found[0], first
+        for iteration in found[1:]:
+            with self._open() as store:
+                record = store.record(run, iteration, names)
+            yield iteration, record
 
     def population(
         self, when: str, sweep: str = "", where: tuple[str, ...] = ()

@@ -11,7 +11,7 @@ from dash import ClientsideFunction, Dash, Input, Output, State, dcc, html, no_u
 
 from gradscope.errors import GradscopeError
 
-from . import compare, overview, run, scope, states, theme, words
+from . import compare, overview, run, scope, states, theme, training, words
 from .address import parse, run_of
 from .reader import Reader
 from .sheet import parts
@@ -59,10 +59,14 @@ def _page(reader: Reader, pathname: str, search: str | None) -> Page:
         return Page(live.key, "Scope", live.content, live.aside)
     view, name = parse(search), run_of(pathname)
     sweeps = reader.sweeps()
-    if pathname not in ("/", compare.PATH) and name is None:
+    trained = training.run_in(pathname)
+    if pathname not in ("/", compare.PATH) and name is None and trained is None:
         return Page(f"nowhere {pathname}", "no such page", states.no_page(pathname, view))
     if not sweeps:
         return Page("empty store", "empty store", states.empty_store(reader.path))
+    if trained is not None:
+        film = training.page(reader, trained, search)
+        return Page(film.key, film.title, film.content, film.aside)
     if pathname == compare.PATH:
         several = compare.page(reader, search)
         return Page(several.key, several.title, several.content, several.aside)
@@ -142,6 +146,7 @@ def _header(reader: Reader) -> list[Any]:
         home,
         html.Nav(
             [
+                dcc.Link("Training", href=training.PATH, className="nav-link"),
                 dcc.Link("Compare", href=compare.PATH, className="nav-link"),
                 dcc.Link("Scope", href=scope.PATH, className="nav-link"),
             ],

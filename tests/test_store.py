@@ -683,6 +683,8 @@ def test_one_array_of_every_iteration_comes_in_one_look(path):
         assert store.arrays("r")[-1] == "x"
         assert set(store.arrays("r")) == {*store.record("r", 0), *store.record("r", 7), *store.record("r", 30)}
         assert store.arrays("nobody") == []
+        assert store.probed() == {"r": 3}
+        assert store.probed(4) == {}
 
 
 def test_layers_and_curves_come_back(path):

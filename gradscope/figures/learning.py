@@ -70,11 +70,12 @@ class _Panels:
         """Open the next panel, with a share of the height; its curves and lines go there."""
         self.open = f"y{len(self.shares) + 2}" if self.shares else "y"
         self.shares[self.open] = share
-        bracket = f"{unit}, log scale" if log else unit
-        self.canvas.layout[f"yaxis{self.open[1:]}"] = {
-            "title": {"text": f"{quantity} [{bracket}]"},
-            "anchor": "x",
-        } | axis
+        self.about = {"quantity": quantity, "unit": f"log10 {unit}".removesuffix(" 1") if log else unit}
+        self.canvas.layout[f"yaxis{self.open[1:]}"] = {"anchor": "x"} | axis
+        if quantity:
+            text = f"{quantity} [{unit}{', log scale' if log else ''}]"
+            corner = {"xref": "x domain", "yref": f"{self.open} domain", "x": 0, "y": 1, "xanchor": "left"}
+            self.canvas.layout["annotations"].append(corner | {"yanchor": "bottom", "text": text, "name": "panel"})
 
     def curve(
         self,

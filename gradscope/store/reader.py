@@ -550,6 +550,25 @@ class Reader:
         with self._reading() as connection:
             return [row[0] for row in connection.execute(query, (run_id, WHOLE)).fetchall()]
 
+    def probed(self, least: int = 1) -> dict[str, int]:
+        """Return how often each run was probed: the number of its iterations that have a record.
+
+        Parameters
+        ----------
+        least : int
+            Only runs with so many; 2 for those that were probed during or after a training, too.
+
+        Returns
+        -------
+        dict of str to int
+            By run, in the order in which they first began.
+        """
+        query = """SELECT r.id, e.records FROM run r JOIN
+                   (SELECT run, count(*) records FROM record WHERE layer = ? GROUP BY run HAVING records >= ?) e
+                   ON r.id = e.run ORDER BY r.number"""
+        with self._reading() as connection:
+            return dict(connection.execute(query, (WHOLE, least)).fetchall())
+
     def finished(self, run_ids: Iterable[str]) -> set[str]:
         """Return which of these runs are done."""
         wanted, found = list(run_ids), set()
