@@ -17,7 +17,7 @@ __all__ = ["LOOPBACK", "create_app"]
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
-def create_app(store: str | Path, hosts: tuple[str, ...] | None = LOOPBACK) -> Dash:
+def create_app(store: str | Path, hosts: tuple[str, ...] | None = LOOPBACK, inputs: Path | None = None) -> Dash:
     """Return the dashboard over a store, which is only ever read.
 
     Parameters
@@ -27,11 +27,18 @@ def create_app(store: str | Path, hosts: tuple[str, ...] | None = LOOPBACK) -> D
     hosts : tuple of str or None
         Names under which the server answers; None for any. A page of a stranger that makes its own name point to
         this machine (DNS rebinding) asks under that name, and is refused.
+    inputs : Path, optional
+        A file that the Scope shows where its input is a file of one's own.
 
     Returns
     -------
     dash.Dash
         ``app.server`` is the WSGI application.
+
+    Raises
+    ------
+    ArgumentError, ShapeError
+        When ``inputs`` cannot be shown.
     """
     reader = Reader(store)
     app = Dash(
@@ -48,7 +55,7 @@ def create_app(store: str | Path, hosts: tuple[str, ...] | None = LOOPBACK) -> D
     run.register(app, reader)
     compare.register(app, reader)
     training.register(app, reader)
-    scope.register(app)
+    scope.register(app, inputs)
     cards.register(app)
     _secure(app, hosts)
     return app

@@ -28,8 +28,9 @@ __all__ = ["dashboard", "listen"]
 @click.argument("store", type=click.Path(path_type=Path))
 @click.option("--port", type=click.IntRange(0, 65535), default=8050, show_default=True, help="0 takes any free one.")
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on; others can reach 0.0.0.0.")
+@click.option("--inputs", type=click.Path(path_type=Path), help="A .npy or .csv for the Scope: (T, I) or (T, B, I).")
 @click.option("--open", "opened", is_flag=True, help="Open the page in the browser.")
-def dashboard(store: Path, port: int, host: str, opened: bool) -> None:
+def dashboard(store: Path, port: int, host: str, inputs: Path | None, opened: bool) -> None:
     """Show the runs of a STORE in the browser, also while a sweep writes it.
 
     The store is only read. Only this machine can reach the pages, unless --host says otherwise.
@@ -37,7 +38,7 @@ def dashboard(store: Path, port: int, host: str, opened: bool) -> None:
     Store(store).close()  # a wrong file is told here and not in the browser
     with listen(host, port) as door:
         address = _address(host, door.getsockname()[1])
-        app = create_app(store, LOOPBACK if _is_loopback(host) else None)
+        app = create_app(store, LOOPBACK if _is_loopback(host) else None, inputs)
         _quiet()
         server = make_server(host, port, app.server, threaded=True, fd=door.fileno())
         click.echo(f"The dashboard of {store} is at {address} (Ctrl-C ends it).")

@@ -2,33 +2,64 @@
 
 from __future__ import annotations
 
-import functools
+import hashlib
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass, fields
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, urlencode
 
 import dash_mantine_components as dmc
+import numpy as np
 from dash import ALL, ClientsideFunction, Dash, Input, Output, State, dcc, html
 from flask import Response, request
 
-from gradscope.errors import GradscopeError
+from gradscope.errors import ArgumentError, GradscopeError
 from gradscope.figures import palette
 from gradscope.figures.scope import SCOPE, live
 from gradscope.record import Record
-from gradscope.scope import CHOICES, LIMITS, Setting, code, measure
+from gradscope.scope import (
+    CHOICES,
+    FEATURES,
+    FILE,
+    LIMITS,
+    Setting,
+    StoppedError,
+    code,
+    is_dense,
+    limits,
+    measure,
+)
+from gradscope.signals import parse_inputs
 
 from . import cards, states, words
 
-__all__ = ["PATH", "Shown", "page", "parse", "query", "register"]
+__all__ = ["PATH", "Desk", "Shown", "page", "parse", "query", "register"]
 
 PATH = "/scope"
 MEASURE = "/scope/measure"
+SENT = "/scope/file"
+LARGEST = 32 * 2**20  # bytes of a file; `assets/scope.js` knows it, too
+BINARY = "application/octet-stream"  # a page of a stranger may not send it without being asked about
+FILES, RECORDS, CLIENTS = 8, 16, 64  # how many are kept
 PIN = "pin"
 TITLES = {"signal": "Input", "length": "Length", "initializer": "Initializer of W_h", "batch": "Sequences"}
 STEPS = {"gain": 0.01, "forget_bias": 0.1}
-ORDER = ("cell", "hidden_size", "length", "gain", "forget_bias", "activation", "initializer", "signal", "seed")
+ORDER = (
+    "cell",
+    "hidden_size",
+    "length",
+    "batch",
+    "gain",
+    "forget_bias",
+    "activation",
+    "initializer",
+    "signal",
+    "seed",
+)
 
 
 @dataclass(frozen=True)
@@ -149,16 +180,37 @@ def _title(name: str) -> str:
     return TITLES.get(name) or words.label(name)
 
 
-def _choice(name: str, value: str) -> dmc.Select:
+def _choice(name: str, value: str) -> html.Div:
     """Return a knob with names to choose from."""
-    return dmc.Select(
+    select = dmc.Select(
         id=cards.part("scope", name),
         label=_title(name),
-        data=list(CHOICES[name]),
+        data=[{"value": one, "label": _label(name, one)} for one in CHOICES[name]],
         value=value,
         allowDeselect=False,
         size="sm",
     )
+    return html.Div([select, *(_beside_cell() if name == "cell" else _beside_signal() if name == "signal" else [])])
+
+
+def _label(name: str, value: str) -> str:
+    """Return what a choice is called."""
+    if name == "cell" and is_dense(value):
+        return f"{value} · dense"
+    return "own file" if (name, value) == ("signal", FILE) else value
+
+
+def _beside_cell() -> list[Any]:
+    """Return what a cell may have to say of itself."""
+    return [html.P(id="scope-cell-note", className="note", role="status")]
+
+
+def _beside_signal() -> list[Any]:
+    """Return the button that chooses a file, and what is known of it."""
+    button = dmc.Button("Choose a file …", id="scope-choose", size="xs", variant="default", fullWidth=True)
+    return [
+        html.Div([button, html.P(id="scope-file-note", className="note", role="status")], className="scope-file hidden")
+    ]
 
 
 def _slider(name: str, value: float, default: float) -> html.Div:
@@ -184,23 +236,117 @@ def _slider(name: str, value: float, default: float) -> html.Div:
 # Answers -------------------------------------------------------------------------------------------------------------
 
 
-@functools.lru_cache(maxsize=16)
-def _exact(setting: Setting) -> Record:
-    """Return the exact record of a setting, kept for when it is pinned."""
-    return measure(setting)
+class Desk:
+    """What the server keeps for the scopes that are open: files, exact records, and each scope's newest turn.
+
+    Parameters
+    ----------
+    given : Path, optional
+        A file of inputs that was named when the server was started.
+
+    Raises
+    ------
+    ArgumentError, ShapeError
+        As :func:`gradscope.signals.load_inputs`, for that file.
+    """
+
+    def __init__(self, given: Path | None = None) -> None:
+        self._lock = threading.Lock()
+        self._files: OrderedDict[str, np.ndarray] = OrderedDict()
+        self._records: OrderedDict[tuple[Setting, bool], Record] = OrderedDict()
+        self._turns: OrderedDict[str, int] = OrderedDict()
+        self.given = "" if given is None else self._add_given(given)
+
+    def _add_given(self, path: Path) -> str:
+        try:
+            return self.add(path.name, path.read_bytes())
+        except OSError as error:
+            raise ArgumentError(
+                f"`--inputs` must be a file that can be read, got {str(path)!r} ({error.strerror}). "
+                "Give a .npy or .csv of shape (T, I) or (T, B, I)."
+            ) from None
+
+    def add(self, name: str, content: bytes) -> str:
+        """Keep a file as far as the instrument can show it, and return what tells it from others.
+
+        Raises
+        ------
+        ArgumentError, ShapeError
+            As :func:`gradscope.signals.parse_inputs`.
+        """
+        name = Path(name.replace("\\", "/")).name[-80:]
+        inputs = parse_inputs(name, content)
+        if inputs.shape[2] <= FEATURES:  # else the setting says so
+            inputs = inputs[: int(LIMITS["length"][1]), : int(LIMITS["batch"][1])].copy()
+        file = f"{hashlib.sha256(content).hexdigest()[:8]}-{name}"
+        with self._lock:
+            _keep(self._files, file, inputs, FILES)
+        return file
+
+    def file(self, setting: Setting) -> np.ndarray | None:
+        """Return the file of a setting, or None where it needs none or names none.
+
+        Raises
+        ------
+        ArgumentError
+            When this server does not hold it.
+        """
+        if setting.signal != FILE or not setting.file:
+            return None
+        with self._lock:
+            if setting.file in self._files:
+                return self._files[setting.file]
+        name = setting.file.partition("-")[2] or setting.file
+        raise ArgumentError(f"`file` must be one that this server holds, got {name!r}. Choose it again.")
+
+    def turn(self, client: str, number: int) -> Callable[[], bool]:
+        """Note that a scope has turned a knob, and return what says whether it has turned one since."""
+        with self._lock:
+            _keep(self._turns, client, max(number, self._turns.get(client, 0)), CLIENTS)
+        return lambda: bool(client) and self._turns.get(client, number) > number
+
+    def record(self, setting: Setting, exact: bool, stop: Callable[[], bool], keep: bool = True) -> Record:
+        """Return the record of a setting, perhaps from an earlier turn."""
+        known = self._records.get((setting, exact))
+        if known is None:
+            known = measure(setting, exact, self.file(setting), stop if exact else None)
+            if keep:
+                with self._lock:
+                    _keep(self._records, (setting, exact), known, RECORDS)
+        return known
+
+    def pinned(self, setting: Setting, exact: bool, stop: Callable[[], bool]) -> Record:
+        """Return the record of a pinned setting: the exact one, unless a hand moves and it is not there yet."""
+        return self.record(setting, exact or (setting, True) in self._records, stop)
 
 
-def answer(values: Mapping[str, str]) -> str:
-    """Return what the browser draws for a request, as JSON: figures, verdict, state and code, or an ``error``."""
+def _keep(kept: OrderedDict[Any, Any], key: Any, value: Any, most: int) -> None:
+    """Keep a value as the newest, and let the oldest go."""
+    kept[key] = value
+    kept.move_to_end(key)
+    while len(kept) > most:
+        kept.popitem(last=False)
+
+
+def answer(desk: Desk, values: Mapping[str, str]) -> str:
+    """Return what the browser draws for a request, as JSON: figures, verdict, state and code, or an ``error``.
+
+    A request that is no longer the newest of its client is given up on the way, and answered with an ``error``, too.
+    """
     values = dict(values)
-    exact = values.pop("exact", "") == "1"
+    exact, client, number = values.pop("exact", "") == "1", values.pop("client", ""), values.pop("turn", "0")
+    stop = desk.turn(client, int(number) if number.isdecimal() else 0)
     try:
         setting, pinned = parse("?" + urlencode(values))
-        record = _exact(setting) if exact else measure(setting, exact=False)
-        behind = None if pinned is None else _exact(pinned)
+        if setting.signal == FILE and not setting.file:
+            setting = replace(setting, file=desk.given)
+        record = desk.record(setting, exact, stop, keep=exact)
+        behind = None if pinned is None else desk.pinned(pinned, exact, stop)
         drawn = {name: live(name, record, behind) for name in SCOPE}
     except GradscopeError as error:
         return json.dumps({"error": str(error)})
+    except StoppedError:
+        return json.dumps({"error": "A newer setting was asked for."})
     told = {
         "state": "exact" if exact else "sampled",
         "verdict": words.verdict(record.summary.get("verdict_text", "")),
@@ -208,9 +354,30 @@ def answer(values: Mapping[str, str]) -> str:
         "code": code(setting),
         "link": query(setting, pinned),
         "pinned": "" if pinned is None else f"Pinned: {_told(pinned)}",
+        "cell": _of_cell(setting.cell),
+        "file": _of_file(setting, desk.file(setting)),
+        "lacks": [name for name in ("forget_bias", "activation") if name not in setting.options()],
     }
     figures = ",".join(f"{json.dumps(name)}:{text}" for name, text in drawn.items())
     return f'{json.dumps(told)[:-1]},"figures":{{{figures}}}}}'
+
+
+def _of_cell(cell: str) -> str:
+    """Say what a dense cell costs; nothing of another."""
+    if not is_dense(cell):
+        return ""
+    most = limits(cell)
+    size, length = (f"{most[name][1]:.0f}" for name in ("hidden_size", "length"))
+    return f"Dense: each Jacobian is written out, which is slower; up to {size} units and {length} steps."
+
+
+def _of_file(setting: Setting, file: np.ndarray | None) -> str:
+    """Say what of a file is shown."""
+    if file is None:
+        return ""
+    steps, sequences, features = setting.inputs(file).shape
+    shape = f"{steps} steps, {words.count(sequences, 'sequence')}, {words.count(features, 'feature')}"
+    return f"{setting.file.partition('-')[2]}: {shape}."
 
 
 def _told(setting: Setting) -> str:
@@ -225,16 +392,40 @@ def _told(setting: Setting) -> str:
                 "length": setting.length,
             }
         )
-        + f", gain {words.number(setting.gain)}, {setting.initializer}, {setting.signal}"
+        + f", {words.count(setting.batch, 'sequence')}, gain {words.number(setting.gain)}, {setting.initializer}, "
+        + (setting.file.partition("-")[2] if setting.signal == FILE else setting.signal)
     )
 
 
-def register(app: Dash) -> None:
-    """Answer the page's requests, and connect its knobs and buttons in the browser."""
+def received(desk: Desk, name: str, content: bytes) -> str:
+    """Return what tells a file that the browser sent, as JSON, or the ``error`` that says why it cannot be shown."""
+    try:
+        return json.dumps({"file": desk.add(name, content)})
+    except GradscopeError as error:
+        return json.dumps({"error": str(error)})
+
+
+def register(app: Dash, inputs: Path | None = None) -> None:
+    """Answer the page's requests, and connect its knobs and buttons in the browser.
+
+    Raises
+    ------
+    ArgumentError, ShapeError
+        When ``inputs`` names a file that cannot be shown.
+    """
+    desk = Desk(inputs)
 
     @app.server.get(MEASURE)
     def measure_scope() -> Response:
-        return Response(answer(request.args.to_dict()), mimetype="application/json")
+        return Response(answer(desk, request.args.to_dict()), mimetype="application/json")
+
+    @app.server.post(SENT)
+    def receive_file() -> Response:
+        if request.mimetype != BINARY or not 0 < (request.content_length or 0) <= LARGEST:
+            error = f"`file` must be {BINARY} of 1 to {LARGEST // 2**20} MB, got something else. Send a smaller part."
+            return Response(json.dumps({"error": error}), status=413, mimetype="application/json")
+        told = received(desk, request.args.get("name", ""), request.get_data(cache=False))
+        return Response(told, mimetype="application/json")
 
     knobs = cards.part("scope", ALL)
     app.clientside_callback(
@@ -244,7 +435,7 @@ def register(app: Dash) -> None:
         State(knobs, "id"),
         State("scope-link", "data"),
     )
-    for button in ("pin", "unpin"):
+    for button in ("pin", "unpin", "choose"):
         app.clientside_callback(
             ClientsideFunction("gradscope", button),
             Output("scope-sink", "data", allow_duplicate=True),

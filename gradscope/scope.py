@@ -1,22 +1,25 @@
 """Scope: one setting of the live instrument, what it measures, and the code that measures the same.
 
 While a hand is on a slider, the transport comes from a few random directions and the numbers are float32; the record
-says so in its configuration. At rest everything is exact.
+says so in its configuration. At rest everything is exact. Who wants to know something else meanwhile can stop it.
 """
 
 from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Mapping
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
+from types import FrameType
 from typing import Any
 
 import numpy as np
 
 from gradscope.activations import ACTIVATIONS
 from gradscope.cells import CELLS, Cell
-from gradscope.errors import ArgumentError, unknown
+from gradscope.errors import ArgumentError, ShapeError, unknown
 from gradscope.initializers import INITIALIZERS
 from gradscope.linearization import linearize
 from gradscope.probes import probe
@@ -26,7 +29,7 @@ from gradscope.sampling import sampled_transport
 from gradscope.signals import SIGNALS, signal
 from gradscope.trajectory import Trajectory, unroll
 
-__all__ = ["LIMITS", "Setting", "code", "measure"]
+__all__ = ["DENSE", "FEATURES", "FILE", "LIMITS", "Setting", "StoppedError", "code", "is_dense", "limits", "measure"]
 
 PROBES = (
     "transport",
@@ -46,12 +49,32 @@ LIMITS: dict[str, tuple[float, float]] = {
     "seed": (0, 9999),
 }
 """What the instrument can show without a wait: the least and the largest of each number."""
+DENSE: dict[str, tuple[float, float]] = {"hidden_size": (2, 64), "length": (10, 200)}
+"""The same for a cell that does not factor: its Jacobians are written out."""
+FEATURES = 256
+"""The most features of a step that a file of one's own may have."""
+FILE = "file"
+"""The name of the input that is a file of one's own."""
 CHOICES: dict[str, Mapping[str, Any]] = {
     "cell": CELLS,
     "activation": ACTIVATIONS,
     "initializer": INITIALIZERS,
-    "signal": SIGNALS,
+    "signal": {**SIGNALS, FILE: None},
 }
+
+
+class StoppedError(Exception):
+    """A measurement was given up, since nobody waits for it any more."""
+
+
+def is_dense(cell: str) -> bool:
+    """Return whether the Jacobians of a cell must be written out, which takes longer."""
+    return not CELLS[cell].factored
+
+
+def limits(cell: str) -> dict[str, tuple[float, float]]:
+    """Return the least and the largest of each number that the instrument can show of a cell."""
+    return LIMITS | DENSE if is_dense(cell) else LIMITS
 
 
 @dataclass(frozen=True)
@@ -69,14 +92,16 @@ class Setting:
     forget_bias : float
         Of a cell that has one; the others ignore it.
     activation, initializer, signal : str
-        Names in ``ACTIVATIONS``, ``INITIALIZERS`` and ``SIGNALS``.
+        Names in ``ACTIVATIONS``, ``INITIALIZERS`` and ``SIGNALS``; the signal may also be ``"file"``.
     seed : int
         Draws the weights and, apart from them, the inputs.
+    file : str
+        What tells the file of one's own: a few letters of its content's hash, a dash, and its name.
 
     Raises
     ------
     ArgumentError
-        For a name that is not known, or a number out of ``LIMITS``.
+        For a name that is not known, or a number out of :func:`limits`.
     """
 
     cell: str = "LSTM"
@@ -89,19 +114,21 @@ class Setting:
     initializer: str = "orthogonal"
     signal: str = "noise"
     seed: int = 0
+    file: str = ""
 
     def __post_init__(self) -> None:
         for name, known in CHOICES.items():
             if getattr(self, name) not in known:
                 raise unknown(name, getattr(self, name), known)
-        for name, (low, high) in LIMITS.items():
+        for name, (low, high) in limits(self.cell).items():
             number = getattr(self, name)
             whole = isinstance(getattr(type(self), name), int)
             kind = "a whole number" if whole else "a number"
             fits = isinstance(number, int if whole else (int, float)) and not isinstance(number, bool)
             if not fits or not low <= number <= high:
+                dense = f" for {self.cell}, which is dense" if (low, high) != LIMITS[name] else ""
                 raise ArgumentError(
-                    f"`{name}` must be {kind} from {low:g} to {high:g}, got {number!r}. "
+                    f"`{name}` must be {kind} from {low:g} to {high:g}{dense}, got {number!r}. "
                     f"{getattr(type(self), name)} is the default."
                 )
 
@@ -138,9 +165,26 @@ class Setting:
         every = {"hidden_size": self.hidden_size, "activation": self.activation, "forget_bias": self.forget_bias}
         return {name: value for name, value in every.items() if name in taken}
 
-    def inputs(self) -> np.ndarray:
-        """Return the inputs (T, B, I)."""
-        return signal(self.signal, self.length, self.batch, self.seed)
+    def inputs(self, file: np.ndarray | None = None) -> np.ndarray:
+        """Return the inputs (T, B, I): of a file (T', B', I), the first steps and sequences that there are.
+
+        Raises
+        ------
+        ArgumentError
+            When the input is a file, and there is none.
+        ShapeError
+            When the file has too many features.
+        """
+        if self.signal != FILE:
+            return signal(self.signal, self.length, self.batch, self.seed)
+        if file is None:
+            raise ArgumentError("`file` must be given, got none. Choose a .npy or .csv of shape (T, I) or (T, B, I).")
+        if file.shape[2] > FEATURES:
+            raise ShapeError(
+                f"`file` must have at most {FEATURES} features, got {file.shape[2]} in {file.shape}. "
+                "Time comes first, then sequences, then features."
+            )
+        return file[: self.length, : self.batch]
 
     def build(self, input_size: int, dtype: Any = np.float64) -> tuple[Cell, dict[str, np.ndarray]]:
         """Return the cell and its parameters."""
@@ -157,7 +201,12 @@ def _number(text: str) -> int | float | str:
         return text
 
 
-def measure(setting: Setting, exact: bool = True) -> Record:
+def measure(
+    setting: Setting,
+    exact: bool = True,
+    file: np.ndarray | None = None,
+    stop: Callable[[], bool] | None = None,
+) -> Record:
     """Return what the instrument shows.
 
     Parameters
@@ -166,6 +215,10 @@ def measure(setting: Setting, exact: bool = True) -> Record:
     exact : bool
         False while a knob moves: the transport comes from random directions, with parts ``transport.low`` and
         ``transport.high`` around it, the spectral norm is left out, and everything is float32.
+    file : ndarray (T', B', I), optional
+        The inputs of the setting whose signal is ``"file"``, from :func:`gradscope.signals.load_inputs`.
+    stop : callable, optional
+        Asked now and then whether to give up.
 
     Returns
     -------
@@ -175,19 +228,42 @@ def measure(setting: Setting, exact: bool = True) -> Record:
 
     Raises
     ------
+    StoppedError
+        When ``stop`` said so.
+    ArgumentError, ShapeError
+        When the file is missing, or has too many features.
     ExtraError
         When the inputs need a package that is not installed.
     """
-    inputs = setting.inputs()
-    if exact:
-        cell, params = setting.build(inputs.shape[2])
-        names = [name for name in PROBES if _has(cell, name)]
-        record = probe(cell, params, inputs, probes=names)
-        directions = None
-    else:
-        record, directions = _sampled(setting, inputs)
+    with _stoppable(stop):
+        inputs = setting.inputs(file)
+        if exact:
+            cell, params = setting.build(inputs.shape[2])
+            names = [name for name in PROBES if _has(cell, name)]
+            record = probe(cell, params, inputs, probes=names)
+            directions = None
+        else:
+            record, directions = _sampled(setting, inputs)
     record.config |= {"setting": asdict(setting), "directions": directions}
     return record
+
+
+@contextmanager
+def _stoppable(stop: Callable[[], bool] | None) -> Iterator[None]:
+    """Ask whenever this thread calls a Python function; a measurement calls one every few milliseconds."""
+    if stop is None or sys.getprofile() is not None:
+        yield
+        return
+
+    def ask(frame: FrameType, event: str, what: Any) -> None:
+        if event == "call" and stop():
+            raise StoppedError
+
+    sys.setprofile(ask)
+    try:
+        yield
+    finally:
+        sys.setprofile(None)
 
 
 class _Run:
@@ -218,7 +294,7 @@ def _sampled(setting: Setting, inputs: np.ndarray) -> tuple[Record, int]:
     quick = [name for name in PROBES if name not in slow and _has(cell, name)]
     made.append(_gates(trajectory))
     made += [field for name in quick for field in measured(name, m)]
-    config = {"cell": cell.describe(), "length": setting.length, "batch": setting.batch, "dtype": "float32"}
+    config = {"cell": cell.describe(), "length": len(inputs), "batch": inputs.shape[1], "dtype": "float32"}
     return Record({field.name: field for field in made}, {}, config), found.directions
 
 
@@ -249,7 +325,12 @@ def code(setting: Setting) -> str:
 
     It leaves the record in ``record``, with the same numbers to the last digit.
     """
-    inputs = f"{_written(setting.signal)}, length={setting.length}, batch={setting.batch}, seed={setting.seed}"
+    if setting.signal == FILE:
+        imported, name = "load_inputs", setting.file.partition("-")[2]
+        inputs = f"load_inputs({name!r})[:{setting.length}, :{setting.batch}]"
+    else:
+        imported, drawn_by = "signal", f"length={setting.length}, batch={setting.batch}, seed={setting.seed}"
+        inputs = f"signal({_written(setting.signal)}, {drawn_by})"
     options = "".join(f", {name}={_written(value)}" for name, value in setting.options().items())
     names = [name for name in PROBES if _has(CELLS[setting.cell](1, **setting.options()), name)]
     drawn = [name for name in names if name not in ("jacobian_rms", "flow_written", "flow_exposed")]
@@ -259,8 +340,8 @@ def code(setting: Setting) -> str:
     return (
         "import numpy as np\n\n"
         "import gradscope as gs\n"
-        "from gradscope.signals import signal\n\n"
-        f"inputs = signal({inputs})\n"
+        f"from gradscope.signals import {imported}\n\n"
+        f"inputs = {inputs}\n"
         f"cell = gs.{setting.cell}(inputs.shape[2]{options})\n"
         f"rng = np.random.default_rng({setting.seed})\n"
         f"params = cell.init(rng, recurrent={_written(setting.initializer)}, gain={setting.gain!r})\n\n"

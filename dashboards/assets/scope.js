@@ -4,13 +4,23 @@
 
   const dash = (window.dash_clientside = window.dash_clientside || {});
   const own = (dash.gradscope = dash.gradscope || {});
+  const live = window.gradscopeLive;
+  const LACKED = ["forget_bias", "activation"]; // knobs that not every cell has
   const QUIET = 250; // milliseconds after which a hand that does not drag has let go
+  const LARGEST = 32 * 1024 * 1024; // bytes of a file
+  const client = Array.from(window.crypto.getRandomValues(new Uint32Array(2)), (part) => part.toString(36)).join("");
+  const PAUSE = 200; // and after which Plotly gets time for a whole drawing
 
   let setting = null; // where the knobs stand
   let pinned = null; // the pinned part of the link, or null
   let wanted = null; // what to ask next
   let flying = null; // what is asked
+  let turns = 0; // requests so far
+  let file = ""; // what tells the file of the reader's own
+  let code = "";
   let timer = null;
+  let pause = null;
+  let told = {}; // what Dash has heard
   let held = false;
   let due = false; // whether the numbers shown are still those of a moving hand
 
@@ -18,11 +28,22 @@
     return document.querySelector(".scope-cards") !== null;
   }
 
-  function address(exact) {
+  function address() {
     const values = new URLSearchParams(setting);
     if (pinned !== null) {
       values.set("pin", pinned);
     }
+    if (setting.signal === "file" && file) {
+      values.set("file", file);
+    }
+    return values;
+  }
+
+  // The server gives up what this page has asked for before.
+  function request(exact) {
+    const values = address();
+    values.set("client", client);
+    values.set("turn", turns);
     if (exact) {
       values.set("exact", "1");
     }
@@ -30,7 +51,8 @@
   }
 
   function ask(exact) {
-    wanted = { exact: exact, url: address(exact), begun: performance.now() };
+    turns += 1;
+    wanted = { exact: exact, turn: turns, url: request(exact), begun: performance.now() };
     if (flying && flying.exact) {
       flying.control.abort(); // the knobs have moved on
       flying = null;
@@ -63,36 +85,69 @@
     }
   }
 
+  // Dash hears what has changed only: each word to it costs milliseconds.
+  function put(name, props, id) {
+    const text = JSON.stringify(props);
+    if (told[name] !== text) {
+      told[name] = text;
+      dash.set_props(id || name, props);
+    }
+  }
+
   function say(text, look) {
-    dash.set_props("scope-state", { children: text, className: "badge scope-state " + look });
+    put("scope-state", { children: text, className: "badge scope-state " + look });
+  }
+
+  // Where nothing has been drawn yet, the reason stands in place of the figures.
+  function refuse(reason) {
+    say(reason, "is-refused");
+    put("scope-verdict", { className: "verdict large is-old" });
+    document.querySelectorAll(".scope-cards .plot:not(.is-drawn)").forEach(function (body) {
+      dash.set_props({ type: "figure", name: body.dataset.figure }, { data: { notice: reason } });
+    });
   }
 
   function show(answer, one) {
     if (answer.error) {
-      say(answer.error, "is-refused");
+      refuse(answer.error);
       return;
     }
-    Object.keys(answer.figures).forEach(function (name) {
-      dash.set_props({ type: "figure", name: "scope-" + name }, { data: { figure: answer.figures[name] } });
-    });
     const exact = answer.state === "exact";
+    const names = Object.keys(answer.figures);
+    names.forEach(function (name) {
+      const figure = live.mark(answer.figures[name], one.turn);
+      if (exact) {
+        live.forget(name);
+      }
+      if (exact || !live.draw(name, figure)) {
+        dash.set_props({ type: "figure", name: "scope-" + name }, { data: { figure: figure } });
+      }
+    });
     say(exact ? "exact" : "sampled while you drag", exact ? "is-exact" : "is-sampled");
     if (exact) {
       due = false;
-      dash.set_props("scope-verdict", {
-        children: answer.verdict,
-        className: "verdict large",
-        style: { "--hue": answer.hue },
-      });
+      put("scope-verdict", { children: answer.verdict, className: "verdict large", style: { "--hue": answer.hue } });
       window.history.replaceState(window.history.state, "", window.location.pathname + answer.link);
+    } else {
+      put("scope-verdict", { className: "verdict large is-old" });
+      window.requestAnimationFrame(() => window.setTimeout(() => catchUp(names, true), 0)); // once the curves are seen
+      window.clearTimeout(pause);
+      pause = window.setTimeout(() => catchUp(names, false), PAUSE);
     }
-    if (!exact) {
-      dash.set_props("scope-verdict", { className: "verdict large is-old" });
-    }
-    dash.set_props("scope-code", { children: answer.code });
-    dash.set_props("scope-copy", { value: answer.code });
-    dash.set_props("scope-pinned", { children: answer.pinned });
+    code = answer.code;
+    put("scope-pinned", { children: answer.pinned });
+    put("scope-cell-note", { children: answer.cell });
+    put("scope-file-note", { children: answer.file });
+    LACKED.forEach((name) => put(name, { disabled: answer.lacks.includes(name) }, { type: "scope", name: name }));
     window.gradscopeShown = { state: answer.state, url: one.url, begun: one.begun };
+    document.dispatchEvent(new CustomEvent("scope-drawn", { detail: answer.state }));
+  }
+
+  // Plotly draws what it is behind with, a figure at a time, so that no pointer waits for long.
+  function catchUp(names, words) {
+    if (here() && live.catchUp(names, words) && !words) {
+      pause = window.setTimeout(() => catchUp(names, false), 0);
+    }
   }
 
   function settle() {
@@ -113,12 +168,16 @@
   );
 
   own.turn = function (values, ids, link) {
+    window.clearTimeout(pause);
     const now = {};
     ids.forEach((id, place) => (now[id.name] = String(values[place])));
     if (setting === null || !document.querySelector(".scope-state.is-exact, .scope-state.is-sampled, .scope-state.is-busy")) {
       pinned = new URLSearchParams(link).get("pin"); // the page has just been opened
+      file = new URLSearchParams(link).get("file") || "";
+      told = {};
     }
     setting = now;
+    document.querySelectorAll(".scope-file").forEach((row) => row.classList.toggle("hidden", now.signal !== "file"));
     ids.forEach(function (id, place) {
       const beside = document.getElementById("scope-value-" + id.name);
       if (beside) {
@@ -132,7 +191,8 @@
   };
 
   own.pin = function () {
-    pinned = new URLSearchParams(setting).toString();
+    pinned = null;
+    pinned = address().toString();
     ask(true);
     return dash.no_update;
   };
@@ -143,7 +203,42 @@
     return dash.no_update;
   };
 
+  // The file goes to the server on this machine alone, which keeps it in memory.
+  function send(chosen) {
+    if (chosen.size > LARGEST) {
+      refuse(chosen.name + " has more than 32 MB: give a part of it; the Scope shows 400 steps of 16 sequences.");
+      return;
+    }
+    say("reading " + chosen.name + " …", "is-busy");
+    const sent = { method: "POST", body: chosen, headers: { "Content-Type": "application/octet-stream" } };
+    window
+      .fetch("/scope/file?name=" + encodeURIComponent(chosen.name), sent)
+      .then((reply) => reply.json())
+      .then(function (answer) {
+        if (answer.error) {
+          refuse(answer.error);
+          return;
+        }
+        file = answer.file;
+        ask(false);
+        due = true;
+        settle();
+      })
+      .catch(() => refuse(chosen.name + " could not be sent to the server."));
+  }
+
+  own.choose = function () {
+    const picker = document.createElement("input");
+    picker.type = "file";
+    picker.accept = ".npy,.csv";
+    picker.addEventListener("change", () => picker.files.length && send(picker.files[0]));
+    picker.click();
+    return dash.no_update;
+  };
+
   own.python = function () {
+    put("scope-code", { children: code });
+    put("scope-copy", { value: code });
     return true;
   };
 })();

@@ -16,7 +16,7 @@ import numpy as np
 import plotly.graph_objects as go
 
 from gradscope.errors import unknown
-from gradscope.figures import palette
+from gradscope.figures import palette, scales
 from gradscope.figures.curves import FLOWS, Curves, compose, finished, gather
 from gradscope.figures.frame import Canvas, blank, outline
 from gradscope.figures.series import Series, along, lanes
@@ -40,6 +40,8 @@ CAPTIONS = {
 """What to conclude where the figure shows something else than the probe of that name."""
 EXACT = "Exact."
 PIN = ", pinned"
+ROOM = 0.15
+"""Share of what the curves span that the y axis holds beyond them on either side while a hand is on a knob."""
 NOTHING = "This cell has no gate that keeps and writes: there is no flow to show."
 
 
@@ -168,7 +170,10 @@ def _draw(data: Curves, behind: list[Series], record: Record, says: str, templat
     """Return the figure of curves with the pinned ones behind them, and the word that says what they are."""
     colours = {one.name: data.colour(replace(one, name=one.name.removesuffix(PIN))) for one in behind}
     every = replace(data, series=(*data.series, *behind), colours=data.colours | _colours(data) | colours)
-    canvas = compose(every, template, title=False, reading=record.config.get("directions") is None)
+    moving = record.config.get("directions") is not None
+    canvas = compose(every, template, title=False, reading=not moving)
+    if moving:
+        _make_room(canvas, every)
     ours = [trace for trace in canvas.traces if not trace.get("legendgroup", "").endswith(PIN)]
     pins = [trace for trace in canvas.traces if trace.get("legendgroup", "").endswith(PIN)]
     for trace in pins:
@@ -183,6 +188,21 @@ def _draw(data: Curves, behind: list[Series], record: Record, says: str, templat
     canvas.lanes(lanes(data.series), "sequence")
     longest = max(every.series, key=lambda one: len(one.x))
     return finished(canvas, replace(every, series=(longest, *every.series)), showlegend=True)
+
+
+def _make_room(canvas: Canvas, data: Curves) -> None:
+    """Widen the y axis, so that it can stand while the curves move on, and note what it must hold at least."""
+    finite = np.concatenate([np.zeros(0), *(one.finite() for one in data.series)])
+    if not len(finite):
+        return
+    if data.reference is not None:
+        finite = np.append(finite, data.reference)
+    low, high = float(finite.min()), float(finite.max())
+    pad = ROOM * max(high - low, 0.1)
+    wide = np.array([low - pad, high + pad])
+    axis = scales.log_axis(*scales.bounds(wide, 0.75)) if data.log else scales.linear_axis(wide)
+    canvas.layout["yaxis"] = {"title": canvas.layout["yaxis"]["title"]} | axis
+    canvas.meta["extent"] = [low, high]
 
 
 def _colours(data: Curves) -> dict[str, str]:
