@@ -1,13 +1,16 @@
-"""Draws the pictures of the pages of probes: the figures of real runs, as an installed Chromium shows them.
+"""Draws the pictures of the pages of probes and of studies: figures of real runs, as an installed Chromium shows them.
 
-`make docs-pictures` runs it, or `python docs/draw_pictures.py [PROBE ...]` for a few. It needs the extra `test`, for
-playwright and scikit-learn's digits, and a Chromium or Chrome; nothing is loaded from a network.
+`make docs-pictures` draws those of the probes, `python docs/draw_pictures.py [PROBE ...]` a few of them, and
+`python docs/draw_pictures.py --studies FOLDER` those of the studies from the stores of their sweeps, FOLDER/NAME.db. It
+needs the extra `test`, for playwright and scikit-learn's digits, and a Chromium or Chrome; nothing is loaded from a
+network.
 """
 
 from __future__ import annotations
 
 import shutil
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 import example_runs
@@ -15,11 +18,23 @@ from playwright.sync_api import sync_playwright
 from plotly.offline import get_plotlyjs
 
 from gradscope import figures
+from gradscope.experiments.studies import reading
 from gradscope.probes.catalogue import CATALOGUE
+from gradscope.store import Store
 
-FOLDER = Path(__file__).parent / "pictures" / "probes"
+PICTURES = Path(__file__).parent / "pictures"
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 WIDTH, HEIGHT = 640, 340
+STUDIES = {
+    "quickstart": (0, 900),
+    "forget_bias_and_length": (3, WIDTH),
+    "largest_exponent": (0, 900),
+    "forget_bias_learning": (1, 900),
+    "cell_comparison": (0, WIDTH),
+    "long_memory": (0, WIDTH),
+}
+"""Studies whose reading is shown: which of its figures, and how wide."""
+
 PAGE = """<html><meta charset="utf-8"><body style="margin:0;background:#ffffff"><div id="figure"
 style="width:{width}px;height:{height}px"></div><script>{library}</script></body></html>"""
 PLOT = """(text) => {
@@ -34,27 +49,42 @@ def figure(name: str) -> str:
     return figures.figure(name, example_runs.record(example_runs.SHOWN.get(name, "digits"))).to_json()
 
 
-def draw(names: list[str]) -> None:
-    """Draw the pictures of these probes.
+def of_study(name: str, folder: Path) -> str:
+    """Return the figure of a study from the store of its sweep, as JSON."""
+    with Store(folder / f"{name}.db") as store:
+        found = reading(name, store)
+    if found is None or not found.figures:
+        raise SystemExit(f"{folder / name}.db holds no finished run. Run gradscope sweep {name} first.")
+    return found.figures[STUDIES[name][0]]("light").to_json()
+
+
+def draw(pictures: Mapping[Path, tuple[str, int]]) -> None:
+    """Draw pictures: for each path a figure as JSON and its width.
 
     Raises
     ------
     SystemExit
         Without a browser.
     """
-    path = next(filter(None, map(shutil.which, BROWSERS)), None)
-    if path is None:
+    browser_path = next(filter(None, map(shutil.which, BROWSERS)), None)
+    if browser_path is None:
         raise SystemExit("The pictures need Chromium or Chrome. Install the package chromium.")
-    FOLDER.mkdir(parents=True, exist_ok=True)
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox", "--disable-gpu"])
-        sheet = browser.new_page(viewport={"width": WIDTH, "height": HEIGHT})
-        sheet.set_content(PAGE.format(library=get_plotlyjs(), width=WIDTH, height=HEIGHT))
-        for name in names:
-            sheet.evaluate(PLOT, figure(name))
-            sheet.screenshot(path=FOLDER / f"{name}.png")
+        browser = playwright.chromium.launch(executable_path=browser_path, args=["--no-sandbox", "--disable-gpu"])
+        for path, (shown, width) in pictures.items():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            sheet = browser.new_page(viewport={"width": width, "height": HEIGHT})
+            sheet.set_content(PAGE.format(library=get_plotlyjs(), width=width, height=HEIGHT))
+            sheet.evaluate(PLOT, shown)
+            sheet.screenshot(path=path)
+            sheet.close()
         browser.close()
 
 
 if __name__ == "__main__":
-    draw(sys.argv[1:] or list(CATALOGUE))
+    if sys.argv[1:2] == ["--studies"]:
+        stores = Path(sys.argv[2])
+        draw({PICTURES / "studies" / f"{name}.png": (of_study(name, stores), STUDIES[name][1]) for name in STUDIES})
+    else:
+        names = sys.argv[1:] or list(CATALOGUE)
+        draw({PICTURES / "probes" / f"{name}.png": (figure(name), WIDTH) for name in names})

@@ -31,6 +31,13 @@ def test_theory_is_dashed_and_has_the_colour_of_what_it_predicts(template):
     assert figure.layout.meta["title"] == "Heading"
 
 
+def test_curves_beyond_the_colours_are_told_by_their_marks():
+    curves = [Curve(f"cell {n}", [n], [n]) for n in range(14)]
+    figure = draw_panels([Panel(curves, "x [1]", "y [1]")], "Many", "A caption.")
+    looks = {(trace.marker.color, trace.marker.symbol) for trace in figure.data}
+    assert len(looks) == 14
+
+
 def test_axes_can_be_logarithmic():
     figure = draw_panels([Panel([MEASURED], "x [1]", "y [1]", log_x=True, log_y=True)], "", "")
     assert (figure.layout.xaxis.type, figure.layout.yaxis.type) == ("log", "log")

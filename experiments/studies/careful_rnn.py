@@ -26,7 +26,7 @@ COMMON = {
     "task": "temporal_order",
     "length": [20, 50, 100],
     "seed": [0, 1, 2],
-    "iterations": 400,
+    "iterations": 1000,
     "learning_rate": 0.003,
     "hidden_size": 16,
     "probes": ["transport"],

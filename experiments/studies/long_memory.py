@@ -31,14 +31,13 @@ COMMON = {
     "length": LENGTH,
     "hidden_size": 16,
     "seed": [0, 1],
-    "iterations": 300,
-    "learning_rate": 0.02,
-    "batch_size": 16,
+    "iterations": 600,
+    "learning_rate": 0.01,
     "probes": ["transport", "retention"],
 }
 SWEEPS = (
     Sweep(name="RNN", cell="RNN", recurrent="orthogonal", **COMMON),
-    Sweep(name="LSTM", cell="LSTM", forget_bias=[1.0, f"chrono:{LENGTH}"], input_bias=-3.0, **COMMON),
+    Sweep(name="LSTM", cell="LSTM", forget_bias=[1.0, f"chrono:{LENGTH}"], **COMMON),
 )
 
 

@@ -42,6 +42,9 @@ NAME = "sequence_length"
 LEARNED = 0.5
 """Accuracy above which a network is said to have learned; chance is 0.1."""
 
+APART = (float("nan"), float("nan"))
+"""Between two points that no line shall join."""
+
 SWEEPS = (
     Sweep(
         name="reach",
@@ -113,7 +116,7 @@ def _against(rows: list[Row]) -> list[Curve]:
             tuple(mean_and_spread(members, key)[0] for key in ("arrives", "accuracy_after"))
             for members in group(some, "forget_bias", "length").values()
         ]
-        x, y = zip(*sorted(cells), strict=True)
+        x, y = zip(*((at, value) for point in cells for at, value in (point, APART)), strict=True)
         found.append(Curve(f"{cell}, each network and length", x, y, dots=True))
     return found
 

@@ -16,6 +16,7 @@ from gradscope.figures.frame import Canvas, colorbar
 __all__ = ["Curve", "Panel", "Plane", "draw_panels", "draw_plane"]
 
 COLOURS = (palette.BLUE, palette.ORANGE, palette.GREEN, palette.MAGENTA, palette.LAVENDER, palette.OLIVE)
+SYMBOLS = ("circle", "square", "triangle-up")  # of the first six groups, of the next six and so on
 GAP = 0.11  # between two panels, of the plot's width
 
 
@@ -137,10 +138,11 @@ def draw_panels(
             if log:
                 axes[f"{name}{suffix}"] |= {"type": "log", "dtick": 1 if name == "yaxis" else None}
         for curve in panel.curves:
-            colour = COLOURS[groups.index(_group(curve)) % len(COLOURS)]
+            turn, place = divmod(groups.index(_group(curve)), len(COLOURS))
             shown = curve.name not in named
             named.add(curve.name)
-            canvas.add(**_trace(curve, colour), xaxis=f"x{suffix}", yaxis=f"y{suffix}", showlegend=shown)
+            trace = _trace(curve, COLOURS[place], SYMBOLS[turn % len(SYMBOLS)])
+            canvas.add(**trace, xaxis=f"x{suffix}", yaxis=f"y{suffix}", showlegend=shown)
     return canvas.figure(**axes, showlegend=True, hovermode="closest")
 
 
@@ -149,7 +151,7 @@ def _group(curve: Curve) -> str:
     return curve.name if curve.group is None else curve.group
 
 
-def _trace(curve: Curve, colour: str) -> dict[str, Any]:
+def _trace(curve: Curve, colour: str, symbol: str = SYMBOLS[0]) -> dict[str, Any]:
     """Return the trace of a curve."""
     x, y = np.asarray(curve.x), np.asarray(curve.y, float)
     trace: dict[str, Any] = {"type": "scatter", "x": x, "y": y, "name": curve.name, "legendgroup": curve.name}
@@ -160,7 +162,7 @@ def _trace(curve: Curve, colour: str) -> dict[str, Any]:
     else:
         mode = "lines+markers" if curve.dots or len(x) <= 60 else "lines"
         stroke = colour if mode == "lines" else palette.faded(colour, 0.45)
-        look = {"line": {"color": stroke, "width": 1.5}, "marker": {"color": colour, "size": 7}}
+        look = {"line": {"color": stroke, "width": 1.5}, "marker": {"color": colour, "size": 7, "symbol": symbol}}
     if curve.spread is not None:
         trace["error_y"] = {"array": np.asarray(curve.spread, float), "color": colour, "thickness": 1.4, "width": 3}
     return trace | {"mode": mode, "hovertemplate": f"%{{x}}: %{{y:.4g}}<extra>{curve.name}</extra>"} | look
