@@ -65,6 +65,13 @@ class Bundle:
             self._gather([self._blocks(apply(self._alone(block))) for block in range(self._shape[0])])
         self._settle()
 
+    def restart(self, sequences: Array) -> None:
+        """Replace the columns of some sequences (B,) by the identity."""
+        self.mantissa = self.mantissa.copy()
+        self.mantissa[:, sequences] = np.eye(len(self.mantissa), dtype=self.mantissa.dtype)[:, None]
+        self.exponent = np.where(sequences[:, None], 0, self.exponent)
+        self._settle()
+
     def plain(self, exponent: Array) -> Array:
         """Return the mantissas on the scale of 2**exponent (B,), (S, B, M)."""
         return self._shifted(self.exponent - exponent[:, None]).reshape(self.mantissa.shape)

@@ -105,14 +105,14 @@ class TransportMap:
     Attributes
     ----------
     times, lags : ndarray of int
-        Coarse grids with one stride: times from 0, lags from 0.
+        Coarse grids with one stride: times from 0, lags from 0, in steps that are no padding.
     rms : ndarray, (times, lags)
-        log10 of the Frobenius norm of ds_{t+lag}/ds_t over sqrt(S), root mean square over the sequences for which
-        neither state is padding. NaN where ``beyond`` or ``masked``.
+        log10 of the Frobenius norm of ds_{t+lag}/ds_t over sqrt(S), root mean square over the sequences that
+        are so long. NaN where ``beyond`` or ``masked``.
     beyond : ndarray of bool, (times, lags)
         Where t + lag lies past the end.
     masked : ndarray of bool, (times, lags)
-        Where no sequence has both states.
+        Where no sequence is so long.
     """
 
     times: Array
@@ -138,8 +138,10 @@ def transport_map(maps: Any, points: int = POINTS) -> TransportMap:
     Returns
     -------
     TransportMap
-        Right over any length, from the products of the segments between the points of the grid. Its lag counts all
-        steps, those of padding too; a sequence whose state is a copy at either end is left out of the mean.
+        Right over any length, from the products of the segments between the points of the grid. Both axes count the
+        steps of each sequence that are no padding, as lags do everywhere: where padding stands at the end, that is the
+        clock; where it stands before or between, a sequence is measured as it would be without it. A sequence that
+        has ended is left out of the mean.
 
     Raises
     ------
@@ -154,14 +156,15 @@ def transport_map(maps: Any, points: int = POINTS) -> TransportMap:
     stride = _stride(maps.length, points)
     count = maps.length // stride
     times = stride * np.arange(count + 1)
-    here = lags_of(maps).times[times]
+    here = times[:, None] <= lags_of(maps).valid.sum(axis=0)
     rms = np.full((count + 1, count + 1), np.nan)
     masked = np.zeros(rms.shape, bool)
     with np.errstate(all="ignore"):
+        segments = _segments(maps, stride, count)
         reached: list[_Product] = []  # from each earlier point of the grid to this one
         for n in range(count + 1):
             if n:
-                segment = _segment(maps, times[n - 1], times[n])
+                segment = segments[n - 1]
                 reached = [segment, *(product.then(segment) for product in reached)]
             for lag, product in enumerate([None, *reached]):
                 both = here[n] & here[n - lag]
@@ -210,15 +213,29 @@ class _Product:
         return log10_total(0.5 * np.log10(squares) + self.exponent * LOG10_2, (0, 1))
 
 
-def _segment(maps: Maps, start: int, stop: int) -> _Product:
-    """Return ds_stop/ds_start."""
-    width = maps.block_size
-    count = maps.state_size // width
+def _segments(maps: Maps, stride: int, count: int) -> list[_Product]:
+    """Return the products of ``count`` runs of ``stride`` steps that are no padding, each sequence by its own clock."""
+    width, valid = maps.block_size, lags_of(maps).valid
+    blocks = maps.state_size // width
+    shape = (blocks, blocks, maps.batch, width, width)
+    made = [_Product(np.zeros(shape, maps.dtype), np.zeros(shape[:3], np.int64)) for _ in range(count)]
+    clock = np.cumsum(valid, axis=0)
     bundle = Bundle.eye(maps.state_size, maps.batch, width, maps.dtype)
-    for t in range(start, stop):
+    for t in range(maps.length):
         bundle.advance(partial(maps.push_at, t))
-    blocks = bundle.mantissa.reshape(count, width, maps.batch, count, width).transpose(0, 3, 2, 1, 4)
-    return _Product(np.ascontiguousarray(blocks), np.swapaxes(bundle.exponent, 1, 2))
+        run = clock[t] // stride - 1
+        ended = valid[t] & (clock[t] % stride == 0) & (run < count)
+        if not ended.any():
+            continue
+        mantissa = bundle.mantissa.reshape(blocks, width, maps.batch, blocks, width).transpose(0, 3, 2, 1, 4)
+        for b in np.flatnonzero(ended):
+            made[run[b]].mantissa[:, :, b] = mantissa[:, :, b]
+            made[run[b]].exponent[:, :, b] = np.swapaxes(bundle.exponent, 1, 2)[:, :, b]
+        if ended.all():
+            bundle = Bundle.eye(maps.state_size, maps.batch, width, maps.dtype)
+        else:
+            bundle.restart(ended)
+    return made
 
 
 def _ldexp(matrices: Array, shift: Array) -> Array:

@@ -233,3 +233,26 @@ def test_padding_has_no_part_in_the_map():
     gone = transport_map(gs.linearize(gs.unroll(case.cell, case.params, case.inputs, valid=valid)))
     assert gone.masked[0, 6]
     assert np.isnan(gone.rms[0, 6])
+
+
+def test_the_map_counts_the_steps_of_each_sequence_wherever_its_padding_stands():
+    """Before, between and after: each sequence as it would be without a gap, with the same lags as transport's own."""
+    case = make_case("LSTM", length=12, batch=3)
+    valid = np.ones((12, 3), bool)
+    valid[:4, 0] = valid[[2, 3, 7, 8], 1] = valid[8:, 2] = False
+    lin = gs.linearize(gs.unroll(case.cell, case.params, case.inputs, case.state, valid=valid))
+    found = transport_map(lin, 5)
+    squares = np.zeros((5, 5))
+    for b in range(3):
+        steps = case.inputs[valid[:, b], b : b + 1]
+        alone = gs.linearize(gs.unroll(case.cell, case.params, steps, case.state[b : b + 1])).jacobians()
+        for n, m in np.argwhere(np.add.outer(range(5), range(5)) < 3):
+            product = np.eye(case.cell.state_size)
+            for matrix in alone[3 * n : 3 * (n + m), 0]:
+                product = matrix @ product
+            squares[n, m] += np.square(product).sum() / case.cell.state_size / 3
+    known = squares > 0
+    assert found.times.tolist() == [0, 3, 6, 9, 12]
+    np.testing.assert_allclose(found.rms[known], 0.5 * np.log10(squares[known]), rtol=1e-9)
+    np.testing.assert_array_equal(np.isfinite(found.rms), known)
+    np.testing.assert_array_equal(found.masked, ~known & ~found.beyond)

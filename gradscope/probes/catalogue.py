@@ -126,7 +126,8 @@ _ENTRIES = (
         caption=(
             "How much of a small change at time t is left l steps later, root mean square over the sequences: the "
             "picture of the whole sequence, where transport shows its last state alone. Upright stripes are places "
-            "that everything after them forgets; rows that darken alike mean that the lag alone decides."
+            "that everything after them forgets; rows that darken alike mean that the lag alone decides. Both axes "
+            "count the steps of each sequence that are no padding."
         ),
         formula="√( mean over b of ‖∂s_{t+l}/∂s_t‖_F² / S )",
         source="Bengio, Simard & Frasconi 1994; Pascanu, Mikolov & Bengio 2013",
