@@ -18,7 +18,7 @@ from benchmarks.clock import Missing, Row
 from benchmarks.limits import Limit, limits
 from benchmarks.rows import ROWS
 
-KINDS = (*ROWS, "limits", "growth")
+KINDS = (*ROWS, "limits", "growth", "scope")
 
 
 def rows_table(rows: list[Row]) -> Table:
@@ -82,6 +82,14 @@ def main() -> None:
 
         with console.status("measuring growth"):
             console.print(exponents(growth(max(2, asked.repeats // 3))))
+    if "scope" in asked.only:
+        from benchmarks.scope import reactions, scope_table
+
+        try:
+            with console.status("measuring the Scope"):
+                console.print(scope_table(list(reactions(6 * asked.repeats))))
+        except ImportError as error:
+            console.print(f"not measured: the Scope in a browser ({error.name} is not installed)")
     packages = ", ".join(version(name) for name in ("numpy", "scipy", "autograd", "torch", "jax"))
     console.print(f"{packages}; one thread, float64, processor time, least of {asked.repeats} repeats")
 
