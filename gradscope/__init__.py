@@ -55,6 +55,7 @@ if TYPE_CHECKING:
     )
     from gradscope.probes import CATALOGUE, PRESETS, probe
     from gradscope.record import Field, Record, Status
+    from gradscope.sampling import SampledTransport, sampled_transport
     from gradscope.spectra import eigenvalues, jacobian_blocks, lyapunov_spectrum, transport_spectrum
     from gradscope.taps import Heard, listen, tap
 
@@ -92,6 +93,7 @@ __all__ = [
     "Readout",
     "Record",
     "ResetBeforeGRU",
+    "SampledTransport",
     "ShapeError",
     "Stack",
     "Status",
@@ -113,9 +115,12 @@ __all__ = [
     "listen",
     "load_weights",
     "lyapunov_spectrum",
+    "meanfield",
     "probe",
     "routes",
+    "sampled_transport",
     "scan",
+    "signals",
     "step_gradients",
     "tap",
     "transport",
@@ -135,6 +140,7 @@ _LATER = {
     "gradscope.gradients": ("step_gradients", "truncation"),
     "gradscope.probes": ("CATALOGUE", "PRESETS", "probe"),
     "gradscope.record": ("Field", "Record", "Status"),
+    "gradscope.sampling": ("SampledTransport", "sampled_transport"),
     "gradscope.spectra": ("eigenvalues", "jacobian_blocks", "lyapunov_spectrum", "transport_spectrum"),
     "gradscope.taps": ("Heard", "listen", "tap"),
     "gradscope.interop": ("from_flax", "from_keras", "from_torch", "load_weights"),
@@ -151,7 +157,12 @@ _LATER = {
         "attention",
     ),
 }
-_ROOMS = {"figures": "gradscope.figures", "torch": "gradscope.interop.torch"}
+_ROOMS = {
+    "figures": "gradscope.figures",
+    "meanfield": "gradscope.meanfield",
+    "signals": "gradscope.signals",
+    "torch": "gradscope.interop.torch",
+}
 _HOMES = {name: room for room, names in _LATER.items() for name in names}
 
 

@@ -87,4 +87,4 @@ def test_every_public_name_is_what_it_says_in_whatever_order_rooms_are_loaded():
         "print(modules, set(gs.__all__) <= set(dir(gs)))"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    assert done.stdout.split("\n")[0] == "['figures'] True"
+    assert done.stdout.split("\n")[0] == "['figures', 'meanfield', 'signals'] True"
