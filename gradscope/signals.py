@@ -195,7 +195,7 @@ def _from_csv(content: bytes) -> Array:
     rows = [(number, line) for number, line in enumerate(lines, 1) if line.strip()]
     mark = next((mark for mark in (";", "\t", ",") if rows and mark in rows[0][1]), ",")
     table = [(number, [part.strip().strip('"') for part in line.split(mark)]) for number, line in rows]
-    if table and not any(_is_number(part) for part in table[0][1]):
+    if table and any(table[0][1]) and not any(_is_number(part) for part in table[0][1]):
         table = table[1:]  # the names of the columns
     for number, parts in table:
         wrong = next((part for part in parts if part and not _is_number(part)), None)
@@ -209,7 +209,7 @@ def _from_csv(content: bytes) -> Array:
                 "Leave a place empty for NaN."
             )
     values = [[float(part) if part else math.nan for part in parts] for _, parts in table]
-    return np.array(values, float).reshape(len(values), -1)
+    return np.array(values, float) if values else np.zeros((0, 0))
 
 
 def _is_number(text: str) -> bool:
