@@ -103,7 +103,7 @@ def axis_of_iterations(low: float, high: float, scale: str) -> dict[str, Any]:
         "tickvals": iteration_places(numbers, scale).tolist(),
         "ticktext": [f"{number:,}" for number in numbers],
         "title": {"text": TITLES[scale]},
-        "unifiedhovertitle": {"text": "iteration %{text}"},
+        "unifiedhovertitle": {"text": "iteration: value"},
     }
 
 

@@ -97,7 +97,7 @@ class _Panels:
             trace["yaxis"] = self.open
             trace["meta"] = trace.get("meta", {}) | self.about
             trace |= {"hovertext": trace["text"], "text": _names(trace["x"], self.scale)}
-            trace["hovertemplate"] = trace["hovertemplate"].replace("%{text}", "%{hovertext}")
+            trace["hovertemplate"] = self.reading(name)
             if faint:
                 trace["line"] = trace["line"] | {"width": 1.25}
         self.held.append(series)
@@ -114,12 +114,16 @@ class _Panels:
             marker={"color": colour, "size": 9, "symbol": symbol, "line": {"width": 0}},
             text=_names(iteration_places(n, self.scale), self.scale),
             hovertext=[scales.value(float(v)) for v in y],
-            hovertemplate="%{hovertext}" + f"<extra>{name}</extra>",
+            hovertemplate=self.reading(name),
             name=name,
             yaxis=self.open,
             cliponaxis=False,
             meta=self.about,
         )
+
+    def reading(self, name: str) -> str:
+        """Return what stands under the pointer; on a log axis, whose head cannot say n, each line says it."""
+        return ("%{text}: " if self.scale == "log" else "") + f"%{{hovertext}}<extra>{name}</extra>"
 
     def reference(self, value: float, text: str, log: bool = False) -> None:
         """Draw and name a quiet line across the open panel."""

@@ -86,6 +86,8 @@ LOGARITHMIC = (
 )
 AT_ONE = ("jacobian_norm", "jacobian_rms", "jacobian_blocks", "jacobian_eigenvalues", "nonnormality")
 FIRST = {"gate": ("forget", "update"), "parameter": ("W_h",), "route": ("total",)}
+MAP = "Each column is one iteration of the training."
+CUT = "One column of the map{spread}; dotted, the first iteration. The axes are the same for every iteration."
 QUANTITIES = {"timescale": "Timescale", "jacobian_eigenvalues": "Spectral radius"}
 
 
@@ -399,7 +401,7 @@ def draw_training_map(data: Movie, scale: str | None = None, template: str = "li
         return blank(data.name, data.sentence, template, title)
     scale = chosen_scale(data.iterations, scale)
     canvas = _canvas(data, template, title)
-    canvas.meta["iterations"] = scale
+    canvas.meta |= {"iterations": scale, "caption": f"{MAP} {canvas.meta['caption']}"}
     x = iteration_places(data.iterations, scale)
     medians, codes = data.medians(), data.codes()
     keep, marks, block = squeeze(medians, codes, ROWS)
@@ -625,13 +627,18 @@ def draw_training_cut(
         trace.setdefault("legendgroup", str(trace.get("name")))
     if data.first_bad_step and data.first_bad_step["iteration"] <= iteration:
         canvas.notes.insert(0, f"{bad_step(data.first_bad_step)[:-1]}, iteration {data.first_bad_step['iteration']:,}.")
-    canvas.meta["iteration"] = iteration
+    canvas.meta |= {"iteration": iteration, "caption": CUT.format(spread=_spread(data))}
     across = {
         "range": _wide(data.places),
         "title": {"text": _along(data)},
         "unifiedhovertitle": {"text": f"{data.axis} %{{x}}"},
     }
     return canvas.figure(xaxis=across, hoversubplots="axis", showlegend=True)
+
+
+def _spread(data: Movie) -> str:
+    """Return over what the band is."""
+    return f", with a band over the {' and '.join(OVER[one] for one in data.over)}" if data.over else ""
 
 
 def _scale(data: Movie, span: np.ndarray) -> dict[str, Any]:
