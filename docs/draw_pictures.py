@@ -1,8 +1,8 @@
-"""Draws the pictures of the pages of probes and of studies: figures of real runs, as an installed Chromium shows them.
+"""Draws the pictures of the pages of probes, networks and studies: figures of real runs as an installed Chromium shows.
 
-`make docs-pictures` draws those of the probes, `python docs/draw_pictures.py [PROBE ...]` a few of them, and
-`python docs/draw_pictures.py --studies FOLDER` those of the studies from the stores of their sweeps, FOLDER/NAME.db. It
-needs the extra `test`, for playwright and scikit-learn's digits, and a Chromium or Chrome; nothing is loaded from a
+`make docs-pictures` draws those of the probes and of networks, `python docs/draw_pictures.py [NAME ...]` a few of them,
+and `python docs/draw_pictures.py --studies FOLDER` those of the studies, from the stores of their sweeps FOLDER/NAME.db.
+It needs the extra `test`, for playwright and scikit-learn's digits, and a Chromium or Chrome; nothing is loaded from a
 network.
 """
 
@@ -19,6 +19,8 @@ from plotly.offline import get_plotlyjs
 
 from gradscope import figures
 from gradscope.experiments.studies import reading
+from gradscope.figures import palette
+from gradscope.figures.settings import Look
 from gradscope.probes.catalogue import CATALOGUE
 from gradscope.store import Store
 
@@ -47,6 +49,17 @@ PLOT = """(text) => {
 def figure(name: str) -> str:
     """Return the figure of a probe on its run, as JSON."""
     return figures.figure(name, example_runs.record(example_runs.SHOWN.get(name, "digits"))).to_json()
+
+
+def of_networks() -> str:
+    """Return the transport of a stack and of its layers, as JSON."""
+    record = example_runs.stack()
+    groups = {"layer1, LSTM": record.layers["layer1"], "layer2, GRU": record.layers["layer2"], "the whole": record}
+    hues = (palette.colour("LSTM"), palette.colour("GRU"), palette.NEUTRAL)
+    looks = {
+        name: Look(hue, "dash" if name == "the whole" else "solid") for name, hue in zip(groups, hues, strict=True)
+    }
+    return figures.compare(groups, "transport", looks=looks).to_json()
 
 
 def of_study(name: str, folder: Path) -> str:
@@ -87,4 +100,6 @@ if __name__ == "__main__":
         draw({PICTURES / "studies" / f"{name}.png": (of_study(name, stores), STUDIES[name][1]) for name in STUDIES})
     else:
         names = sys.argv[1:] or list(CATALOGUE)
-        draw({PICTURES / "probes" / f"{name}.png": (figure(name), WIDTH) for name in names})
+        draw({PICTURES / "probes" / f"{name}.png": (figure(name), WIDTH) for name in names if name != "networks"})
+        if "networks" in (sys.argv[1:] or ["networks"]):
+            draw({PICTURES / "networks.png": (of_networks(), WIDTH)})

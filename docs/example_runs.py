@@ -10,7 +10,7 @@ import numpy as np
 
 import gradscope as gs
 
-__all__ = ["RUNS", "SHOWN", "Run", "record"]
+__all__ = ["RUNS", "SHOWN", "Run", "record", "stack"]
 
 
 @dataclass(frozen=True)
@@ -98,3 +98,9 @@ SHOWN = {
 def record(name: str) -> gs.Record:
     """Return the record of a run by its name."""
     return RUNS[name].make()
+
+
+def stack() -> gs.Record:
+    """Return a GRU above an LSTM, untrained, that read digits row by row."""
+    network = gs.Stack([gs.LSTM(8, 32, forget_bias=1.0), gs.GRU(32, 16)])
+    return gs.probe(network, network.init(np.random.default_rng(1)), digits(16, 120), probes=["transport"])
