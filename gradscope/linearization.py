@@ -413,7 +413,7 @@ def _check_elementwise(cell: Cell, update: Callable[..., Sequence[Any]], dtype: 
 def _pull_into(out: Array, diagonals: Sequence[Row], place: Any, heard: Sequence[Array]) -> None:
     """Write the cotangent of each drive, or of each block of the old state: as ``pull_row``, with no copy."""
     for column, share in enumerate(out):
-        terms = [(row[column][place], w) for row, w in zip(diagonals, heard, strict=True) if row[column] is not None]
+        terms = [(d[place], w) for row, w in zip(diagonals, heard, strict=True) if (d := row[column]) is not None]
         if not terms:
             share[...] = 0.0
             continue
