@@ -1,7 +1,7 @@
 """Draws the pictures of the pages of probes, networks and studies: figures of real runs as an installed Chromium shows.
 
 `make docs-pictures` draws those of the probes and of networks, `python docs/draw_pictures.py [NAME ...]` a few of them,
-and `python docs/draw_pictures.py --studies FOLDER` those of the studies, from the stores of their sweeps FOLDER/NAME.db.
+and `python docs/draw_pictures.py --studies FOLDER` those of the studies, from their stores FOLDER/NAME.db.
 It needs the extra `test`, for playwright and scikit-learn's digits, and a Chromium or Chrome; nothing is loaded from a
 network.
 """
