@@ -184,6 +184,7 @@ Flag = Annotated[bool, Field(strict=True)]
 Text = Annotated[str, Field(strict=True, min_length=1)]
 Optimizer = Annotated[str, _one_of(OPTIMIZERS)]
 Decay = Annotated[str, _one_of(RATES)]
+UpdatePer = Annotated[str, _one_of({"sequence": None, "segment": None})]
 ClipBy = Annotated[str, _one_of({"norm": None, "value": None})]
 ProbeSchedule = Annotated[str, BeforeValidator(_probe_schedule)]
 Ablated = Annotated[str, _one_of(dict.fromkeys(("input", "forget", "output", "reset", "update")))]
@@ -311,6 +312,14 @@ CONDITIONS: dict[str, _Condition] = {
     "dropout": _trained(0.0),
     "input_dropout": _trained(0.0),
     "truncate": _trained(),
+    "update_per": _Condition(
+        lambda run: run["iterations"] > 0 and run["truncate"] is not None and TASKS[run["task"]].each_step,
+        ("iterations", "truncate", "task"),
+        "without `iterations`, without `truncate`, or for a task with a single target after the last step (there only "
+        "the last segment has a loss, and `truncate` alone does the same). Tasks with a target after each step are "
+        f"{', '.join(name for name, kind in TASKS.items() if kind.each_step)}.",
+        lambda run: "sequence",
+    ),
     "examples": _trained(),
     "evaluate_every": _trained(),
     "patience": _trained(),
@@ -335,6 +344,7 @@ LATER: dict[str, Any] = {
     "l2": 0.0,
     "dropout": 0.0,
     "input_dropout": 0.0,
+    "update_per": "sequence",
     "probe_schedule": "ends",
     "keep_weights": False,
 }
@@ -510,7 +520,7 @@ class Run(_Specification):
         Updates of the weights; 0 leaves the network untrained, and none of the keys from ``optimizer`` to
         ``keep_weights`` has a meaning then.
     optimizer, momentum, learning_rate, learning_rate_decay, learning_rate_end, clip, clip_by, l1, l2, dropout, \
-input_dropout, truncate, examples, evaluate_every, patience
+input_dropout, truncate, update_per, examples, evaluate_every, patience
         See :class:`gradscope.experiments.training.Recipe`.
     probe_schedule : str or None
         When to probe beside before and after: "ends", "every:100", "log", "log:8".
@@ -564,6 +574,7 @@ input_dropout, truncate, examples, evaluate_every, patience
     dropout: Share | None = None
     input_dropout: Share | None = None
     truncate: Count | None = None
+    update_per: UpdatePer | None = None
     examples: Count | None = None
     evaluate_every: Count | None = None
     patience: Count | None = None

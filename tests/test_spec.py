@@ -21,7 +21,7 @@ from gradscope.errors import ArgumentError
 from gradscope.experiments import spec
 from gradscope.experiments.lines import places
 from gradscope.experiments.spec import Run, Study, Sweep, read_study
-from gradscope.experiments.tasks import load_task
+from gradscope.experiments.tasks import TASKS, load_task
 
 
 def some(values, **options):
@@ -213,6 +213,26 @@ def test_every_key_of_training_enters_the_id_and_needs_iterations(change):
     assert len(Sweep(**{key: [change[key], None]}).runs()) == 1
 
 
+def test_an_update_per_segment_needs_segments_with_a_loss_of_their_own():
+    cut = {"iterations": 2, "truncate": 10, "task": "copy"}
+    assert Run(**cut, update_per="segment").id != Run(**cut).id == Run(**cut, update_per="sequence").id
+    for missing in ({"iterations": 0, "truncate": None}, {"truncate": None}, {"task": "digits_delayed"}):
+        match = (
+            r"`update_per` must be left out .* a single target after the last step .* after each step are copy, reber"
+        )
+        with pytest.raises(ArgumentError, match=match):
+            Run(**(cut | missing), update_per="segment")
+    grid = Sweep(**(cut | {"truncate": [10, 20], "task": ["copy", "adding"]}), update_per=["sequence", "segment"])
+    assert len(grid.runs()) == 6
+    with pytest.raises(ArgumentError, match="`update_per` must be one of sequence, segment, got 'segments'"):
+        Run(**cut, update_per="segments")
+
+
+@pytest.mark.parametrize("name", sorted({*TASKS} - {"series"}))
+def test_what_a_task_says_of_its_targets_before_its_data_are_read_holds(name):
+    assert TASKS[name].each_step == load_task(name).each_step
+
+
 def test_options_of_a_task_enter_the_id():
     assert Run(task="random", input_size=3).id != Run(task="random").id
     assert Run(task="random", input_std=2.0).id != Run(task="random").id
@@ -220,7 +240,17 @@ def test_options_of_a_task_enter_the_id():
 
 
 def test_every_key_is_tried_here():
-    tried = {*OTHER, *OF_TRAINING, "momentum", "learning_rate_end", "file", "column", "input_size", "input_std"}
+    tried = {
+        *OTHER,
+        *OF_TRAINING,
+        "update_per",
+        "momentum",
+        "learning_rate_end",
+        "file",
+        "column",
+        "input_size",
+        "input_std",
+    }
     assert tried == set(Run.model_fields)
 
 

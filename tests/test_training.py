@@ -339,6 +339,100 @@ def test_truncation_cuts_what_segments_before_the_last_would_hear():
     np.testing.assert_allclose(cut, autograd.grad(last_segment)(weights)["W_h"], rtol=1e-10, atol=1e-14)
 
 
+class Stream:
+    """Sequences with a class to name after each step; of the second seven steps none is scored."""
+
+    output_size = 5
+
+    def draw(self, rng, size, length=None, split="train"):
+        scored = rng.random((length, size)) < 0.7
+        scored[7:14] = False
+        return Batch(rng.standard_normal((length, size, 3)), rng.integers(0, 5, (length, size)), None, scored=scored)
+
+
+def detached_loop(torch, cell, weights, batches, segment, updates):
+    """Train as torch users do: an update per segment, the state detached between two."""
+    kind = type(cell).__name__
+    network, readout = getattr(torch.nn, kind)(3, cell.hidden_size).double(), torch.nn.Linear(cell.hidden_size, 5)
+    readout.double()
+    names = {"weight_ih_l0": "W_x", "weight_hh_l0": "W_h", "bias_ih_l0": "b"}
+    names |= {"bias_hh_l0": "b_h"} if "b_h" in weights else {}
+    with torch.no_grad():
+        network.bias_hh_l0.zero_()
+        for theirs, ours in names.items():
+            getattr(network, theirs).copy_(torch.tensor(weights[ours]))
+        readout.weight.copy_(torch.tensor(weights["W_out"]))
+        readout.bias.copy_(torch.tensor(weights["b_out"]))
+    parameters = [getattr(network, name) for name in names] + list(readout.parameters())
+    rule, losses = torch.optim.Adam(parameters, lr=0.02), []
+    for batch in batches:
+        state = None
+        for start in range(0, batch.length, segment):
+            steps = slice(start, start + segment)
+            hidden, state = network(torch.tensor(batch.inputs[steps]), state)
+            state = tuple(part.detach() for part in state) if kind == "LSTM" else state.detach()
+            scored = torch.tensor(batch.scored[steps])
+            if scored.any() and len(losses) < updates:
+                targets = torch.tensor(batch.targets[steps])
+                each = torch.nn.functional.cross_entropy(readout(hidden).movedim(2, 1), targets, reduction="none")
+                loss = ((each * scored).sum(0) / scored.sum(0).clamp(min=1)).mean()
+                rule.zero_grad()
+                loss.backward()
+                rule.step()
+                losses.append(float(loss.detach()))
+    trained = {ours: getattr(network, theirs) for theirs, ours in names.items()}
+    trained |= {"W_out": readout.weight, "b_out": readout.bias}
+    return {name: tensor.detach().numpy() for name, tensor in trained.items()}, losses
+
+
+@pytest.mark.parametrize("cell", [RNN(3, 6), LSTM(3, 6), GRU(3, 6)], ids=lambda cell: type(cell).__name__)
+def test_an_update_per_segment_equals_a_torch_loop_that_detaches_the_state(cell):
+    torch = pytest.importorskip("torch")
+    weights, task = drawn(cell, outputs=5), Stream()
+    plan = recipe(
+        length=23, batch_size=4, iterations=8, learning_rate=0.02, clip=math.inf, truncate=7, update_per="segment"
+    )
+    ours = train(cell, weights, task, np.random.default_rng(2), plan)
+    rng = np.random.default_rng(2)
+    drawn_again = [task.draw(rng, 4, 23) for _ in range(3)]  # three updates each, and the training ends within one
+    theirs, losses = detached_loop(torch, cell, weights, drawn_again, 7, 8)
+    np.testing.assert_allclose(ours.loss, losses, rtol=1e-10)
+    for name in weights:
+        np.testing.assert_allclose(ours.weights[name], theirs[name], rtol=1e-10, atol=1e-12, err_msg=name)
+
+
+@pytest.mark.parametrize("network", [LSTM(3, 4), Stack([GRU(3, 4), LSTM(4, 3)])], ids=["cell", "stack"])
+def test_one_segment_that_holds_the_whole_sequence_is_plain_training(network):
+    weights, task = drawn(network, outputs=5), Stream()
+    plain, whole, cut = (
+        train(network, weights, task, np.random.default_rng(2), recipe(length=23, iterations=6, dropout=0.2, **options))
+        for options in ({}, *({"truncate": steps, "update_per": "segment"} for steps in (23, 7)))
+    )
+    for name in weights:
+        np.testing.assert_array_equal(whole.weights[name], plain.weights[name])
+        assert not np.allclose(cut.weights[name], plain.weights[name])
+    assert (plain.updates, whole.updates, cut.updates) == (6, 6, 6)
+
+
+def test_a_segment_that_leaves_the_range_is_named_by_its_step_in_the_sequence():
+    class Shaken(Stream):
+        def draw(self, *arguments):
+            batch = super().draw(*arguments)
+            batch.inputs[17, 1] = np.nan
+            return batch
+
+    network = Stack([RNN(3, 4), RNN(4, 4)])
+    plan = recipe(length=23, iterations=9, truncate=7, update_per="segment")
+    training = train(network, drawn(network, outputs=5), Shaken(), np.random.default_rng(0), plan)
+    assert training.updates == 1
+    assert training.first_bad_step == {"pass": "forward", "t": 18, "sequence": 1, "array": "states", "iteration": 1}
+
+
+def test_an_epoch_of_segments_has_an_update_for_each():
+    plan = recipe(length=23, examples=40, batch_size=16, truncate=7)
+    assert (plan.period, dataclasses.replace(plan, update_per="segment").period) == (3, 12)
+
+
 def test_dropout_scales_what_is_left_and_follows_the_generator():
     from gradscope.experiments.training.loop import draw_factors
 
@@ -397,7 +491,7 @@ def test_no_test_sequence_ever_trains_in_a_whole_run(name, monkeypatch):
         return {row.tobytes() for row in np.ascontiguousarray(batch.inputs.swapaxes(0, 1))}
 
     trained, held_out = set(), set()
-    plain_loss_of, plain_whole = loop.batch_loss, Task.whole
+    plain_loss_of, plain_whole = loop._loss_and_state, Task.whole
 
     def noted_loss(weights, network, batch, *others):
         trained.update(texts(batch))
@@ -409,7 +503,7 @@ def test_no_test_sequence_ever_trains_in_a_whole_run(name, monkeypatch):
             held_out.update(texts(batch))
         return batch
 
-    monkeypatch.setattr(loop, "batch_loss", noted_loss)
+    monkeypatch.setattr(loop, "_loss_and_state", noted_loss)
     monkeypatch.setattr(Task, "whole", noted_whole)
     run = Run(task=name, length=24, iterations=12, hidden_size=3, probes="cheap", evaluate_every=4)
     follow(run, run.load_task())

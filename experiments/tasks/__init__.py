@@ -62,6 +62,8 @@ class Kind:
         What ``make`` takes: keys of a sweep that have a meaning for this task only.
     learns : bool
         Whether there is anything to train on.
+    each_step : bool
+        Whether there is a target after each step, or one after the last.
     summary : str
         What the network has to do, in one line.
     """
@@ -71,6 +73,7 @@ class Kind:
     summary: str
     options: tuple[str, ...] = ()
     learns: bool = True
+    each_step: bool = False
 
 
 def _of_digits(name: str, input_size: int, lengths: Lengths, arrange: Callable, summary: str) -> Kind:
@@ -84,7 +87,7 @@ def _of_digits(name: str, input_size: int, lengths: Lengths, arrange: Callable, 
 
 def _generated(task: Task, summary: str) -> Kind:
     """Return a kind of task without options."""
-    return Kind(lambda: task, task.lengths, summary)
+    return Kind(lambda: task, task.lengths, summary, each_step=task.each_step)
 
 
 OF_1997 = Lengths(110, 11, "Each symbol needs a window of its own.")
@@ -120,9 +123,13 @@ TASKS: dict[str, Kind] = {
     "reber_continual": _generated(
         Reber(name="reber_continual", lengths=CONTINUAL, continual=True), "the same on a stream without an end"
     ),
-    "text": Kind(load_text, OF_TEXT, "name the next character of a text", options=("file",)),
+    "text": Kind(load_text, OF_TEXT, "name the next character of a text", options=("file",), each_step=True),
     "series": Kind(
-        load_series, OF_SERIES, "predict the next value of a column of a CSV file", options=("file", "column")
+        load_series,
+        OF_SERIES,
+        "predict the next value of a column of a CSV file",
+        options=("file", "column"),
+        each_step=True,
     ),
     "random": Kind(
         lambda **options: Noise(name="random", **options),

@@ -109,6 +109,13 @@ class Batch:
             arrays[name] = array if array is None else array[chosen] if at_front else array[:, chosen]
         return Batch(**arrays)  # type: ignore[arg-type]
 
+    def between(self, start: int, stop: int) -> Batch:
+        """Return some of the steps, ``start`` up to but not with ``stop``; there must be a target after each."""
+        names = ("inputs", "targets", "valid", "scored", "asked", "blind")
+        arrays = {name: getattr(self, name) for name in names}
+        chosen = {name: None if array is None else array[start:stop] for name, array in arrays.items()}
+        return Batch(**chosen)  # type: ignore[arg-type]
+
     def astype(self, dtype: Any) -> Batch:
         """Return the batch with inputs, and targets that are no classes, of that dtype."""
         targets = self.targets

@@ -20,7 +20,9 @@ from .weights import Weights, network_params
 __all__ = ["first_bad_step"]
 
 
-def first_bad_step(network: Any, weights: Weights, batch: Batch, gradients: Weights) -> dict[str, Any]:
+def first_bad_step(
+    network: Any, weights: Weights, batch: Batch, gradients: Weights, state: np.ndarray | None = None
+) -> dict[str, Any]:
     """Return where the first number of a batch arose that is not finite: the earliest state, else the latest gradient.
 
     Parameters
@@ -30,6 +32,8 @@ def first_bad_step(network: Any, weights: Weights, batch: Batch, gradients: Weig
     batch : Batch
     gradients : dict
         Of the weights on that batch.
+    state : ndarray, (B, S), optional
+        In which the batch begins.
 
     Returns
     -------
@@ -39,7 +43,7 @@ def first_bad_step(network: Any, weights: Weights, batch: Batch, gradients: Weig
         then None).
     """
     with np.errstate(all="ignore"):
-        trajectory = unroll(network, network_params(network, weights), batch.inputs, valid=batch.valid)
+        trajectory = unroll(network, network_params(network, weights), batch.inputs, state, valid=batch.valid)
         found = np.argwhere(~np.isfinite(trajectory.states).all(axis=2))
         if len(found):
             return {"pass": "forward", "t": int(found[0][0]), "sequence": int(found[0][1]), "array": "states"}

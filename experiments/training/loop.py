@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 from autograd import value_and_grad
+from autograd.tracer import getval
 
 from gradscope.adjoint import scan
 from gradscope.cells import Cell
@@ -58,6 +59,10 @@ class Recipe:
         Ghahramani 2016).
     truncate : int or None
         Steps of a segment of truncated back-propagation: the state goes on to the next, the gradient does not.
+    update_per : {"sequence", "segment"}
+        When the weights change: after each batch of whole sequences, or after each of their segments by its own loss,
+        the state going on as it is (the classical truncation of Williams & Peng 1990; in torch, a loop that detaches
+        the state). A segment in which nothing is scored only hands the state on.
     examples : int or None
         Sequences of a training set that is drawn once; None draws new ones for each update.
     evaluate_every : int or None
@@ -81,6 +86,7 @@ class Recipe:
     dropout: float = 0.0
     input_dropout: float = 0.0
     truncate: int | None = None
+    update_per: str = "sequence"
     examples: int | None = None
     evaluate_every: int | None = None
     patience: int | None = None
@@ -92,9 +98,15 @@ class Recipe:
         return cls(**{key: value for key, value in config.items() if key in known and value is not None})
 
     @property
+    def segment(self) -> int | None:
+        """Steps after which the weights change and the state goes on; None for whole sequences."""
+        return self.truncate if self.update_per == "segment" else None
+
+    @property
     def period(self) -> int:
         """Updates between two evaluations."""
-        epoch = EVERY if self.examples is None else math.ceil(self.examples / self.batch_size)
+        updates = 1 if self.segment is None else math.ceil(self.length / self.segment)
+        epoch = EVERY if self.examples is None else math.ceil(self.examples / self.batch_size) * updates
         return epoch if self.evaluate_every is None else self.evaluate_every
 
 
@@ -172,12 +184,26 @@ def batch_loss(
     batch: Batch,
     truncate: int | None = None,
     dropped: Factors = Factors(),
+    state: np.ndarray | None = None,
 ) -> Any:
     """Return the mean loss of a batch, differentiable by autograd with respect to ``weights``."""
+    return _loss_and_state(weights, network, batch, truncate, dropped, state)[0]
+
+
+def _loss_and_state(
+    weights: Mapping[str, Any],
+    network: Any,
+    batch: Batch,
+    truncate: int | None,
+    dropped: Factors,
+    state: np.ndarray | None,
+) -> tuple[Any, np.ndarray]:
+    """Return the mean loss of a batch, and the state after its last step, a constant."""
     inputs = batch.inputs if dropped.inputs is None else batch.inputs * dropped.inputs
     params = network_params(network, weights)
-    states = scan(network, params, inputs, valid=batch.valid, dropout=dropped.hidden, truncate=truncate)
-    return mean_loss(weights, batch, read_hidden(network, states if batch.each_step else states[-2:]))
+    states = scan(network, params, inputs, state, valid=batch.valid, dropout=dropped.hidden, truncate=truncate)
+    loss = mean_loss(weights, batch, read_hidden(network, states if batch.each_step else states[-2:]))
+    return loss, getval(states)[-1]
 
 
 def batches(task: Task, rng: np.random.Generator, recipe: Recipe) -> Iterator[Batch]:
@@ -190,6 +216,13 @@ def batches(task: Task, rng: np.random.Generator, recipe: Recipe) -> Iterator[Ba
         order = rng.permutation(examples.size)
         for start in range(0, examples.size, recipe.batch_size):
             yield examples.select(order[start : start + recipe.batch_size])
+
+
+def _segments(batch: Batch, length: int | None) -> Iterator[tuple[int, Batch]]:
+    """Yield the segments of a batch that have some steps each, with the step at which they begin."""
+    length = length or batch.length
+    for start in range(0, batch.length, length):
+        yield start, batch if length >= batch.length else batch.between(start, start + length)
 
 
 def draw_examples(task: Task, rng: np.random.Generator, size: int, length: int) -> Batch:
@@ -241,16 +274,20 @@ def train(
     course = _Course(network, dict(weights), recipe, validation)
     dtype = weights["W_out"].dtype
     source = batches(task, rng, recipe)
-    for iteration in range(recipe.iterations):
+    while not course.over():
         batch = next(source)
         if scaling is not None:
             batch = replace(batch, inputs=scaling(batch.inputs))
-        if not course.advance(batch.astype(dtype), rng, frozen or {}):
-            break
-        if due(iteration + 1):
-            watch(iteration + 1, course.weights)
-        if course.evaluate_now(iteration + 1) and course.tired:
-            break
+        batch = batch.astype(dtype)
+        course.begin(batch, rng)
+        for start, segment in _segments(batch, recipe.segment):
+            if course.over():
+                break
+            if not course.advance(start, segment, frozen or {}):
+                continue
+            if due(course.updates):
+                watch(course.updates, course.weights)
+            course.evaluate_now()
     return course.ended()
 
 
@@ -266,22 +303,43 @@ class _Course:
     evaluations: dict[int, Score] = field(default_factory=dict)
     best: tuple[int, dict[str, np.ndarray]] | None = None
     bad: dict[str, Any] | None = None
+    dropped: Factors = Factors()
+    state: np.ndarray | None = None  # after the last segment; None where a sequence begins
 
     def __post_init__(self) -> None:
         recipe = self.recipe
         self.rate = rate_schedule(recipe.learning_rate_decay, recipe.learning_rate_end, recipe.iterations)
         self.optimizer = optimizer(recipe.optimizer, recipe.momentum)
-        self.evaluate_now(0)
+        self.evaluate_now()
 
-    def advance(self, batch: Batch, rng: np.random.Generator, frozen: Mapping[str, np.ndarray]) -> bool:
-        """Make one update; return whether all numbers were finite, without which there is none."""
-        recipe, iteration = self.recipe, len(self.history)
-        dropped = draw_factors(self.network, batch, recipe, rng)
+    @property
+    def updates(self) -> int:
+        """How many updates were made."""
+        return len(self.history) - (self.bad is not None)
+
+    def over(self) -> bool:
+        """Whether the training has come to its end."""
+        return self.updates == self.recipe.iterations or self.bad is not None or self.tired
+
+    def begin(self, batch: Batch, rng: np.random.Generator) -> None:
+        """Begin with new sequences."""
+        self.dropped, self.state = draw_factors(self.network, batch, self.recipe, rng), None
+
+    def advance(self, start: int, batch: Batch, frozen: Mapping[str, np.ndarray]) -> bool:
+        """Make one update; return whether it was made: without a loss, or with one that is not finite, there is none.
+
+        The batch goes on where the last one ended, ``start`` steps after the beginning of its sequences.
+        """
+        recipe, iteration, before = self.recipe, len(self.history), self.state
 
         def objective(weights: Mapping[str, Any]) -> Any:
-            loss = batch_loss(weights, self.network, batch, recipe.truncate, dropped)
+            loss, self.state = _loss_and_state(weights, self.network, batch, recipe.truncate, self.dropped, before)
             return loss + penalty(weights, recipe.l1, recipe.l2) if recipe.l1 or recipe.l2 else loss
 
+        if batch.each_step and not batch.weights.any():
+            with np.errstate(all="ignore"):
+                objective(self.weights)
+            return False
         with np.errstate(all="ignore"):
             loss, gradients = value_and_grad(objective)(self.weights)
             for name, rows in frozen.items():
@@ -291,7 +349,9 @@ class _Course:
         rate = recipe.learning_rate * self.rate(iteration)
         self.history.append((own, clipped.before, clipped.after, clipped.cosine, rate))
         if not (np.isfinite(loss) and np.isfinite(clipped.before)):
-            self.bad = {**first_bad_step(self.network, self.weights, batch, gradients), "iteration": iteration}
+            self.bad = {**first_bad_step(self.network, self.weights, batch, gradients, before), "iteration": iteration}
+            if self.bad["t"] is not None:
+                self.bad["t"] += start
             return False
         self.weights = self.optimizer.update(self.weights, clipped.gradients, rate)
         return True
@@ -300,15 +360,14 @@ class _Course:
         """Return the gradient after clipping, by norm or by value."""
         return clip(gradients, **{self.recipe.clip_by: self.recipe.clip})
 
-    def evaluate_now(self, iteration: int) -> bool:
-        """Evaluate if it is time to; return whether it was."""
-        recipe = self.recipe
+    def evaluate_now(self) -> None:
+        """Evaluate if it is time to."""
+        recipe, iteration = self.recipe, self.updates
         if self.validation is None or (iteration % recipe.period and iteration != recipe.iterations):
-            return False
+            return
         self.evaluations[iteration] = score = evaluate(self.network, self.weights, self.validation)
         if self.best is None or score.loss < self.evaluations[self.best[0]].loss:
             self.best = (iteration, self.weights)
-        return True
 
     @property
     def tired(self) -> bool:
@@ -319,7 +378,7 @@ class _Course:
 
     def ended(self) -> Training:
         """Return what was done."""
-        kept, weights = len(self.history) - (self.bad is not None), self.weights
+        kept, weights = self.updates, self.weights
         if self.recipe.patience is not None and self.best is not None:
             kept, weights = self.best
         loss, before, after, cosine, rate = np.array(self.history, float).reshape(-1, 5).T
