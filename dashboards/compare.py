@@ -636,8 +636,9 @@ def asked(trigger: str, search: str | None, controls: dict[str, Any], chosen: di
         return replace(choice, run=slots(choice.run, value or []))
     if trigger == "members":
         return replace(choice, members="1" if value else "")
-    default = getattr(Choice(), trigger)
-    return replace(choice, most="", **{trigger: tuple(value or ()) if isinstance(default, tuple) else value or default})
+    many = isinstance(getattr(Choice(), trigger), tuple)
+    changed: dict[str, Any] = {trigger: tuple(value or ()) if many else value or getattr(Choice(), trigger)}
+    return replace(choice, most="", **changed)
 
 
 def slots(before: Sequence[str], now: Sequence[str]) -> tuple[str, ...]:

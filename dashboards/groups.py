@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
 from urllib.parse import parse_qsl, quote, urlencode
@@ -100,7 +100,7 @@ class Choice:
 
 
 _DEFAULTS = {entry.name: entry.default for entry in fields(Choice)}
-_ALLOWED = {"show": SHOWS, "band": SPREADS, "align": {"", *ALIGNS}, "members": {"", "1"}}
+_ALLOWED: dict[str, Container[str]] = {"show": SHOWS, "band": SPREADS, "align": {"", *ALIGNS}, "members": {"", "1"}}
 
 
 def read(search: str | None) -> Choice:
@@ -121,8 +121,9 @@ def read(search: str | None) -> Choice:
     runs = values.get("run", ())
     while runs and not runs[-1]:
         runs = runs[:-1]
-    plain = {name: tuple(filter(None, values[name])) for name in ("by", "where", "probe", "part") if name in values}
-    return Choice(**values | plain | {"run": runs})
+    for name in ("by", "where", "probe", "part"):
+        values[name] = tuple(filter(None, values.get(name, ())))
+    return Choice(**values | {"run": runs})
 
 
 def link(choice: Choice) -> str:

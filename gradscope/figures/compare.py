@@ -390,7 +390,8 @@ def summarize(values: Iterable[Any], spread: str = "10-90") -> Summary | None:
     good = np.clip(found, -LARGE, LARGE)[None]
     low, median, high = (float(one[0]) for one in quantiles(good, ~np.isnan(good), SPREADS[spread]))
     bad = int(np.isnan(found).sum())
-    return Summary(*(np.inf if one > LARGE / 1e6 else one for one in (median, low, high)), len(found) - bad, bad)
+    low, median, high = (np.inf if one > LARGE / 1e6 else one for one in (low, median, high))
+    return Summary(median, low, high, len(found) - bad, bad)
 
 
 def telling(rows: Sequence[Mapping[str, Any]], names: Iterable[str], metric: str, most: int = 12) -> list[str]:
