@@ -146,12 +146,12 @@ class Reader:
             return
         with self._open() as store:
             first = store.record(run, found[0], names)
+        yield found[0], first
         if len(found) * sum(values.nbytes for values in first.values()) <= AT_ONCE:
             with self._open() as store:
                 records = store.records(run, names)
-            yield from records.items()
+            yield from ((iteration, record) for iteration, record in records.items() if iteration > found[0])
             return
-        yield found[0], first
         for iteration in found[1:]:
             with self._open() as store:
                 record = store.record(run, iteration, names)

@@ -100,7 +100,7 @@ def training_link(run: str, view: View, iteration: int | None = None) -> str:
 def offered(reader: Reader) -> list[str]:
     """Return the runs that were probed at several iterations, those with the most first, the latest of each first."""
     counts = reader.probed(2)
-    return sorted(list(counts)[::-1], key=lambda run: -counts[run])
+    return sorted(counts, key=lambda run: counts[run])[::-1]
 
 
 class Films:
