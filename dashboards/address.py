@@ -8,6 +8,7 @@ from typing import Any
 from urllib.parse import parse_qsl, quote, unquote, urlencode
 
 __all__ = [
+    "CHIPS",
     "FIRST",
     "LAST",
     "MOMENTS",
@@ -22,6 +23,7 @@ __all__ = [
 ]
 
 FIRST, LAST = "first", "last"
+CHIPS = ("cell", "activation", "verdict")  # what is told by chips rather than by a condition
 MOMENTS = {FIRST: "Before training", LAST: "After training"}
 
 
@@ -45,6 +47,10 @@ class View:
         Columns of the table beyond the usual ones.
     sort : str
         Column by which the table is sorted, with ``-`` in front for falling order.
+    group : tuple of str
+        Parameters whose values make the groups of the table; none lists every run.
+    open : tuple of str
+        The groups whose runs are listed, each by its conditions.
     """
 
     sweep: str = ""
@@ -58,6 +64,8 @@ class View:
     value: str = ""
     column: tuple[str, ...] = ()
     sort: str = ""
+    group: tuple[str, ...] = ()
+    open: tuple[str, ...] = ()
 
     def filtered(self) -> bool:
         """Say whether any filter is on."""
@@ -66,6 +74,24 @@ class View:
     def unfiltered(self) -> View:
         """Return the view with every filter off; axes, columns and order stay."""
         return replace(self, sweep="", cell=(), activation=(), verdict=(), where=())
+
+    def conditions(self) -> tuple[str, ...]:
+        """Return everything that a run must fulfil, chips and conditions, in the words of the store."""
+        chips = (f"{name}={','.join(getattr(self, name))}" for name in CHIPS if getattr(self, name))
+        return (*self.where, *chips)
+
+    def narrowed(self, conditions: Iterable[str]) -> View:
+        """Return the view of those runs only that fulfil some more conditions of the form ``name=value``."""
+        view = self
+        for text in conditions:
+            name, _, value = text.partition("=")
+            if name in CHIPS and value != "none":
+                chip: dict[str, Any] = {name: (value,)}
+                view = replace(view, **chip)
+            else:
+                kept = (known for known in view.where if not known.startswith(f"{name}="))
+                view = replace(view, where=(*kept, text))
+        return view
 
     def settle(self, choices: dict[str, Iterable[str]]) -> View:
         """Return the view with every value dropped that is not among its ``choices``.

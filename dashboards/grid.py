@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-import math
 import re
-import sys
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 import dash_ag_grid as dag
 
 from gradscope.figures import palette
+from gradscope.figures.sweeps import VERDICTS
 
 from . import words
+from .address import View
 from .table import Table
 from .theme import GRID_THEME
 
-__all__ = ["MAIN", "canonical", "columns", "conditions", "filter_model", "grid", "named", "rows", "shown", "sorting"]
+__all__ = ["BLOCK", "MAIN", "canonical", "columns", "conditions", "filter_model", "grid", "named", "shown"]
+
+BLOCK = 100  #: Rows that the browser asks for at a time.
 
 #: The measured columns that stand in the table unasked, where the store has them.
 MAIN = ("decay_rate", "horizon", "accuracy_before", "accuracy_after")
@@ -38,15 +40,15 @@ _CONDITION = re.compile(r"\s*([^<>=!]+?)\s*(>=|<=|!=|==|=|>|<)\s*(.*?)\s*", re.D
 _WORDS = {"none", "true", "false", "nan", "inf", "-inf"}  # values that a store understands and a column's filter not
 
 
-def grid(definitions: list[dict[str, Any]], data: list[dict[str, Any]], model: dict[str, Any]) -> dag.AgGrid:
-    """Return the table; rows keep their place and selection when new ones arrive."""
+def grid(definitions: list[dict[str, Any]], model: dict[str, Any]) -> dag.AgGrid:
+    """Return the table; the browser asks for rows as the reader comes near, and rows keep place and selection."""
     return dag.AgGrid(
         id="runs",
+        rowModelType="infinite",
         columnDefs=definitions,
-        rowData=data,
         filterModel=model,
         getRowId="params.data.run",
-        eventListeners={"rowClicked": ["openRun(params)"], "cellKeyDown": ["openRunByKey(params)"]},
+        eventListeners={"rowClicked": ["openRow(params)"], "cellKeyDown": ["openRowByKey(params)"]},
         defaultColDef={"resizable": True, "flex": 1, "wrapHeaderText": True, "cellDataType": False},
         dashGridOptions={
             "theme": GRID_THEME,
@@ -56,34 +58,54 @@ def grid(definitions: list[dict[str, Any]], data: list[dict[str, Any]], model: d
             "suppressDragLeaveHidesColumns": True,
             "tooltipShowDelay": 300,
             "rowClass": "run-row",
+            "rowClassRules": {f"{kind}-row": f"params.data && params.data.{kind}" for kind in ("group", "member")},
             "overlayNoRowsTemplate": "",
+            "cacheBlockSize": BLOCK,
+            "maxBlocksInCache": 20,
+            "maxConcurrentDatasourceRequests": 2,
+            "infiniteInitialRowCount": 1,
+            "rowSelection": {
+                "mode": "multiRow",
+                "headerCheckbox": False,
+                "isRowSelectable": {"function": "params.data && !params.data.group"},
+                "hideDisabledCheckboxes": True,
+            },
+            "selectionColumnDef": {"pinned": "left", "width": 40, "sortable": False},
         },
         className="runs-grid",
         style={"width": "100%"},
     )
 
 
-def shown(table: Table, extra: Iterable[str] = (), filtered: Iterable[str] = ()) -> list[str]:
+def shown(table: Table, view: View) -> list[str]:
     """Return the columns beside run and verdict: what varies, the usual numbers, what was asked for or filtered by."""
     metrics = set(table.metrics)
-    varying = sorted(table.varying(), key=lambda name: name in LATER)
+    varying = sorted(table.varying, key=lambda name: name in LATER)
     first = sum(name not in LATER for name in varying)
     usual = [*varying[:first], *(name for name in MAIN if name in metrics), *varying[first:]]
     known = {*table.parameters, *metrics}
-    return list(dict.fromkeys([*usual, *(name for name in (*filtered, *extra) if name in known)]))
+    filtered = [name for text in view.where if (name := named(text))]
+    return list(dict.fromkeys([*view.group, *usual, *(name for name in (*filtered, *view.column) if name in known)]))
 
 
-def columns(table: Table, names: Sequence[str], sort: str = "") -> list[dict[str, Any]]:
-    """Return the definition of each column."""
-    run = {"cellRenderer": "RunLink", "pinned": "left", "width": 100, "flex": None, "filter": False}
-    hues = {name: palette.colour(str(name)) for name in [*table.values("verdict"), "running", "failed"]}
+def columns(table: Table, names: Sequence[str], view: View) -> list[dict[str, Any]]:
+    """Return the definition of each column; those that make the groups come first."""
+    run = {"cellRenderer": "RunCell", "pinned": "left", "width": 130, "flex": None, "filter": False}
+    hues = {name: palette.colour(name) for name in VERDICTS}
     verdict: dict[str, Any] = {"cellRenderer": "Verdict", "cellRendererParams": {"hues": hues}}
     verdict |= {"tooltipField": "verdict_text", "flex": 2.6, "minWidth": 190}
+    first = _column("run", "Runs" if view.group else "Run", view.sort)
     return [
-        _column("run", "Run", sort) | run,
-        _column("verdict", "Verdict", sort) | verdict | _text_filter(),
-        *(_data_column(table, name, sort) for name in names),
+        first | run,
+        *(_data_column(table, name, view.sort) for name in view.group),
+        _column("verdict", "Verdict", view.sort) | verdict | _text_filter(),
+        *(_data_column(table, name, view.sort) | _room(table, name, view) for name in names if name not in view.group),
     ]
+
+
+def _room(table: Table, name: str, view: View) -> dict[str, Any]:
+    """Return the width that it takes to say how many values of a parameter a group has."""
+    return {"minWidth": 100} if view.group and name in table.varying else {}
 
 
 def _column(name: str, heading: str, sort: str) -> dict[str, Any]:
@@ -97,7 +119,8 @@ def _data_column(table: Table, name: str, sort: str) -> dict[str, Any]:
     """Return the column of a parameter or metric."""
     column = _column(name, words.label(name), sort)
     if table.textual(name):
-        longest = max(len(str(value)) for value in table.values(name))
+        span = table.spans[name]
+        longest = max(len(words.setting(value)) for value in (span.least, span.most))
         return column | {"minWidth": max(column["minWidth"], min(24 + 8 * longest, 150))} | _text_filter()
     wide = {"flex": 1.8, "minWidth": 180} if name == "decay_rate" else {"minWidth": column["minWidth"] + 10}
     return column | wide | {"type": "rightAligned", "cellRenderer": "Measured"} | _number_filter()
@@ -115,38 +138,6 @@ def _text_filter() -> dict[str, Any]:
     return {"filter": "agTextColumnFilter", "filterParams": options | {"buttons": ["reset"], "debounceMs": 400}}
 
 
-def rows(table_rows: Iterable[dict[str, Any]], names: Sequence[str]) -> list[dict[str, Any]]:
-    """Return the rows with the columns in use, each number beside the words for it.
-
-    JSON knows neither NaN nor infinity: an infinity goes as the largest float, so that it sorts and filters as the
-    largest number, NaN as none; the words beside them say what they are.
-    """
-    return [_row(row, names) for row in table_rows]
-
-
-def _row(row: dict[str, Any], names: Sequence[str]) -> dict[str, Any]:
-    """Return one row."""
-    cells: dict[str, Any] = {"run": str(row["run"]), "status": row["status"], "verdict": row.get("verdict")}
-    cells["verdict_text"] = words.verdict(str(row.get("verdict_text") or row.get("error") or row["status"]))
-    for name in names:
-        value = row.get(name)
-        if isinstance(value, (int, float)) and not isinstance(value, bool):
-            cells |= {name: _finite(value), f"{name}:words": words.number(value)}
-            interval = words.interval(row.get(f"{name}_low"), row.get(f"{name}_high"))
-            if interval:
-                cells[f"{name}:interval"] = interval
-        else:
-            cells[name] = None if value is None else words.setting(value)
-    return cells
-
-
-def _finite(value: float) -> float | None:
-    """Return a number that JSON can hold, in the same place of the order."""
-    if math.isnan(value):
-        return None
-    return max(-sys.float_info.max, min(sys.float_info.max, value))
-
-
 # Conditions and column filters ---------------------------------------------------------------------------------------
 
 
@@ -161,7 +152,7 @@ def filter_model(where: Iterable[str], table: Table, names: Iterable[str]) -> di
 
     Examples
     --------
-    >>> table = Table([{"run": "a", "status": "done", "length": 10}], ("length",))
+    >>> table = Table({"length": Span(count=1, numbers=1, same=True, least=10, most=10)}, ("length",))
     >>> filter_model(["length>=5"], table, ["length"])
     {'length': {'filterType': 'number', 'type': 'greaterThanOrEqual', 'filter': 5}}
     """
@@ -218,11 +209,3 @@ def canonical(condition: str, table: Table) -> str:
     name = named(condition)
     entry = None if name is None else _entry(condition, table.textual(name))
     return condition if entry is None else conditions({str(name): entry})[0]
-
-
-def sorting(state: Sequence[dict[str, Any]] | None) -> str | None:
-    """Return the column by which the table is sorted, ``-`` in front when falling; None while it has no columns."""
-    if not state:
-        return None
-    first = next((column for column in state if column.get("sort")), None)
-    return "" if first is None else ("-" if first["sort"] == "desc" else "") + first["colId"]

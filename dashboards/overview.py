@@ -12,11 +12,11 @@ import orjson
 from dash import ClientsideFunction, Dash, Input, Output, State, callback_context, dcc, html, no_update
 from dash.exceptions import PreventUpdate
 
-from . import cards, grid, states, words
-from .address import MOMENTS, View, parse, query
+from . import cards, grid, rows, states, words
+from .address import CHIPS, MOMENTS, View, parse, query
 from .reader import Reader
 from .sheet import CONTROLS, parts, plain
-from .table import CHIPS, Table
+from .table import Table
 
 __all__ = ["PLACES", "answer", "aside", "asked", "content", "marks", "register"]
 
@@ -117,16 +117,19 @@ def content(shown: dict[str, Any]) -> list[Any]:
         ),
         dcc.Store(id="marks", data=marks(shown)),
         dcc.Store(id="overview-link"),
-        dcc.Store(id="overview-link-set"),
+        dcc.Store(id="overview-sink"),
+        dcc.Store(id="rows", data=shown["rows"]),
+        dcc.Store(id="rows-sink"),
+        dcc.Store(id="picked"),
     ]
 
 
 def _axis_selectors(shown: dict[str, Any]) -> list[Any]:
     """Return the choice of what the phase map shows."""
     selectors = (
-        ("x", "x", "Parameter along x", 24, 126),
-        ("y", "y", "Parameter along y", 24, 126),
-        ("value", "colour", "Metric shown as colour", 52, 176),
+        ("x", "x", "Parameter along x", 22, 114),
+        ("y", "y", "Parameter along y", 22, 114),
+        ("value", "colour", "Metric shown as colour", 50, 150),
     )
     return [
         dmc.Select(
@@ -146,7 +149,19 @@ def _axis_selectors(shown: dict[str, Any]) -> list[Any]:
 
 
 def _table_card(shown: dict[str, Any]) -> html.Section:
-    """Return the card of the table, with the choice of its columns."""
+    """Return the card of the table, with what groups it, the choice of its columns and the way to compare runs."""
+    group = dmc.MultiSelect(
+        id="group",
+        data=shown["group:data"],
+        value=shown["group"],
+        placeholder="Group by",
+        size="xs",
+        clearable=True,
+        className="group",
+        clearButtonProps={"aria-label": "Remove every group"},
+        comboboxProps={"width": "max-content", "position": "bottom-end"},
+        **words.aria(label="Parameters that make the groups of the table"),
+    )
     boxes = dmc.CheckboxGroup(id="column", value=shown["column"], children=shown["column:boxes"])
     choice = dmc.Popover(
         [
@@ -158,41 +173,48 @@ def _table_card(shown: dict[str, Any]) -> html.Section:
         keepMounted=True,
         width=270,
     )
+    compare = dmc.Button("Compare", id="compare", size="compact-xs", disabled=True)
     match = html.Span(shown["match"], id="match", className="unit", role="status")
-    table = grid.grid(shown["columns"], shown["rows"], shown["model"])
-    same = html.P(shown["constant"], id="constant", className="caption")
-    return cards.card(cards.heading("Runs", match, choice), table, same, className="table-card")
+    table = grid.grid(shown["columns"], shown["model"])
+    notes = [html.P(shown[name], id=name, className="caption") for name in ("grouped", "constant")]
+    return cards.card(cards.heading("Runs", match, group, choice, compare), table, *notes, className="table-card")
 
 
 # Answers -------------------------------------------------------------------------------------------------------------
 
 
-def asked(trigger: str, search: str | None, controls: dict[str, Any], model: Any, state: Any, table: Table) -> View:
+def asked(
+    trigger: str, search: str | None, controls: dict[str, Any], model: Any, picked: Sequence[str], table: Table
+) -> View:
     """Return the view that is asked for: by the link when it changed, else by the controls.
 
     Parameters
     ----------
     trigger : str
         What changed: ``"search"`` (the link), ``"version"`` (of the store), ``"clear"``, ``"model"`` (the filters of
-        the columns), ``"state"`` (their order), or ``"control"``.
+        the columns), ``"picked"`` (a part of a figure), or ``"control"``.
     search : str or None
         The link.
     controls : dict
         Value of each control.
-    model, state : object
-        ``filterModel`` and ``columnState`` of the table.
+    model : object
+        ``filterModel`` of the table.
+    picked : sequence of str
+        The conditions of the part of a figure that was clicked.
     table : Table
-        The runs on show, which know what is text and what is a number.
+        The columns, which know what is text and what is a number.
     """
     linked = parse(search)
     if trigger in ("search", "version"):
         return linked
     if trigger == "clear":
         return linked.unfiltered()
-    values = {name: _whole(name, value) for name, value in controls.items()}
-    order = grid.sorting(state)
-    view = replace(linked, **values, sort=linked.sort if order is None else order)
-    if trigger in ("model", "state"):  # both come from the table, whose filters the box of conditions may not know yet
+    if trigger == "picked":
+        return linked.narrowed(picked)
+    view = replace(linked, **{name: _whole(name, value) for name, value in controls.items()})
+    if view.group != linked.group:
+        view = replace(view, open=())
+    if trigger == "model":  # it comes from the table, whose filters the box of conditions may not know yet
         held = grid.conditions(grid.filter_model(linked.where, table, [*table.parameters, *table.metrics]))
         view = replace(view, where=_with_columns(view.where, held, grid.conditions(model), table))
     return view
@@ -233,7 +255,7 @@ PLACES = {
     **{name: Output(name, "value") for name in CONTROLS},
     "model": Output("runs", "filterModel"),
     **{f"{name}:chips": Output(name, "children") for name in CHIPS},
-    **{f"{name}:data": Output(name, "data") for name in ("x", "y", "value")},
+    **{f"{name}:data": Output(name, "data") for name in ("x", "y", "value", "group")},
     "column:boxes": Output("column", "children"),
     "where:error": Output("where", "error"),
     "when:note": Output("when-note", "children"),
@@ -241,9 +263,10 @@ PLACES = {
     "map": Output(cards.part("figure", "phase_map"), "data"),
     "counts": Output(cards.part("figure", "verdict_counts"), "data"),
     "columns": Output("runs", "columnDefs"),
-    "rows": Output("runs", "rowData"),
+    "rows": Output("rows", "data"),
     "match": Output("match", "children"),
     "constant": Output("constant", "children"),
+    "grouped": Output("grouped", "children"),
     "overview:class": Output("overview", "className"),
     "no-match:class": Output("no-match", "className"),
     "no-match:text": Output("no-match-text", "children"),
@@ -254,9 +277,9 @@ TRIGGERS = {
     "clear.n_clicks": "clear",
     "clear-all.n_clicks": "clear",
     "url.search": "search",
+    "picked.data": "picked",
     "runs.filterModel": "model",
     **{f"{name}.value": "control" for name in CONTROLS},
-    "runs.columnState": "state",
     "version.data": "version",
 }
 
@@ -274,13 +297,8 @@ def triggered(changed: Sequence[tuple[str, Any]]) -> str:
 
 def register(app: Dash, reader: Reader) -> None:
     """Answer every change of the link, of a control and of the store with the parts that differ."""
-    app.clientside_callback(ClientsideFunction("gradscope", "link"), Output("copy", "value"), Input("url", "href"))
-    app.clientside_callback(
-        ClientsideFunction("gradscope", "follow"),
-        Output("overview-link-set", "data"),
-        Input("overview-link", "data"),
-        prevent_initial_call=True,
-    )
+    rows.register(app, reader)
+    _register_browser(app)
 
     @app.callback(
         output={"parts": PLACES, "marks": Output("marks", "data")},
@@ -289,27 +307,48 @@ def register(app: Dash, reader: Reader) -> None:
             "version": Input("version", "data"),
             "controls": {name: Input(name, "value") for name in CONTROLS},
             "model": Input("runs", "filterModel"),
-            "state": Input("runs", "columnState"),
+            "picked": Input("picked", "data"),
             "clear": (Input("clear", "n_clicks"), Input("clear-all", "n_clicks")),
             "pathname": State("url", "pathname"),
             "before": State("marks", "data"),
         },
         prevent_initial_call=True,
     )
-    def update(search, version, controls, model, state, clear, pathname, before):
+    def update(search, version, controls, model, picked, clear, pathname, before):
         trigger = triggered([(entry["prop_id"], entry["value"]) for entry in callback_context.triggered])
         if pathname != "/" or not version or not trigger:
             raise PreventUpdate
-        return answer(reader, trigger, search, controls, model, state, before)
+        return answer(reader, trigger, search, controls, model, (picked or {}).get("conditions", ()), before)
+
+
+def _register_browser(app: Dash) -> None:
+    """Leave to the browser what needs no store."""
+
+    def own(name: str, output: Output, *inputs: Input, first: bool = True) -> None:
+        app.clientside_callback(ClientsideFunction("gradscope", name), output, *inputs, prevent_initial_call=first)
+
+    sink = Output("overview-sink", "data", allow_duplicate=True)
+    graphs = [cards.part("graph", name) for name in ("phase_map", "verdict_counts")]
+    own("link", Output("copy", "value"), Input("url", "href"), first=False)
+    own("follow", sink, Input("overview-link", "data"))
+    own("rows", Output("rows-sink", "data"), Input("rows", "data"), first=False)
+    own("pick", Output("picked", "data"), *(Input(graph, "clickData") for graph in graphs))
+    own("chosen", Output("compare", "disabled"), Input("runs", "selectedRows"))
+    own("compare", sink, Input("compare", "n_clicks"))
 
 
 def answer(
-    reader: Reader, trigger: str, search: str | None, controls: dict[str, Any], model: Any, state: Any, before: dict
+    reader: Reader,
+    trigger: str,
+    search: str | None,
+    controls: dict[str, Any],
+    model: Any,
+    picked: Sequence[str],
+    before: dict[str, str],
 ) -> dict[str, Any]:
     """Return what changes on the page, as the callback hands it out."""
-    linked = parse(search)
-    table = reader.table(linked.when, "")
-    shown = parts(reader, asked(trigger, search, controls, model, state, table))
+    table = reader.table(parse(search).when)
+    shown = parts(reader, asked(trigger, search, controls, model, picked, table))
     changed = changes(shown, _seen(before, search, controls, model))
     return {"parts": changed, "marks": marks(shown)}
 

@@ -10,16 +10,18 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from gradscope.errors import StoreError
+from gradscope.errors import ArgumentError, StoreError
 from gradscope.record import Record
-from gradscope.store import Store
+from gradscope.store import Page, Store
 
 from .address import MOMENTS
 from .table import Table
 
 __all__ = ["Reader"]
 
-KEPT = 32  # answers held between requests: the records of a run or two, and the table in a few views
+KEPT = 64  # answers held between requests: the records of a run or two, and a few views of the table
+
+LOOK = 1.0  # seconds between two looks whether the processes that carry out runs still live
 
 AT_ONCE = 2**27  # bytes of arrays that are read in one go
 
@@ -45,17 +47,20 @@ class Reader:
         self._store: Store | None = None
         self._opened = 0
         self._kept: OrderedDict[tuple, Any] = OrderedDict()
+        self._counted: tuple[int, float, dict[str, int]] = (-1, 0.0, {})
+        self._answered = (0, 0, 0)
 
     def close(self) -> None:
         """Close the store; the next question opens it again."""
         with self._lock:
             store, self._store = self._store, None
             self._kept.clear()
+            self._counted = (-1, 0.0, {})
             if store is not None:
                 store.close()
 
     def version(self) -> str:
-        """Return a token that changes whenever the store was written or replaced.
+        """Return a token that changes whenever the store was written or replaced, or a sweep died that wrote it.
 
         Raises
         ------
@@ -63,7 +68,21 @@ class Reader:
             While the store cannot be read.
         """
         with self._open() as store:
-            return f"{self._opened}.{store.version()}"
+            return ".".join(map(str, self._now(store)))
+
+    def statuses(self) -> dict[str, int]:
+        """Return how many runs are done, running, failed and interrupted."""
+        with self._open() as store:
+            self._now(store)
+            return self._counted[2]
+
+    def _now(self, store: Store) -> tuple[int, int, int]:
+        """Return what tells one state of the store from another; a sweep that was killed wrote nothing of it."""
+        version, (known, asked, statuses) = store.version(), self._counted
+        if version != known or (statuses.get("running") and time.monotonic() - asked > LOOK):
+            statuses = store.page(limit=0).statuses
+            self._counted = (version, time.monotonic(), statuses)
+        return (self._opened, version, statuses.get("interrupted", 0))
 
     @contextmanager
     def _open(self) -> Iterator[Store]:
@@ -81,35 +100,50 @@ class Reader:
     def _ask(self, question: Callable[[Store], Any], *about: Any) -> Any:
         """Return the answer to a question, from memory while nobody has written."""
         with self._open() as store:
-            key = (self._opened, store.version(), *about)
-            if key not in self._kept:
-                self._kept[key] = question(store)
+            now = self._now(store)
+            if now != self._answered:
+                self._kept.clear()
+                self._answered = now
+            if about not in self._kept:
+                self._kept[about] = question(store)
                 while len(self._kept) > KEPT:
                     self._kept.popitem(last=False)
-            self._kept.move_to_end(key)
-            return self._kept[key]
+            self._kept.move_to_end(about)
+            return self._kept[about]
 
     def sweeps(self) -> list[dict[str, Any]]:
         """Return the sweeps of the store."""
         return self._ask(lambda store: store.sweeps(), "sweeps")
 
-    def runs(self) -> list[dict[str, Any]]:
-        """Return every run with its configuration, status and heartbeat."""
-        return self._ask(lambda store: store.runs(), "runs")
-
     def run(self, run: str) -> dict[str, Any] | None:
         """Return one run, or None when the store has none of that id."""
-        return next((entry for entry in self.runs() if entry["id"] == run), None)
+        return self._ask(lambda store: _run(store, run), "run", run)
 
-    def table(self, when: str, sweep: str = "", where: tuple[str, ...] = ()) -> Table:
-        """Return one row for each run, with the numbers of its first or last record.
+    def table(self, when: str, sweep: str = "") -> Table:
+        """Return the columns that the runs have, with the numbers of their first or last record."""
+        return self._ask(lambda store: _table(store, when, sweep), "table", when, sweep)
+
+    def page(self, when: str, sweep: str = "", where: tuple[str, ...] = (), order: str = "", **some: Any) -> Page:
+        """Return some rows of the table and how many there are; see :meth:`Store.page` for ``limit``, ``names`` ...
 
         Raises
         ------
         ArgumentError
             For a condition that cannot be read.
         """
-        return self._ask(lambda store: _table(store, when, sweep, where), "table", when, sweep, where)
+        return self._ask(
+            lambda store: store.page(_id(sweep), where, when, order or None, **some),
+            *("page", when, sweep, where, order, *sorted(some.items())),
+        )
+
+    def columns(self, names: tuple[str, ...], when: str, sweep: str = "", where: tuple[str, ...] = ()) -> list[dict]:
+        """Return a few columns of every run that fulfils the conditions, a small dict for each run."""
+
+        def small(store: Store) -> list[dict[str, Any]]:
+            columns = store.columns(names, _id(sweep), where, when)
+            return [dict(zip(names, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+
+        return self._ask(small, "columns", names, when, sweep, where)
 
     def iterations(self, run: str) -> list[int]:
         """Return the iterations at which a run was probed, in order."""
@@ -185,15 +219,28 @@ class Reader:
 
     def heartbeat(self) -> float | None:
         """Return how many seconds ago a running run last gave a sign of life, or None when none is running."""
-        beats = [run["heartbeat"] for run in self.runs() if run["status"] == "running"]
-        return time.time() - max(beats) if beats else None
+        beats = self.columns(("heartbeat",), "last", "", ("status=running",)) if self.statuses().get("running") else []
+        return time.time() - max(row["heartbeat"] for row in beats) if beats else None
 
 
-def _table(store: Store, when: str, sweep: str, where: tuple[str, ...]) -> Table:
-    """Read the rows, and which of their columns are parameters."""
-    chosen = int(sweep) if sweep else None
-    names = dict.fromkeys(name for run in store.runs(chosen) for name in run["config"])
-    return Table(store.table(chosen, where, when), tuple(names))
+def _id(sweep: str) -> int | None:
+    """Return the id of a sweep as the store takes it."""
+    return int(sweep) if sweep else None
+
+
+def _run(store: Store, run: str) -> dict[str, Any] | None:
+    """Read one run by its whole id."""
+    try:
+        entry = store.run(run)
+    except ArgumentError:
+        return None
+    return entry if entry["id"] == run else None
+
+
+def _table(store: Store, when: str, sweep: str) -> Table:
+    """Read which columns there are."""
+    page = store.page(_id(sweep), iteration=when, limit=0)
+    return Table(store.spans(_id(sweep), when), page.parameters, page.total)
 
 
 def _population(

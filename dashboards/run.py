@@ -20,7 +20,7 @@ from gradscope.record import Record
 from . import cards, states, words
 from .address import LAST, View, asked_iteration, iteration_of, parse, query, run_link, run_of
 from .reader import Reader
-from .sheet import sheet
+from .sheet import order
 
 __all__ = ["Shown", "draw", "page", "register", "summary", "views", "ways"]
 
@@ -269,15 +269,15 @@ def ways(reader: Reader, run: str, search: str | None) -> list[Any]:
     """Return the ways on: back to the overview as it was, and to the runs before and after this one in its order."""
     view, iteration = parse(search), asked_iteration(search)
     try:
-        order = [row["run"] for row in sheet(reader, view).rows]
+        runs = order(reader, view)
     except GradscopeError:
-        order = []
-    place = order.index(run) if run in order else None
-    before = order[place - 1] if place else None
-    after = order[place + 1] if place is not None and place + 1 < len(order) else None
+        runs = []
+    place = runs.index(run) if run in runs else None
+    before = runs[place - 1] if place else None
+    after = runs[place + 1] if place is not None and place + 1 < len(runs) else None
     return [
         states.to_overview(view, "All runs"),
-        html.Span(f"{place + 1:,} of {len(order):,}" if place is not None else "", className="place"),
+        html.Span(f"{place + 1:,} of {len(runs):,}" if place is not None else "", className="place"),
         _way(before, view, iteration, "previous", "Previous run (key: left arrow)"),
         _way(after, view, iteration, "next", "Next run (key: right arrow)"),
     ]

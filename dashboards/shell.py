@@ -77,7 +77,7 @@ def _page(reader: Reader, pathname: str, search: str | None) -> Page:
         one = run.page(reader, entry, search)
         return Page(one.key, words.title(entry["config"]), one.content, one.aside)
     names = [sweep["name"] for sweep in sweeps]
-    if not reader.runs():
+    if not reader.statuses():
         return Page("empty sweep", names[0], states.empty_sweep(names))
     shown = parts(reader, view)
     return Page("overview", ", ".join(names), overview.content(shown), overview.aside(shown, sweeps))
@@ -187,11 +187,11 @@ def sweep_badges(sweeps: list[dict[str, Any]]) -> list[Any]:
     return badges + ([html.Span(f"+{len(sweeps) - 3}", className="badge quiet")] if len(sweeps) > 3 else [])
 
 
-def progress(runs: list[dict[str, Any]]) -> list[Any]:
-    """Return how far the runs are: a bar and the numbers for it."""
-    if not runs:
+def progress(statuses: dict[str, int]) -> list[Any]:
+    """Return how far the runs are: a bar and the numbers for it, which add up to all runs that have begun."""
+    if not statuses:
         return []
-    counts = {status: sum(run["status"] == status for run in runs) for status in ("done", "running", "failed")}
+    counts = {status: statuses.get(status, 0) for status in ("done", "running", "failed", "interrupted")}
     said = [
         html.Span([html.B(f"{number:,}"), f" {status}"], className=f"count {status}")
         for status, number in counts.items()
@@ -201,21 +201,27 @@ def progress(runs: list[dict[str, Any]]) -> list[Any]:
     return [html.Div(bar, className="bar", **words.aria(hidden="true")), *said]
 
 
-def live(heartbeat: float | None) -> list[Any]:
-    """Return the badge that says whether the sweep lives; nothing when none is running."""
+def live(heartbeat: float | None, statuses: dict[str, int]) -> list[Any]:
+    """Return the badge that says whether the sweep lives; nothing when all runs have come to an end of their own."""
     if heartbeat is None:
-        return []
-    fresh = heartbeat < FRESH
-    text = f"live · {words.ago(heartbeat)}" if fresh else f"no sign of life · {words.ago(heartbeat)}"
-    hint = "A run is in work." if fresh else "Runs are marked as running, and silent: their sweep may have died."
-    look = "badge beating" if fresh else "badge silent"
-    return [html.Span([html.I(className="dot"), text], className=look, title=hint)]
+        hint = "Their sweep was stopped or has died. Start it again: what is finished is not done twice."
+        return [_sign("interrupted", hint, "silent")] if statuses.get("interrupted") else []
+    if heartbeat < FRESH:
+        return [_sign(f"live · {words.ago(heartbeat)}", "A run is in work.", "beating")]
+    hint = "Runs are marked as running, and silent: their sweep may have died."
+    return [_sign(f"no sign of life · {words.ago(heartbeat)}", hint, "silent")]
+
+
+def _sign(text: str, hint: str, look: str) -> html.Span:
+    """Return a badge with a dot."""
+    return html.Span([html.I(className="dot"), text], className=f"badge {look}", title=hint)
 
 
 def told(reader: Reader) -> tuple[list[Any], list[Any], list[Any]]:
     """Return what the header tells of the store: sweeps, progress, sign of life; nothing while it cannot be read."""
     try:
-        return sweep_badges(reader.sweeps()), progress(reader.runs()), live(reader.heartbeat())
+        statuses = reader.statuses()
+        return sweep_badges(reader.sweeps()), progress(statuses), live(reader.heartbeat(), statuses)
     except GradscopeError:
         return [], [], []
 

@@ -1,4 +1,4 @@
-"""The dashboard without a browser: links, table, words, parts of the pages, security, the command."""
+"""The dashboard without a browser: words, the pages of runs, shell, security, the command."""
 
 from __future__ import annotations
 
@@ -14,53 +14,25 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
-import dash
 import pytest
 import sample_records
 from click.testing import CliRunner
 from dash.exceptions import PreventUpdate
 from hypothesis import given
 from hypothesis import strategies as st
+from shown_pages import add_run, fill, find, texts
 
 from gradscope import figures
 from gradscope.cli import cli
-from gradscope.dashboards import address, app, cards, command, grid, overview, run, sheet, shell, theme, words
-from gradscope.dashboards.address import View
+from gradscope.dashboards import app, cards, command, run, shell, theme, words
 from gradscope.dashboards.reader import Reader
-from gradscope.dashboards.table import Table
 from gradscope.errors import ArgumentError, StoreError
 from gradscope.store import Store
-
-NOTHING = {"sweep": None, "when": "first", "cell": [], "activation": [], "verdict": [], "where": []}
-CONTROLS = NOTHING | {"x": "length", "y": "forget_bias", "value": "decay_rate", "column": []}
-
-
-def add_run(store: Store, name: str, config: dict, records: dict, **metrics: float) -> None:
-    """Write a finished run."""
-    store.start_run(name, 1, config)
-    store.finish_run(name, records, metrics, 1.0)
 
 
 @pytest.fixture(scope="module")
 def filled(tmp_path_factory) -> Path:
-    """Return a store of six small runs, a failed one and a running one."""
-    path = tmp_path_factory.mktemp("store") / "results.db"
-    small = {"batch": 4, "hidden": 6}
-    with Store(path, "w") as store:
-        store.add_sweep("quickstart", {})
-        for number, (cell, length, bias) in enumerate(
-            [("LSTM", 20, 0.0), ("LSTM", 40, 2.0), ("GRU", 20, 0.0), ("GRU", 40, 2.0), ("RNN", 20, None)]
-        ):
-            config = {"cell": cell, "hidden_size": 6, "activation": "tanh", "forget_bias": bias, "length": length}
-            before = sample_records.sample(cell, length=length, keep_bias=bias or 0, rate=0.3, seed=number, **small)
-            after = sample_records.sample(cell, length=length, keep_bias=bias or 0, rate=0.02, seed=number, **small)
-            add_run(store, f"run-{number}", config, {0: before, 60: after}, accuracy_before=0.1, accuracy_after=0.9)
-        peculiar = {"cell": "RNN", "hidden_size": 32, "activation": "relu", "forget_bias": None, "length": 120}
-        add_run(store, "all-zero", peculiar, {0: sample_records.all_zero()})
-        store.start_run("failed", 1, {"cell": "RNN", "hidden_size": 6, "length": 20})
-        store.fail_run("failed", "MemoryError: no memory")
-        store.start_run("running", 1, {"cell": "RNN", "hidden_size": 6, "length": 40})
-    return path
+    return fill(tmp_path_factory.mktemp("store") / "results.db")
 
 
 @pytest.fixture
@@ -68,97 +40,6 @@ def reader(filled) -> Reader:
     reader = Reader(filled)
     yield reader
     reader.close()
-
-
-def texts(component: object) -> str:
-    """Return all text of a component and what is in it."""
-    if isinstance(component, (list, tuple)):
-        return " ".join(texts(one) for one in component)
-    if hasattr(component, "children"):
-        title = f"{component.title} " if getattr(component, "title", None) else ""
-        return title + texts(component.children)
-    return "" if component is None else str(component)
-
-
-def find(component: object, identity: object) -> object:
-    """Return the component of an id."""
-    children = component if isinstance(component, (list, tuple)) else [getattr(component, "children", None)]
-    for child in children:
-        if getattr(child, "id", None) == identity:
-            return child
-        if isinstance(child, (list, tuple)) or hasattr(child, "children"):
-            found = find(child, identity)
-            if found is not None:
-                return found
-    return None
-
-
-# Links ---------------------------------------------------------------------------------------------------------------
-
-NAMES = st.text(min_size=1, max_size=12).filter(lambda text: text.strip())
-MANY = st.lists(NAMES, max_size=3, unique=True).map(tuple)
-VIEWS = st.builds(
-    View,
-    sweep=st.just("") | NAMES,
-    when=st.sampled_from(["first", "last"]),
-    cell=MANY,
-    activation=MANY,
-    verdict=MANY,
-    where=MANY,
-    x=st.just("") | NAMES,
-    y=st.just("") | NAMES,
-    value=st.just("") | NAMES,
-    column=MANY,
-    sort=st.just("") | NAMES,
-)
-
-
-@given(VIEWS)
-def test_a_link_opens_the_view_that_wrote_it(view):
-    assert address.parse(address.query(view)) == view
-
-
-@given(st.text(max_size=40))
-def test_any_text_after_the_question_mark_is_a_view(search):
-    view = address.parse(search)
-    assert view.when in ("first", "last")
-    assert address.parse(address.query(view)) == view
-
-
-def test_a_view_without_choices_has_a_bare_link():
-    assert address.query(View()) == ""
-    assert address.overview_link(View()) == "/"
-
-
-def test_a_link_can_be_read_by_people():
-    view = View(cell=("LSTM", "GRU"), where=("length>=100",), when="last")
-    assert address.query(view) == "?when=last&cell=LSTM&cell=GRU&where=length>=100"
-
-
-def test_values_that_do_not_fit_fall_back():
-    view = View(x="lenght", value="decay_rate", column=("a", "b"))
-    settled = view.settle({"x": ["length"], "value": ["decay_rate"], "column": ["b"]})
-    assert (settled.x, settled.value, settled.column) == ("", "decay_rate", ("b",))
-
-
-@given(NAMES.filter(lambda name: "/" not in name))
-def test_the_address_of_a_run_names_it(name):
-    path = address.run_link(name, View()).partition("?")[0]
-    assert address.run_of(path) == name
-
-
-@pytest.mark.parametrize("path", ["/", "", None, "/run", "/run/", "/run/a/b", "/else/a"])
-def test_other_addresses_name_no_run(path):
-    assert address.run_of(path) is None
-
-
-@pytest.mark.parametrize(
-    ("search", "latest", "iteration"),
-    [("?iteration=60", False, 60), ("?iteration=7", False, 0), ("?iteration=x", True, 60), ("", False, 0)],
-)
-def test_an_iteration_that_was_not_probed_falls_back(search, latest, iteration):
-    assert address.iteration_of(search, [0, 60], latest=latest) == iteration
-    assert address.iteration_of(search, []) is None
 
 
 # Words ---------------------------------------------------------------------------------------------------------------
@@ -186,82 +67,6 @@ def test_a_verdict_has_a_raised_exponent():
 @pytest.mark.parametrize(("seconds", "text"), [(2.7, "2 s ago"), (-3, "0 s ago"), (61, "1 min ago"), (9e4, "1 d ago")])
 def test_how_long_ago(seconds, text):
     assert words.ago(seconds) == text
-
-
-# Table ---------------------------------------------------------------------------------------------------------------
-
-
-def test_what_is_constant_is_told_and_what_varies_has_a_column(reader):
-    table = reader.table("first")
-    assert "length" in table.varying()
-    assert {"cell", "hidden_size", "activation", "forget_bias"} <= set(table.varying())
-    two = Table([{"a": 1, "b": 2, "c": None}, {"a": 1, "b": 3, "c": None}], ("a", "b", "c"))
-    assert two.constant() == {"a": 1}
-    assert two.varying() == ("b",)
-    assert two.axes() == ["b", "a"]
-
-
-@given(st.lists(st.none() | st.floats(), max_size=12))
-def test_the_order_of_the_table_puts_missing_values_at_one_end(values):
-    table = Table([{"run": str(number), "v": value} for number, value in enumerate(values)])
-    rising = [row["v"] for row in table.ordered(table.rows, "v")]
-    known = [value for value in values if value is not None and not math.isnan(value)]
-    missing = len(values) - len(known)
-    assert rising[missing:] == sorted(known)
-    assert [row["v"] for row in table.ordered(table.rows, "-v")][: len(known)] == sorted(known, reverse=True)
-
-
-def test_parameters_that_are_lists_are_shown_by_their_words():
-    table = Table([{"run": "a", "status": "done", "probes": ["b", "c"]}, {"run": "d", "status": "done"}], ("probes",))
-    assert table.varying() == ("probes",)
-    assert grid.rows(table.rows, ["probes"])[0]["probes"] == "b, c"
-    assert grid.columns(table, ["probes"])
-
-
-SIGNS = st.sampled_from([">=", "<=", "!=", ">", "<", "="])
-LIMITS = st.integers(-1000, 1000) | st.floats(allow_nan=False, allow_infinity=False)
-
-
-@given(st.lists(st.tuples(SIGNS, LIMITS), min_size=1, max_size=2))
-def test_conditions_and_the_filters_of_a_column_say_the_same(limits):
-    table = Table([{"run": "a", "status": "done", "length": 10}], ("length",))
-    where = [f"length{sign}{limit}" for sign, limit in limits]
-    model = grid.filter_model(where, table, ["length"])
-    json.dumps(model, allow_nan=False)
-    again = grid.conditions(json.loads(json.dumps(model)))
-    assert again == [grid.canonical(text, table) for text in where]
-    assert grid.filter_model(again, table, ["length"]) == model
-
-
-@pytest.mark.parametrize(
-    "text", ["length=10,20", "length=nan", "length", "length>x", "other>1", "cell>3", "length=none"]
-)
-def test_what_a_columns_filter_cannot_hold_stays_a_condition(text):
-    table = Table([{"run": "a", "status": "done", "length": 10, "cell": "LSTM"}], ("length", "cell"))
-    assert grid.filter_model([text], table, ["length", "cell"]) == {}
-    assert grid.canonical(text, table) == text
-
-
-def test_infinities_keep_their_place_and_their_word():
-    cells = grid.rows([{"run": "a", "status": "done", "r": math.inf, "s": -math.inf, "t": math.nan}], ["r", "s", "t"])[
-        0
-    ]
-    assert (cells["r"], cells["s"], cells["t"]) == (sys.float_info.max, -sys.float_info.max, None)
-    assert (cells["r:words"], cells["s:words"], cells["t:words"]) == ("∞", "−∞", "NaN")
-    json.dumps(cells, allow_nan=False)
-
-
-def test_measured_numbers_carry_their_interval():
-    row = {"run": "a", "status": "done", "decay_rate": 0.2, "decay_rate_low": 0.19, "decay_rate_high": 0.21}
-    assert grid.rows([row], ["decay_rate"])[0]["decay_rate:interval"] == "[0.19, 0.21]"
-
-
-@pytest.mark.parametrize(
-    ("state", "sort"),
-    [(None, None), ([], None), ([{"colId": "a", "sort": None}], ""), ([{"colId": "a", "sort": "desc"}], "-a")],
-)
-def test_the_order_is_read_from_the_columns(state, sort):
-    assert grid.sorting(state) == sort
 
 
 # Reader --------------------------------------------------------------------------------------------------------------
@@ -294,8 +99,9 @@ def test_the_reader_notices_what_others_write_and_forgets_what_it_knew(tmp_path)
 def test_the_reader_answers_from_memory_while_nobody_writes(reader):
     assert reader.record("run-0", 0) is reader.record("run-0", 0)
     for number in range(40):
-        reader.table("first", "", (f"length>{number}",))
-    assert len(reader._kept) <= 32
+        reader.page("first", "", (f"length>{number}",))
+        reader.page("first", "", (f"length<{number}",))
+    assert len(reader._kept) <= 64
 
 
 def test_a_heartbeat_is_an_age_and_none_when_nothing_runs(reader, tmp_path):
@@ -305,150 +111,6 @@ def test_a_heartbeat_is_an_age_and_none_when_nothing_runs(reader, tmp_path):
     empty = Reader(tmp_path / "empty.db")
     assert empty.heartbeat() is None
     empty.close()
-
-
-# Overview ------------------------------------------------------------------------------------------------------------
-
-
-def test_the_page_chooses_axes_that_vary_and_its_link_does_not_say_them(reader):
-    now = sheet.sheet(reader, View())
-    assert (now.view.x, now.view.y, now.view.value) == ("length", "forget_bias", "decay_rate")
-    assert now.link == View()
-    turned = sheet.sheet(reader, View(x="forget_bias"))
-    assert (turned.view.x, turned.view.y) == ("forget_bias", "length")
-    assert (turned.link.x, turned.link.y) == ("forget_bias", "length")
-    same = sheet.sheet(reader, View(x="cell", y="cell"))
-    assert same.view.x == "cell" != same.view.y
-
-
-def test_filters_let_through_what_they_say(reader):
-    def runs(**choices):
-        return {row["run"] for row in sheet.sheet(reader, View(**choices)).rows}
-
-    assert runs(cell=("LSTM",)) == {"run-0", "run-1"}
-    assert runs(cell=("LSTM", "GRU"), where=("length>=40",)) == {"run-1", "run-3"}
-    assert runs(verdict=("vanishing",), when="first") >= {"run-0", "all-zero"}
-    assert "run-0" not in runs(verdict=("vanishing",), when="last")
-    assert len(runs()) == 8
-    assert sheet.sheet(reader, View(sort="-length")).rows[0]["run"] == "all-zero"
-
-
-def test_a_condition_that_cannot_be_read_is_explained_and_the_others_hold(reader):
-    now = sheet.sheet(reader, View(where=("lenght>1", "cell=GRU")))
-    assert "Did you mean 'length'?" in now.trouble
-    assert {row["run"] for row in now.rows} == {"run-2", "run-3"}
-
-
-def test_chips_count_what_the_other_filters_leave(reader):
-    chips = sheet.parts(reader, View(cell=("LSTM",), where=("length>=40",)))["cell:chips"]
-    counts = {chip.value: texts(chip.children[1]) for chip in chips}
-    assert counts == {"RNN": "2", "LSTM": "1", "GRU": "1"}
-
-
-def test_everything_on_the_page_is_strict_json(reader):
-    for view in (View(), View(when="last", column=("half_life", "lyapunov_1"), cell=("RNN",))):
-        shown = sheet.parts(reader, view)
-        for name in ("rows", "columns", "model", "map", "counts"):
-            json.dumps(shown[name], allow_nan=False)
-        assert shown["map"]["figure"]["data"]
-
-
-def test_only_what_changed_is_sent(reader):
-    shown = sheet.parts(reader, View())
-    before = overview.marks(shown)
-    same = overview.answer(reader, "version", "", CONTROLS, {}, None, before)
-    assert all(value is dash.no_update for value in same["parts"].values())
-    filtered = overview.answer(reader, "control", "", CONTROLS | {"cell": ["GRU"]}, {}, None, before)
-    sent = {name for name, value in filtered["parts"].items() if value is not dash.no_update}
-    assert {"search", "rows", "map", "counts", "match"} <= sent
-    assert not {"columns", "x", "where", "cell:chips"} & sent
-    assert filtered["parts"]["search"] == "?cell=GRU"
-    assert filtered["parts"]["match"] == "2 of 8 runs"
-
-
-@pytest.mark.parametrize(
-    ("trigger", "search", "controls", "model", "state", "view"),
-    [
-        ("search", "?cell=GRU", {}, {}, None, View(cell=("GRU",))),
-        ("clear", "?cell=GRU&x=length&sort=-length", {}, {}, None, View(x="length", sort="-length")),
-        ("control", "", {"cell": ["RNN"]}, {}, None, View(cell=("RNN",))),
-        ("state", "?sort=cell", {}, {}, [{"colId": "length", "sort": "desc"}], View(sort="-length")),
-        ("state", "", {}, {"length": {"type": "lessThan", "filter": 30}}, [], View(where=("length<30",))),
-        ("control", "?sort=cell", {"cell": ["RNN"]}, {}, None, View(cell=("RNN",), sort="cell")),
-        ("model", "", {}, {"length": {"type": "lessThan", "filter": 30}}, None, View(where=("length<30",))),
-        ("model", "?where=length<30", {"where": ["length<30"]}, {}, None, View()),
-        (
-            "model",
-            "?where=cell=GRU,LSTM&where=length<30.0",
-            {"where": ["cell=GRU,LSTM", "length<30.0"]},
-            {"length": {"type": "lessThan", "filter": 30}, "growth": {"type": "equals", "filter": 1}},
-            None,
-            View(where=("cell=GRU,LSTM", "length<30.0", "growth=1")),
-        ),
-    ],
-)
-def test_the_view_that_is_asked_for(reader, trigger, search, controls, model, state, view):
-    asked = overview.asked(
-        trigger, search, NOTHING | {"x": "", "y": ""} | controls, model, state, reader.table("first")
-    )
-    if trigger == "clear":
-        view = View(x="length", sort="-length")
-    assert asked == view
-
-
-@pytest.mark.parametrize(
-    ("changed", "trigger"),
-    [
-        ([("sweep.value", None), ("cell.value", []), ("clear.n_clicks", None), ("runs.filterModel", {})], ""),
-        ([("cell.value", ["GRU"])], "control"),
-        ([("clear-all.n_clicks", 1)], "clear"),
-        ([("runs.columnState", []), ("runs.filterModel", {})], "model"),
-        ([("version.data", "1.2"), ("url.search", "")], "search"),
-        ([], ""),
-    ],
-)
-def test_of_several_changes_the_one_that_says_most_is_answered(changed, trigger):
-    assert overview.triggered(changed) == trigger
-
-
-def test_a_store_without_numbers_says_so_in_place_of_the_map(tmp_path):
-    path = tmp_path / "results.db"
-    with Store(path, "w") as store:
-        store.add_sweep("study", {})
-        for name in ("a", "b"):
-            store.start_run(name, 1, {"cell": "LSTM", "length": 10})
-            store.fail_run(name, "FloatingPointError: overflow")
-        reader = Reader(path)
-        shown = sheet.parts(reader, View())
-        assert "No run has left a number yet" in shown["map"]["notice"]
-        assert "All 2 runs failed" in texts(shown["failed"])
-        assert "overflow" in texts(shown["failed"])
-        reader.close()
-
-
-def test_one_of_several_sweeps_is_shown_alone(tmp_path):
-    path = tmp_path / "results.db"
-    with Store(path, "w") as store:
-        for name in ("first", "second"):
-            sweep = store.add_sweep(name, {})
-            store.start_run(name, sweep, {"cell": "LSTM", "length": 10 * sweep})
-        reader = Reader(path)
-        assert [row["run"] for row in sheet.sheet(reader, View()).rows] == ["first", "second"]
-        assert [row["run"] for row in sheet.sheet(reader, View(sweep="2")).rows] == ["second"]
-        assert len(sheet.sheet(reader, View(sweep="nonsense")).rows) == 2
-        choice = find(overview.aside(sheet.parts(reader, View(sweep="2")), reader.sweeps()), "sweep")
-        assert [option["label"] for option in choice.data] == ["first", "second"]
-        assert choice.value == "2"
-        assert texts(shell.sweep_badges(reader.sweeps())) == "Sweep first first Sweep second second"
-        reader.close()
-
-
-def test_every_part_has_a_place_on_the_page(reader):
-    shown = sheet.parts(reader, View())
-    assert set(shown) == set(overview.PLACES)
-    page = [*overview.aside(shown, reader.sweeps()), *overview.content(shown)]
-    for place in overview.PLACES.values():
-        assert find(page, place.component_id) is not None, place.component_id
 
 
 # A run ---------------------------------------------------------------------------------------------------------------
@@ -579,15 +241,41 @@ def test_the_key_of_a_page_changes_when_it_must_be_built_anew(tmp_path):
 
 
 def test_the_badge_says_whether_the_sweep_lives():
-    assert shell.live(None) == []
-    assert texts(shell.live(2.4)).strip().endswith("live · 2 s ago")
-    assert "no sign of life · 10 min ago" in texts(shell.live(600))
+    assert shell.live(None, {"done": 3}) == []
+    assert texts(shell.live(2.4, {})).strip().endswith("live · 2 s ago")
+    assert "no sign of life · 10 min ago" in texts(shell.live(600, {}))
+    assert "Start it again" in texts(shell.live(None, {"done": 3, "interrupted": 1}))
 
 
-def test_progress_counts_the_runs_by_status():
-    said = texts(shell.progress([{"status": "done"}, {"status": "done"}, {"status": "failed"}]))
-    assert said.split() == ["2", "done", "1", "failed"]
-    assert shell.progress([]) == []
+def test_progress_counts_the_runs_by_status_and_the_numbers_add_up():
+    said = texts(shell.progress({"done": 2, "failed": 1, "interrupted": 3, "running": 4}))
+    assert said.split() == ["2", "done", "4", "running", "1", "failed", "3", "interrupted"]
+    assert texts(shell.progress({"running": 1})).split() == ["0", "done", "1", "running"]
+    assert shell.progress({}) == []
+
+
+def test_a_sweep_that_was_killed_is_told_without_a_write(tmp_path, monkeypatch):
+    path = tmp_path / "results.db"
+    begin = (
+        "import sys, os; from gradscope.store import Store; store = Store(sys.argv[1], 'w'); "
+        "store.claim(store.add_sweep('one', {}), {'a': {'cell': 'GRU'}}, store.add_owner()); print(flush=True); input()"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", begin, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as sweep:
+        sweep.stdout.readline()
+        reader = Reader(path)
+        before = reader.version()
+        assert reader.statuses() == {"running": 1}
+        assert reader.heartbeat() is not None
+        sweep.kill()
+        sweep.wait()
+    monkeypatch.setattr("gradscope.dashboards.reader.LOOK", 0)
+    assert reader.version() != before
+    assert reader.statuses() == {"interrupted": 1}
+    assert reader.heartbeat() is None
+    assert reader.run("a")["status"] == "interrupted"
+    reader.close()
 
 
 # Security ------------------------------------------------------------------------------------------------------------

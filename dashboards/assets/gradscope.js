@@ -4,15 +4,6 @@
 
   const dash = (window.dash_clientside = window.dash_clientside || {});
 
-  // A run opens with the overview's view in its link, so that the way back leads there.
-  function address(run) {
-    return { pathname: "/run/" + encodeURIComponent(run), search: window.location.search };
-  }
-
-  function open(run) {
-    dash.set_props("url", address(run));
-  }
-
   // Mantine writes the colours in use on the root element, whoever chose them: the reader, the switch, the system.
   const root = document.documentElement;
   function colours() {
@@ -115,68 +106,6 @@
     link: function () {
       return window.location.href;
     },
-  };
-
-  const grid = (window.dashAgGridFunctions = window.dashAgGridFunctions || {});
-
-  grid.openRun = function (params) {
-    const event = params.event;
-    const held = event && (event.ctrlKey || event.metaKey || event.shiftKey || event.altKey || event.defaultPrevented);
-    const selected = window.getSelection && String(window.getSelection()).length > 0;
-    if (params.data && !held && !selected) {
-      open(params.data.run);
-    }
-  };
-
-  grid.openRunByKey = function (params) {
-    if (params.data && params.event && params.event.key === "Enter") {
-      open(params.data.run);
-    }
-  };
-
-  const cell = (window.dashAgGridComponentFunctions = window.dashAgGridComponentFunctions || {});
-  const element = function () {
-    return window.React.createElement.apply(null, arguments);
-  };
-
-  // A real link: it can be opened in another tab, and read out. Everything from the store is set as text.
-  cell.RunLink = function (props) {
-    const to = address(props.value);
-    const click = function (event) {
-      if (event.button === 0 && !event.ctrlKey && !event.metaKey && !event.shiftKey && !event.altKey) {
-        event.preventDefault();
-        open(props.value);
-      }
-    };
-    return element(
-      "a",
-      { href: to.pathname + to.search, onClick: click, className: "run-link", title: props.value },
-      String(props.value).slice(0, 8)
-    );
-  };
-
-  cell.Verdict = function (props) {
-    const row = props.data;
-    const text = row.status === "done" || row.verdict ? row.verdict_text : row.status;
-    const [head, ...tail] = text.split(/(?= over )/); // the length has a column of its own: it goes first when narrow
-    const hue = { "--hue": (props.hues || {})[row.verdict || row.status] };
-    return element(
-      "span",
-      { className: "verdict", style: hue },
-      element("i", { className: "dot", "aria-hidden": "true" }),
-      element("span", null, head, element("span", { className: "tail" }, tail.join("")))
-    );
-  };
-
-  cell.Measured = function (props) {
-    const name = props.column.getColId();
-    const interval = props.data[name + ":interval"];
-    return element(
-      "span",
-      { className: "measured" },
-      props.data[name + ":words"] || "–",
-      interval ? element("span", { className: "interval" }, interval) : null
-    );
   };
 
   // The arrow keys turn the pages from run to run, unless something else is using them.

@@ -10,14 +10,50 @@ from playwright.sync_api import Locator, expect
 
 
 def rows(visit) -> list[str]:
-    """Return the ids of the rows that the table holds, in their order."""
+    """Return the ids of the rows that the table holds, in their order, once it holds as many as it says."""
     return visit.page.evaluate(
         """async () => {
-            const found = [], api = await dash_ag_grid.getApiAsync("runs");
-            api.forEachNodeAfterFilterAndSort((node) => found.push(node.data.run));
-            return found;
+            const api = await dash_ag_grid.getApiAsync("runs");
+            for (let tries = 0; tries < 400; tries++) {
+                const found = [], said = document.getElementById("match").textContent.replaceAll(",", "");
+                api.forEachNode((node) => node.data && found.push(node.data.run));
+                if (found.length === parseInt(said)) return found;
+                await new Promise((again) => setTimeout(again, 50));
+            }
+            throw new Error("the table does not hold the rows that it says");
         }"""
     )
+
+
+def told(visit, *cells: str) -> list[tuple[str | None, ...]]:
+    """Return some cells of every row that the table holds."""
+    return [
+        tuple(row)
+        for row in visit.page.evaluate(
+            """async (names) => {
+                const found = [], api = await dash_ag_grid.getApiAsync("runs");
+                api.forEachNode((node) => node.data && found.push(names.map((name) => node.data[name] ?? null)));
+                return found;
+            }""",
+            list(cells),
+        )
+    ]
+
+
+def at(visit, card: str, x: float, y: float) -> None:
+    """Click a figure at a place of its axes."""
+    graph = visit.page.locator(f"#content .card[aria-label='{card}'] .js-plotly-plot")
+    graph.scroll_into_view_if_needed()
+    place = graph.evaluate(
+        """(gd, [x, y]) => {
+            const { xaxis, yaxis } = gd._fullLayout, box = gd.getBoundingClientRect();
+            return [box.x + xaxis._offset + xaxis.l2p(x), box.y + yaxis._offset + yaxis.l2p(y)];
+        }""",
+        [x, y],
+    )
+    visit.page.mouse.move(*place)
+    visit.page.wait_for_timeout(200)  # plotly takes a click for one when it knows what is under it
+    visit.page.mouse.click(*place)
 
 
 def address(visit, pattern: str) -> None:
@@ -184,8 +220,91 @@ def test_names_from_a_store_are_text(visit, path):
 def test_running_and_failed_runs_are_told_in_the_table(visit):
     page = visit.open("/?sort=run")
     for run in ("failed", "running"):
+        rows(visit)
         page.evaluate(
-            "async (run) => (await dash_ag_grid.getApiAsync('runs')).ensureNodeVisible((n) => n.id === run)", run
+            """async (run) => {
+                const api = await dash_ag_grid.getApiAsync("runs");
+                api.ensureIndexVisible(api.getRowNode(run).rowIndex);
+            }""",
+            run,
         )
         expect(page.locator(f"#runs .ag-row[row-id='{run}'] .verdict")).to_be_visible()
     expect(page.locator("#runs .ag-row[row-id='running'] .verdict")).to_have_text("running")
+
+
+def test_a_click_on_a_cell_of_the_map_keeps_its_runs_and_can_be_undone(visit):
+    page = visit.open("/")
+    at(visit, "Phase map", 0, 2)
+    address(visit, r"\?where=length=20&where=forget_bias=0\.0$")
+    assert rows(visit) == ["lstm-20-0.0", "gru-20-0.0"]
+    expect(page.locator("#aside").get_by_text("forget_bias=0.0")).to_be_visible()
+    page.get_by_role("textbox", name="Conditions").focus()
+    page.keyboard.press("Backspace")
+    address(visit, r"\?where=length=20$")
+    page.get_by_role("button", name="Clear filters").first.click()
+    address(visit, r"/$")
+    visit.ready()
+    at(visit, "Phase map", 0, 2)
+    address(visit, r"\?where=length=20&where=forget_bias=0\.0$")
+
+
+def test_a_click_on_a_count_keeps_the_runs_of_that_verdict(visit):
+    page = visit.open("/")
+    at(visit, "Verdicts", 0.5, 1)
+    address(visit, r"\?cell=LSTM&verdict=vanishing$")
+    expect(chip(visit, "Verdict", "vanishing")).to_be_checked()
+    page.get_by_role("button", name="Clear filters").first.click()
+    address(visit, r"/$")
+    visit.ready()
+    failed = page.evaluate(
+        """() => {
+            const gd = [...document.querySelectorAll(".js-plotly-plot")].at(-1);
+            const bar = gd._fullData.findIndex((trace) => trace.name.startsWith("failed"));
+            return gd.calcdata[bar].filter((point) => point.s).map((point) => [point.x - 0.5, point.p])[0];
+        }"""
+    )
+    at(visit, "Verdicts", *failed)
+    address(visit, r"where=verdict=none&where=status=failed")
+    assert rows(visit) == ["failed"]
+
+
+def test_groups_collapse_the_runs_and_open_at_a_click(visit):
+    page = visit.open("/?where=length=20,40")
+    page.locator("#group").click()
+    page.get_by_role("option", name="Cell", exact=True).click()
+    address(visit, r"group=cell$")
+    page.keyboard.press("Escape")
+    first = page.locator("#runs .ag-row.group-row").first
+    expect(first).to_contain_text("4 runs")
+    assert [row[:2] for row in told(visit, "cell", "runs")] == [("RNN", 4), ("LSTM", 4), ("GRU", 4)]
+    expect(page.locator("#grouped")).to_contain_text("median")
+    first.locator("button.fold").click()
+    address(visit, r"group=cell&open=cell=RNN$")
+    expect(page.locator("#runs .ag-pinned-left-cols-container .member-row")).to_have_count(4)
+    page.reload()
+    visit.ready()
+    expect(page.locator("#runs .ag-pinned-left-cols-container .member-row")).to_have_count(4)
+    page.locator("#runs .ag-row.group-row .ag-cell[col-id='cell']").first.focus()
+    page.keyboard.press("Enter")
+    expect(page.locator("#runs .ag-pinned-left-cols-container .member-row")).to_have_count(0)
+    address(visit, r"group=cell$")
+
+
+def test_selected_runs_are_compared(visit):
+    page = visit.open("/?sort=run")
+    button = page.locator("#compare")
+    expect(button).to_be_disabled()
+    page.locator("#runs .ag-row[row-id='gru-20-0.0'] .ag-selection-checkbox input").click()
+    page.locator("#runs .ag-row[row-id='gru-20-2.0'] .ag-cell[col-id='cell']").focus()
+    page.keyboard.press("Space")
+    expect(button).to_have_text("Compare 2")
+    assert page.url.endswith("/?sort=run")
+    button.click()
+    address(visit, r"/compare\?run=gru-20-0\.0&run=gru-20-2\.0$")
+
+
+def test_a_trained_run_leads_to_its_training(visit):
+    page = visit.open("/?sort=run")
+    link = page.locator("#runs .ag-row[row-id='gru-20-0.0'] .run-course")
+    assert link.get_attribute("href") == "/training/gru-20-0.0?sort=run"
+    assert page.locator("#runs .ag-row[row-id='diverged'] .run-course").count() == 0
