@@ -21,10 +21,13 @@ from __future__ import annotations
 from gradscope.figures.reproductions import Panel
 from gradscope.store import Store
 
-from ..readings import NOTHING, Reading, curves, done, group, mean_and_spread, paneled
+from ..readings import NOTHING, Reading, curves, done, group, listed, mean_and_spread, paneled
 from ..spec import Sweep
 
 NAME = "gate_ablation"
+CLOSED = -4.0
+"""The input bias with which gates are taken out: with more of it most seeds of the whole cell do not learn."""
+
 SWEEPS = (
     Sweep(
         name="ablation",
@@ -33,7 +36,7 @@ SWEEPS = (
         length=100,
         hidden_size=16,
         ablate=[None, "input", "forget", "output"],
-        input_bias=[0.0],
+        input_bias=[CLOSED],
         seed=[0, 1, 2],
         iterations=600,
         learning_rate=0.01,
@@ -46,7 +49,7 @@ SWEEPS = (
         task="temporal_order",
         length=100,
         hidden_size=16,
-        input_bias=[-4.0, -2.0, -1.0, 0.0, 1.0],
+        input_bias=[CLOSED, -2.0, -1.0, 0.0, 1.0],
         seed=[0, 1, 2],
         iterations=600,
         learning_rate=0.01,
@@ -62,13 +65,18 @@ def read(store: Store) -> Reading:
     if not rows:
         return NOTHING
     lines = []
-    for (gate,), some in group([row for row in rows if row["input_bias"] == 0.0], "ablate").items():
+    for (gate,), some in group([row for row in rows if row["input_bias"] == CLOSED], "ablate").items():
         accuracy, spread = mean_and_spread(some, "accuracy_after")
         name = "nothing taken out" if gate is None else f"without the {gate} gate"
         lines.append(f"LSTM, {name}: accuracy {accuracy:.2f} ± {spread:.2f}, chance 0.25.")
     whole = [row for row in rows if row["ablate"] is None]
+    for row in rows:
+        row["taken out"] = "nothing" if row["ablate"] is None else f"the {row['ablate']} gate"
+    right = curves(rows, "input_bias", "accuracy_after", "taken out")
+    told = [listed(curve, "at input bias {:g}") for curve in right if curve.name == "nothing"]
+    lines += [f"LSTM, nothing taken out: accuracy {each}." for each in told]
     panels = [
-        Panel(curves(rows, "input_bias", "accuracy_after", "ablate"), "input bias [1]", "accuracy after [fraction]"),
+        Panel(right, "input bias [1]", "accuracy after [fraction]"),
         Panel(curves(whole, "input_bias", "flow_written"), "input bias [1]", "written a step, after training [1]"),
     ]
     caption = "A gate that is taken out stands open whatever it reads. Mean over seeds."
