@@ -21,6 +21,7 @@ from . import cards, states, words
 from .address import LAST, View, asked_iteration, iteration_of, parse, query, run_link, run_of
 from .reader import Reader
 from .sheet import order
+from .training import training_link
 
 __all__ = ["Shown", "draw", "page", "register", "summary", "views", "ways"]
 
@@ -197,9 +198,11 @@ def heading(entry: dict[str, Any]) -> list[Any]:
     """Return what a run is, in words."""
     config = entry["config"]
     task = [words.task(config)] if config.get("task") else []
+    way = dcc.Link("Training over its iterations", href=training_link(entry["id"]), id="run-training")
+    trained = [way] if config.get("iterations") else []
     return [
         html.H1(words.title(config)),
-        html.P([*task, html.Code(entry["id"], title="The id of the run")], className="run-line"),
+        html.P([*task, html.Code(entry["id"], title="The id of the run"), *trained], className="run-line"),
     ]
 
 

@@ -89,9 +89,9 @@ def run_in(pathname: str | None) -> str | None:
     return unquote(name) if head == PATH.strip("/") and "/" not in name else None
 
 
-def training_link(run: str, view: View, iteration: int | None = None) -> str:
-    """Return the address of a run's training; it carries the overview's view, as that of the run does."""
-    return f"{PATH}/{quote(str(run), safe='')}" + query(view, iteration=iteration)
+def training_link(run: str) -> str:
+    """Return the address of a run's training."""
+    return f"{PATH}/{quote(str(run), safe='')}"
 
 
 # What the store holds ------------------------------------------------------------------------------------------------

@@ -106,7 +106,7 @@ def test_the_views_look_at_one_gate_and_take_the_median_over_units():
     np.testing.assert_allclose(drawn, [np.median(r["gate_activation"][gate], axis=1) for r in records.values()])
     drawn = heat(figures.training_map(records, "gate_activation", view="output, by unit"))
     np.testing.assert_allclose(drawn, [np.median(r["gate_activation"][gate], axis=0) for r in records.values()])
-    assert list(training.views(records[0], "weight_gradient"))[0].startswith("W_h, forget")
+    assert next(iter(training.views(records[0], "weight_gradient"))).startswith("W_h, forget")
     assert "Medians over the units" in notes(figures.training_map(records, "gate_activation"))[0]
 
 
