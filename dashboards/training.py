@@ -21,7 +21,7 @@ from gradscope.probes.catalogue import CATALOGUE
 from gradscope.record import Record
 
 from . import cards, states, words
-from .address import View, iteration_of, parse, query, run_link
+from .address import View, iteration_of, parse, run_link
 from .reader import Reader
 
 __all__ = ["CUT", "PATH", "Shown", "page", "register", "run_in", "training_link"]
