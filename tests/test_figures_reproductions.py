@@ -61,6 +61,12 @@ def test_a_plane_shows_both_signs_and_says_where_its_colours_end():
     assert list(figure.layout.xaxis.range) == [-3.0, 1.0]
 
 
+def test_words_stand_at_equal_distances_even_where_they_read_as_numbers():
+    figure = draw_plane(Plane(["50", "100", "200"], ["-2", "0"], np.eye(2, 3), ("x [1]", "y [1]", "z [1]")), "", "")
+    assert (figure.layout.xaxis.type, figure.layout.yaxis.type) == ("category", "category")
+    assert draw_plane(Plane([50, 100], [1, 2], np.eye(2), ("x", "y", "z")), "", "").layout.xaxis.type is None
+
+
 def test_a_plane_of_one_sign_keeps_all_its_colours():
     plane = Plane(
         ["50", "100"], ["a", "b"], np.array([[1.0, 2.0], [3.0, 4.0]]), ("x", "y", "z"), text=[["1", "2"], ["3", "4"]]

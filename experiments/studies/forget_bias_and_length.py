@@ -95,7 +95,7 @@ def read(store: Store) -> Reading:
             reaches[place] = np.mean([reach(store, row["run"]) for row in found])
             solved[place], seeds[place] = sum(_solved(row) for row in found), len(found)
             once[place] = sum(_solved(row) or _once(store, row["run"]) for row in found)
-        figures += _drawn(activation, biases, lengths, reaches, solved, seeds)
+        figures += _drawn(activation, biases, lengths, reaches, (solved, once, seeds))
         longest = lengths[-1]
         per_step = reaches[:, -1] / (longest - 1)
         shrinking = [place for place, bias in enumerate(biases) if bias <= 1]
@@ -149,9 +149,14 @@ def _compared(
 
 
 def _drawn(
-    activation: str, biases: list[float], lengths: list[int], reaches: np.ndarray, solved: np.ndarray, seeds: np.ndarray
+    activation: str,
+    biases: list[float],
+    lengths: list[int],
+    reaches: np.ndarray,
+    counts: tuple[np.ndarray, np.ndarray, np.ndarray],
 ) -> list[Callable[[str], Figure]]:
-    """Return the drawings of reach and success."""
+    """Return the drawings of reach and success; counts are seeds that solved it at the end, that once did, and all."""
+    solved, once, seeds = counts
     x, y = ([f"{value:g}" for value in values] for values in (lengths, biases))
     titles = ("length [step]", "forget bias [1]")
     first = Plane(
@@ -160,12 +165,15 @@ def _drawn(
     with np.errstate(invalid="ignore"):
         share = solved / seeds
     text = [
-        [f"{solved[i, j]} of {seeds[i, j]}{_theirs(activation, bias, length)}" for j, length in enumerate(lengths)]
+        [
+            f"{solved[i, j]} of {seeds[i, j]}, once {once[i, j]}{_theirs(activation, bias, length)}"
+            for j, length in enumerate(lengths)
+        ]
         for i, bias in enumerate(biases)
     ]
     second = Plane(x, y, share, (*titles, "solved [fraction]"), text=text)
     before = "Of the gradient at the last cell state, what reaches the first, before training. 0 loses nothing."
-    after = "Seeds that solved the task; in parentheses those of an independent program."
+    after = f"Seeds with an error under {SOLVED} at the end, and at some evaluation; theirs: an independent program."
     return [
         lambda template: draw_plane(first, f"Reach before training, {activation}", before, template),
         lambda template: draw_plane(second, f"Who learned, {activation}", after, template),
@@ -173,7 +181,7 @@ def _drawn(
 
 
 def _theirs(activation: str, bias: float, length: int) -> str:
-    """Return the independent program's count in parentheses, where it has one."""
+    """Return the independent program's count in a line of its own, where it has one."""
     if (activation, bias) not in ELSEWHERE or length not in LENGTHS:
         return ""
-    return f" ({ELSEWHERE[activation, bias][LENGTHS.index(length)]})"
+    return f"<br>theirs {ELSEWHERE[activation, bias][LENGTHS.index(length)]}"

@@ -227,6 +227,8 @@ def draw_plane(plane: Plane, heading: str, caption: str, template: str = "light"
         if log:
             axis["type"] = "log"
         numbers = np.asarray(places)
+        if numbers.dtype.kind == "U":
+            axis["type"] = "category"  # words that read as numbers are words all the same
         if numbers.dtype.kind in "if" and len(numbers) > 1:
             numbers = np.log10(numbers) if log else numbers
             half = np.diff(numbers)[[0, -1]] / 2
