@@ -55,6 +55,7 @@ __all__ = ["PATH", "Shown", "page", "register"]
 #: The figures that stand on the page unasked, those that the runs have.
 USUAL = ("state_gradient", "transport", "jacobian_norm", "gate_saturation", "retention", "flow_retained")
 CARDS = 4  # so many of them
+TALL = 12  # groups whose names fit beside a figure of the usual height
 FOUND = 40  # runs that the search of a run lists
 LEGEND, LONG = 8, 26  # groups, and letters of their names, that fit a figure of half the width
 LISTED = 3  # values that a cell of the table lists
@@ -126,6 +127,7 @@ def _aside(shown: dict[str, Any]) -> list[Any]:
             value=shown["run"],
             searchable=True,
             placeholder="Search a run",
+            filter={"function": "asSent"},
             nothingFoundMessage="No run has these words",
             maxDropdownHeight=320,
             comboboxProps={"width": 420, "position": "bottom-start"},
@@ -268,8 +270,8 @@ def _said(now: Compared) -> str:
     """Say what is compared."""
     if not now.rows:
         return ""
-    runs = len({row["run"] for row in now.rows})
-    drawn = len(now.drawn())
+    groups = now.drawn()
+    runs, drawn = len({row["run"] for group in groups for row in group.rows}), len(groups)
     single = any(now.choice.run) and not now.choice.by
     by = " and ".join(words.label(name).lower() for name in now.by if name != MOMENT)
     moment = ", before and after training" if MOMENT in now.by else ""
@@ -412,7 +414,7 @@ def _cards(now: Compared, probes: Iterable[str]) -> list[Any]:
     longest = max((len(group.name) for group in now.drawn()), default=0)
     broad = groups > LEGEND or panels > 1 or (groups > 2 and longest > LONG)
     size = ["compare-card", *(["wide"] if broad else []), *([f"rows-{min(rows, 3)}"] if panels > 1 else [])]
-    size += ["high"] if groups > 2 * LEGEND and panels < 2 else []
+    size += ["high"] if groups > TALL and panels < 2 else []
     chosen = now.choice.parts()
     return [_card(name, chosen.get(name), " ".join(size)) for name in probes]
 

@@ -9,7 +9,7 @@ from urllib.parse import parse_qsl, quote, urlencode
 
 from gradscope.errors import GradscopeError
 from gradscope.figures.compare import COMPARABLE, SPREADS, telling
-from gradscope.figures.settings import MOMENTS, Look, looks, numbered, ordered, same, titled
+from gradscope.figures.settings import DASHES, MOMENTS, Look, looks, numbered, ordered, same, titled
 
 from . import words
 from .reader import Reader
@@ -259,9 +259,9 @@ def _filtered(
         if asked - known:
             listed = ", ".join(run for run in choice.run if run in asked - known)
             troubles.append(f"The store has no run {listed}. The link may belong to another store.")
-        choice = replace(choice, run=tuple(run if run in known else "" for run in choice.run))
+        choice = replace(choice, run=tuple(run if run in known else "" for run in choice.run) if asked & known else ())
         places = {run: place for place, run in enumerate(choice.run) if run}
-        rows = sorted((row for row in rows if row["run"] in places), key=lambda row: places[row["run"]])
+        rows = sorted((row for row in rows if row["run"] in asked & set(places)), key=lambda row: places[row["run"]])
     return choice, rows
 
 
@@ -366,12 +366,24 @@ def _looks(
     """Return the look of each group: runs by their place in the link, groups by their values among all there are."""
     if single:
         hues = {run: numbered(place) for place, run in enumerate(choice.run)}
-        moments = {moment: place for place, moment in enumerate(MOMENTS)}
-        return [replace(hues[key[0]], dash=numbered(6 * moments[key[1]]).dash) if by else hues[key[0]] for key in keys]
+        return [replace(hues[key[0]], dash=_dash(key[1])) if by else hues[key[0]] for key in keys]
     if not by:
         return [numbered(0) for _ in keys]
+    if MOMENT in by and len(by) > 1:
+        at = by.index(MOMENT)
+        others = [name for name in by if name != MOMENT]
+        bare = [tuple(value for place, value in enumerate(key) if place != at) for key in keys]
+        found = looks(
+            bare, [_values(row, others, False) for row in every if row["iteration"] is not None], dashed=False
+        )
+        return [replace(found[short], dash=_dash(key[at])) for short, key in zip(bare, keys, strict=True)]
     found = looks(keys, [_values(row, by, False) for row in every if row["iteration"] is not None])
     return [found[key] for key in keys]
+
+
+def _dash(moment: str) -> str:
+    """Return the dash that tells after from before training: what was trained is solid."""
+    return DASHES[MOMENTS[::-1].index(moment)]
 
 
 def _names(found: Compared, keys: Sequence[tuple], single: bool) -> list[str]:

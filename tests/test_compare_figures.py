@@ -32,6 +32,7 @@ from gradscope.record import Field, Record, Status
 from gradscope.store import Store
 
 MARKUP = "<b onclick=alert(1)>cell</b>"
+PECULIAR = ("zero", "all_zero", "diverged", "infinite", "underflow", "masked", "relu", "single_step")
 SMALL = {"length": 30, "batch": 5, "hidden": 6}
 
 
@@ -117,7 +118,7 @@ def test_members_of_a_coarse_grid_count_where_they_were_measured():
 
 @pytest.fixture(scope="module")
 def cases() -> dict[str, Record]:
-    return {name: make() for name, make in CASES.items()}
+    return {name: CASES[name]() for name in ("lstm", *PECULIAR)}
 
 
 @pytest.mark.parametrize("probe", COMPARABLE)
@@ -130,7 +131,7 @@ def test_every_probe_can_be_compared(cases, probe):
     assert figures.difference(cases["lstm"], cases["zero"], probe).layout.meta["title"].endswith("difference")
 
 
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("case", PECULIAR)
 def test_every_case_can_be_compared_with_a_sound_run(cases, case):
     for probe in ("transport", "jacobian_norm", "gate_saturation"):
         figure = figures.compare({case: cases[case], "sound": cases["lstm"]}, probe)

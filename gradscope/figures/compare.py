@@ -568,7 +568,7 @@ def draw_bundles(
     page = _Page(probe, part, SPREAD_WORDS[spread], members, backwards, _finite(shown, probe, members), template, title)
     canvases = {name: page.overlay(panel) for name, panel in panels.items()}
     words = _about(shown, spread, single)
-    return page.finish(canvases, shown, f"{about} {words}".strip())
+    return page.finish(canvases, shown, words if single else f"{about} {words}".strip())
 
 
 def _with_own_band(one: Bundle) -> Bundle:

@@ -90,12 +90,12 @@ def plain(text: str) -> str:
     return html.escape(text, quote=False)
 
 
-def looks(keys: Sequence[Key], among: Sequence[Key] | None = None) -> dict[Key, Look]:
+def looks(keys: Sequence[Key], among: Sequence[Key] | None = None, *, dashed: bool = True) -> dict[Key, Look]:
     """Return the look of each group by the values of the parameters that make it.
 
     The first parameter gives the colour: numbers lie on an ordered scale, cells and verdicts have colours of their own,
     other words one hue each. The others give the dash. Where there are more combinations than dashes, each combination
-    has its own place on the scale instead.
+    has its own hue or place on the scale instead.
 
     Parameters
     ----------
@@ -103,6 +103,8 @@ def looks(keys: Sequence[Key], among: Sequence[Key] | None = None) -> dict[Key, 
         The values of the parameters, for each group.
     among : sequence of tuple, optional
         Every combination that there is, on show or not, so that a group keeps its look when others come and go.
+    dashed : bool
+        Whether dashes may tell groups apart; else every line is solid.
 
     Returns
     -------
@@ -110,12 +112,12 @@ def looks(keys: Sequence[Key], among: Sequence[Key] | None = None) -> dict[Key, 
     """
     every = [*keys, *(among or ())]
     firsts, rests = ordered(key[0] for key in every), _distinct(key[1:] for key in every)
-    if len(rests) > len(DASHES):
+    if len(rests) > (len(DASHES) if dashed else 1):
         places = _distinct(every)
-        ramp = palette.ramp(len(places))
-        return {key: Look(ramp[_index(places, key)]) for key in keys}
+        scale = HUES if len(places) <= len(HUES) else palette.ramp(len(places))
+        return {key: Look(scale[_index(places, key)]) for key in keys}
     hues = _hues(firsts)
-    alone = len(rests) < 2  # then the dash is free for words that share a hue
+    alone = len(rests) < 2 and dashed  # then the dash is free for words that share a hue
     return {
         key: Look(hues[same(key[0])].colour, hues[same(key[0])].dash if alone else DASHES[_index(rests, key[1:])])
         for key in keys

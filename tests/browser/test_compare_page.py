@@ -1,0 +1,254 @@
+"""The page that compares, in a real browser."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote
+
+import numpy as np
+import pytest
+from conftest import MARKUP, Site, Visit
+from playwright.sync_api import expect
+
+from gradscope.record import Field, Record
+from gradscope.store import Store
+
+GROUPS = 45
+RUNS = "?run=lstm-20-0.0&run=gru-20-0.0&run=rnn-20-None"
+
+
+def tiny(rate: float, length: int = 12, unit: str = "log10", sequences: int = 3) -> Record:
+    """Return a record of one array, whose logs fall at a rate."""
+    values = -rate * np.arange(length, -1, -1.0)[:, None] * np.linspace(0.9, 1.1, sequences)
+    entry = Field("transport", values, ("time", "batch"), unit)
+    summary = {"decay_rate": rate, "horizon": 5.0, "verdict": "vanishing", "verdict_text": "vanishing: e^-2"}
+    return Record({"transport": entry}, summary, {"length": length, "dtype": "float64", "cell": {"cell": "LSTM"}})
+
+
+def add(store: Store, sweep: int, run: str, rate: float, unit: str = "log10", **config: Any) -> None:
+    """Write one tiny run."""
+    store.start_run(run, sweep, {"cell": "LSTM", "hidden_size": 4, "length": 12, "seed": 0, **config})
+    store.finish_run(run, {0: tiny(rate, unit=unit)})
+
+
+def fill(path: Path) -> None:
+    """Write a store of many groups, one of them named with markup, and of a run in another unit."""
+    with Store(path, "w") as store:
+        sweep = store.add_sweep("crowd", {})
+        for number in range(GROUPS):
+            add(store, sweep, f"run{number:02}", 0.01 * number + 0.01, gain=number / 10, kind="plain")
+        for seed in range(3):
+            add(store, sweep, f"odd{seed}", 0.2 + 0.1 * seed, gain=9.0, kind=MARKUP, seed=seed)
+        add(store, sweep, "unit", 0.2, unit="1", gain=10.0, kind="unit")
+        store.start_run("late", sweep, {"cell": "LSTM", "length": 12, "gain": 11.0, "kind": "late", "seed": 0})
+
+
+@pytest.fixture(scope="module")
+def crowd(serve: Callable[..., Site], tmp_path_factory: pytest.TempPathFactory) -> Site:
+    """Return the dashboard over a store of many groups."""
+    path = tmp_path_factory.mktemp("crowd") / "crowd.db"
+    fill(path)
+    return serve(path)
+
+
+def address(visit: Visit, pattern: str) -> None:
+    """Wait until the address bar shows a pattern."""
+    visit.page.wait_for_url(lambda url: bool(re.search(pattern, unquote(url))), wait_until="commit")
+    visit.ready()
+
+
+def legend(visit: Visit, card: str = "Transport to the last state") -> list[str]:
+    """Return what the legend of a card says."""
+    return visit.figures()[card]["legend"]
+
+
+def press(visit: Visit, switch: str, word: str) -> None:
+    """Press a word of a switch at the side."""
+    visit.page.get_by_role("radiogroup", name=switch).locator("label", has_text=re.compile(f"^{word}$")).click()
+
+
+def pick(visit: Visit, box: str, option: str) -> None:
+    """Choose an option of a box at the side, and close the list."""
+    visit.page.get_by_role("textbox", name=box, exact=True).click()
+    visit.page.get_by_role("option", name=option, exact=True).click()
+    visit.page.keyboard.press("Escape")
+
+
+def hues(visit: Visit) -> dict[str, str]:
+    """Return the colour of each line that the legend names, by its name."""
+    return visit.page.evaluate(
+        """() => Object.fromEntries(
+            document.querySelector("#compare-cards .js-plotly-plot")._fullData
+                .filter((trace) => trace.showlegend && trace.mode.includes("lines") && trace.line.width === 2)
+                .map((trace) => [trace.name, trace.line.color]))"""
+    )
+
+
+def test_proposes_groups_and_draws_them_with_no_click(visit):
+    page = visit.open("/")
+    page.get_by_role("link", name="Compare", exact=True).click()
+    page.wait_for_url("**/compare")
+    visit.ready()
+    expect(page.locator("#compare-said")).to_have_text(
+        re.compile(r"^14 runs in \d groups by .+2 runs without a record")
+    )
+    assert len(visit.figures()) == 4
+    for name, figure in visit.figures().items():
+        assert figure["numbers"] > 1, name
+        assert "10–90 % of runs" in figure["legend"], name
+    groups = page.locator("#compare-table tbody tr").count()
+    assert groups == int(page.locator("#compare-said").inner_text().split(" groups")[0].split()[-1])
+    assert page.locator(".proposal.is-on").count() == 1
+    page.locator(".proposal", has_text=re.compile("^Cell$")).click()
+    address(visit, r"/compare\?by=cell$")
+    expect(page.locator("#compare-table tbody tr")).to_have_count(3)
+    assert legend(visit)[:3] == ["RNN", "LSTM", "GRU"]
+    page.locator("#compare-table tbody a").first.click()
+    page.wait_for_url(lambda url: "where=cell" in url)
+
+
+def test_runs_are_laid_over_one_another_taken_out_and_found(visit):
+    page = visit.open("/compare" + RUNS)
+    expect(page.locator("#compare-said")).to_have_text("3 runs.")
+    expect(page.locator("#compare-table tbody tr")).to_have_count(3)
+    before = hues(visit)
+    assert len(set(before.values())) == len(before) == 3
+    page.locator(".compare-runs .mantine-MultiSelect-pill", has_text="GRU").locator("button").click(force=True)
+    address(visit, r"run=lstm-20-0.0&run=&run=rnn-20-None$")
+    assert set(hues(visit).values()) == {before[name] for name in before if not name.startswith("GRU")}
+    page.get_by_role("textbox", name="Runs", exact=True).fill("gru forget 2 40")
+    expect(page.get_by_role("option")).to_have_count(1)
+    page.get_by_role("option").click()
+    address(visit, r"run=lstm-20-0.0&run=gru-40-2.0&run=rnn-20-None$")
+    assert before[next(name for name in before if name.startswith("GRU"))] in hues(visit).values()
+    page.locator("#compare-table tbody a").first.click()
+    page.wait_for_url("**/run/lstm-20-0.0")
+
+
+def test_every_control_is_in_the_link_and_the_link_reopens_the_view(visit):
+    page = visit.open("/compare?by=cell&where=task%3Ddigits_delayed&where=iterations%3D60&probe=transport")
+    assert page.locator("#compare-table thead").inner_text().split()[:2] == ["Group", "Runs"]
+    page.get_by_text("Each run as a thin line").click()
+    address(visit, "members=1")
+    traces = len(visit.figures()["Transport to the last state"]["traces"])
+    press(visit, "Bands hold", "All runs")
+    address(visit, "band=all")
+    assert "least to largest run" in legend(visit)
+    press(visit, "Places counted", "From the start")
+    address(visit, "align=start")
+    assert len(visit.figures()["Transport to the last state"]["traces"]) == traces
+    press(visit, "Before or after training", "Both")
+    address(visit, "when=both")
+    assert "LSTM, after training" in legend(visit)
+    pick(visit, "A panel for each", "Length")
+    address(visit, "facet=length")
+    expect(page.locator(".compare-card .annotation-text", has_text="length 40")).to_have_count(1)
+    pick(visit, "Figures", "Gate saturation")
+    address(visit, "probe=transport&probe=gate_saturation")
+    part = page.get_by_role("textbox", name="Part that the card Gate saturation shows")
+    expect(part).to_have_attribute("placeholder", "keeping gate, right")
+    part.click()
+    page.get_by_role("option", name="candidate, left", exact=True).click()
+    address(visit, "part=gate_saturation:candidate, left")
+    pick(visit, "Group by", "Forget bias")
+    address(visit, "by=cell&by=forget_bias")
+    names = legend(visit)
+    page.reload()
+    visit.ready()
+    assert legend(visit) == names
+    expect(part).to_have_value("candidate, left")
+    expect(page.get_by_role("radiogroup", name="Bands hold").locator("input:checked")).to_have_value("all")
+    expect(page.locator("#compare-members")).to_be_checked()
+    page.go_back()
+    page.go_back()
+    expect(page.locator("#compare-table tbody tr").first).to_be_visible()
+
+
+def test_the_difference_of_two_and_of_no_other_number(visit):
+    page = visit.open("/compare?run=lstm-40-0.0&run=lstm-20-0.0&probe=transport")
+    press(visit, "Show", "Difference")
+    address(visit, "show=difference")
+    assert any("/" in name for name in legend(visit))
+    expect(page.locator(".compare-card .caption")).to_contain_text("divided by")
+    expect(page.locator(".compare-card")).to_contain_text("The axes do not match")
+    visit.open("/compare" + RUNS + "&show=difference&probe=transport")
+    expect(page.locator("#compare-troubles")).to_contain_text(
+        "A difference needs exactly two runs or groups; these are 3"
+    )
+    expect(page.locator(".plot-notice").first).to_contain_text("Choose two")
+
+
+def test_says_what_of_a_link_it_cannot_follow(visit):
+    page = visit.open("/compare?run=lstm-20-0.0&run=%3Cb%3Enobody&by=colour&where=size&facet=shape&probe=noise&when=x")
+    troubles = page.locator("#compare-troubles")
+    for text in (
+        "no run <b>nobody",
+        "No run has a parameter colour",
+        "shape",
+        "no probe noise",
+        "`where` must be a name",
+    ):
+        expect(troubles).to_contain_text(text)
+    expect(page.locator("#compare-table tbody tr")).to_have_count(1)
+    assert "5–95 % of sequences" in legend(visit)
+    visit.open("/compare?run=nobody")
+    expect(page.locator("#content")).to_contain_text("There is nothing to compare")
+    visit.open("/compare?where=length%3E1000000")
+    expect(page.locator("#content")).to_contain_text("No run matches")
+    page.get_by_role("link", name="Compare all runs").click()
+    page.wait_for_url("**/compare")
+    expect(page.locator("#compare-said")).to_contain_text("runs in")
+
+
+def test_a_probe_that_some_or_all_lack_is_said(visit):
+    page = visit.open("/compare?by=cell&where=iterations%3D60&probe=retention&probe=routes")
+    expect(page.locator(".compare-card").first).to_contain_text("Left out: 2 of 10 runs (Retention")
+    visit.open("/compare?run=rnn-20-None&run=rnn-40-None&probe=retention")
+    expect(page.locator(".compare-card")).to_contain_text("None of these runs has it.")
+
+
+def test_more_groups_than_are_drawn_are_said_and_offered(crowd, visit):
+    visit.address = crowd.address
+    page = visit.open("/compare?by=gain&where=kind=plain")
+    expect(page.locator("#compare-said")).to_have_text(f"40 runs in 40 of {GROUPS} groups by gain.")
+    expect(page.locator("#compare-troubles")).to_contain_text(f"40 of {GROUPS} groups are drawn.")
+    page.get_by_role("link", name=f"Draw all {GROUPS}").click()
+    address(visit, f"most={GROUPS}")
+    expect(page.locator("#compare-table tbody tr")).to_have_count(GROUPS)
+    assert len([name for name in legend(visit) if name.startswith("gain")]) == GROUPS
+
+
+def test_what_a_store_says_is_text_and_units_do_not_mix(crowd, visit):
+    visit.address = crowd.address
+    page = visit.open("/compare?by=kind&where=kind!=unit&members=1&facet=gain&where=gain%3E4")
+    assert MARKUP in legend(visit)
+    expect(page.locator("#compare-table tbody")).to_contain_text(MARKUP)
+    assert page.evaluate("window.hurt") is None
+    assert page.locator("#content img[src='x']").count() == 0
+    visit.open("/compare?by=kind&show=difference&where=kind!=unit&probe=transport")
+    expect(page.locator(".compare-card .caption")).to_contain_text(f"{MARKUP} divided by plain")
+    assert page.evaluate("window.hurt") is None
+    visit.open("/compare?by=kind&probe=transport")
+    expect(page.locator(".plot-notice").first).to_contain_text("must have one unit in a figure, got log10 and 1")
+
+
+def test_a_run_that_finishes_comes_in_and_the_reader_stays_where_he_is(serve, tmp_path, visit):
+    path = tmp_path / "live.db"
+    fill(path)
+    visit.address = serve(path).address
+    page = visit.open("/compare?by=kind&where=kind=late,plain&probe=transport")
+    expect(page.locator("#compare-said")).to_contain_text("1 run without a record")
+    zoomed = visit.zoom("Transport to the last state")
+    assert zoomed[0] > 0
+    with Store(path, "w") as store:
+        store.finish_run("late", {0: tiny(0.3)})
+    expect(page.locator("#compare-said")).to_have_text(f"{GROUPS + 1} runs in 2 groups by kind.", timeout=60_000)
+    visit.ready()
+    page.wait_for_function(
+        """() => [...document.querySelectorAll("#compare-cards .legendtext")].some((one) => one.textContent === "late")""",
+        timeout=60_000,
+    )
+    assert visit.figures()["Transport to the last state"]["range"] == pytest.approx(zoomed)
