@@ -18,12 +18,12 @@ from concurrent.futures import Future
 from multiprocessing import resource_tracker
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from gradscope.errors import ArgumentError
+from gradscope.errors import ArgumentError, GradscopeError
 
 if TYPE_CHECKING:
     from distributed import Client, LocalCluster
 
-__all__ = ["local", "reach", "remote"]
+__all__ = ["WorkersError", "local", "reach", "remote"]
 
 CONNECT = 10.0  # seconds to wait for a scheduler
 PATIENCE = 0.1  # seconds that a worker has to end by itself when a sweep is broken off
@@ -31,6 +31,10 @@ FAREWELL = 0.5  # seconds that a sweep that is broken off waits for all of them
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
 
 T = TypeVar("T")
+
+
+class WorkersError(GradscopeError):
+    """The workers of this machine do not start."""
 
 
 @contextlib.contextmanager
@@ -47,10 +51,23 @@ def local(workers: int, memory: str | None) -> Iterator[Client]:
     Yields
     ------
     distributed.Client
+
+    Raises
+    ------
+    ArgumentError
+        In a folder that may not be read.
+    WorkersError
+        When they do not start.
     """
     import dask
     from distributed import Client, LocalCluster
 
+    folder = os.getcwd()
+    if not os.access(folder, os.R_OK | os.X_OK):
+        raise ArgumentError(
+            f"`workers` must be 0 in a folder that you may not read, got {workers} in {folder}: a worker begins in it. "
+            "Change to a folder of your own, or give `--workers 0`."
+        )
     settings: dict[str, Any] = {
         # Without Dask's own MALLOC_TRIM_THRESHOLD_, which makes glibc map and unmap every large array anew.
         "distributed.nanny.pre-spawn-environ": dict.fromkeys(THREADS, 1),
@@ -79,7 +96,21 @@ def local(workers: int, memory: str | None) -> Iterator[Client]:
         starting = _beside(start)
         with _promptly_ended(starting) as ending:
             ending.callback(lambda: starting.result().close())
-            yield ending.enter_context(Client(starting.result(), set_as_default=False))
+            yield ending.enter_context(Client(_started(starting), set_as_default=False))
+
+
+def _started(starting: Future[LocalCluster]) -> LocalCluster:
+    """Return the cluster when it is up."""
+    try:
+        return starting.result()
+    except Exception as error:
+        deepest: BaseException = error
+        while deepest.__cause__ is not None:
+            deepest = deepest.__cause__
+        raise WorkersError(
+            f"The workers do not start on this machine: {deepest}. "
+            "Give fewer with `--workers`, or `--workers 0` to carry out the runs in this process."
+        ) from error
 
 
 @contextlib.contextmanager

@@ -6,17 +6,21 @@ The choices are those of :data:`.spec.KEPT`. Numbers are always kept; arrays are
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 from collections.abc import Iterator, Mapping
+
+import numpy as np
 
 from gradscope.cells import cell_class
 from gradscope.gates import BINS
 from gradscope.probes import CATALOGUE, choose
+from gradscope.probes.measures import applies
 from gradscope.record import Record
+from gradscope.trajectory import unroll
 
 from .spec import Run
-from .spec import _fitting as fitting
-from .training import schedule
+from .training import build_network, schedule
 from .trials import Trial
 
 __all__ = ["kept", "sizes"]
@@ -74,13 +78,42 @@ def _records(run: Run) -> int:
 
 
 def _numbers(run: Run) -> int:
-    """Return how many numbers stand in the summary of a record, about."""
+    """Return how many numbers stand in the summaries of a record and of its layers, about."""
     cell = cell_class(run.cell)
     gates, sides = len(cell.gate_names), 2 * len({*cell.gate_names, "hidden"})
     each = {"transport": 11, "lyapunov_spectrum": 3, "slope_saturation": gates, "slope_rms": gates}
     each |= {"gate_saturation": sides} | dict.fromkeys(("jacobian_norm", "jacobian_rms", "retention", "timescale"), 1)
     each |= dict.fromkeys(("flow_retained", "flow_written", "flow_exposed"), 1)
-    return 1 + sum(each.get(name, 0) for name in choose(run.probe_choice) if fitting(name, run.cell))
+    return sum(1 + sum(each.get(name, 0) for name in part.probes) for part in _parts(run))
+
+
+@dataclasses.dataclass(frozen=True)
+class _Part:
+    """What is measured together: a whole network, or one cell of it."""
+
+    probes: tuple[str, ...]
+    blocks: int  # of its state, a unit of each layer in each
+    inputs: int
+
+
+def _parts(run: Run) -> Iterator[_Part]:
+    """Yield a cell; of a stack, the whole of it and then each of its cells."""
+    cell, inputs = cell_class(run.cell), run.load_task().input_size
+    chosen, of_cell = choose(run.probe_choice), _had(run.cell, 1)
+    if run.layers > 1:
+        whole = _had(run.cell, run.layers)
+        yield _Part(tuple(name for name in chosen if name in whole), len(cell.blocks) * run.layers, inputs)
+    for layer in range(run.layers):
+        found = tuple(name for name in chosen if name in of_cell)
+        yield _Part(found, len(cell.blocks), inputs if layer == 0 else run.hidden_size)
+
+
+@functools.cache
+def _had(cell: str, layers: int) -> frozenset[str]:
+    """Return the probes that a network as a whole can have."""
+    network = build_network(cell, 1, 1, layers)
+    trajectory = unroll(network, network.init(np.random.default_rng(0)), np.zeros((1, 1, 1)))
+    return frozenset(name for name in CATALOGUE if applies(name, trajectory))
 
 
 def _shapes(run: Run) -> Iterator[tuple[list[int], int]]:
@@ -88,17 +121,19 @@ def _shapes(run: Run) -> Iterator[tuple[list[int], int]]:
     config, cell, records = run.config, cell_class(run.cell), _records(run)
     length, units = config["length"], run.hidden_size
     axes = {"step": length, "time": length + 1, "lag": length + 1, "batch": run.batch_size, "unit": units}
-    axes |= {"rank": units * len(cell.blocks), "gate": len(cell.gate_names), "side": 2, "bin": BINS}
-    axes |= {"block": len(cell.blocks) ** 2, "input": run.load_task().input_size, "parameter": 3, "route": 3}
-    for name in choose(run.probe_choice):
-        probe = CATALOGUE[name]
-        if fitting(name, run.cell):
+    axes |= {"gate": len(cell.gate_names), "side": 2, "bin": BINS, "parameter": 3, "route": 3}
+    for part in _parts(run):
+        pairs = part.blocks**2 if part.blocks == len(cell.blocks) else part.blocks
+        sizes_of_part = axes | {"rank": units * part.blocks, "block": pairs, "input": part.inputs}
+        for name in part.probes:
+            probe = CATALOGUE[name]
             grids = dict(probe.grids)
-            for named in (probe.axes, *(part for _, part in probe.parts)):
-                yield [min(axes[axis], grids.get(axis, axes[axis])) for axis in named], records
+            for named in (probe.axes, *(entry for _, entry in probe.parts)):
+                yield [min(sizes_of_part[axis], grids.get(axis, sizes_of_part[axis])) for axis in named], records
     if run.iterations:
         yield [run.iterations], TRAINING
         if config["keep_weights"]:
-            inputs, outputs = axes["input"], run.load_task().output_size
-            yield [len(cell.gate_names) * units, inputs + units + 1], records
+            inputs, outputs = run.load_task().input_size, run.load_task().output_size
+            for layer in range(run.layers):
+                yield [len(cell.gate_names) * units, (units if layer else inputs) + units + 1], records
             yield [outputs, units + 1], records

@@ -32,7 +32,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from gradscope.errors import ExtraError, GradscopeError
+from gradscope.errors import ArgumentError, ExtraError, GradscopeError
 from gradscope.probes.catalogue import CATALOGUE, unit, words
 from gradscope.record import Field, Record, Status, to_json
 from gradscope.store import Condition, Page, Store
@@ -134,6 +134,7 @@ class Commands(click.Group):
     def invoke(self, ctx: click.Context) -> Any:
         """Run a command; mistakes, interrupts and closed pipes end it without a traceback."""
         with _ended_well():
+            _check_folder()
             try:
                 return super().invoke(ctx)
             except ModuleNotFoundError as error:
@@ -150,12 +151,33 @@ def _ended_well() -> Iterator[None]:
             sys.stdout.flush()
         except GradscopeError as error:
             raise Refusal(_lines(str(error))) from error
+        except MemoryError as error:
+            raise Refusal(
+                f"What was asked for must fit into memory, and does not: {error}. "
+                "Ask for less, e.g. shorter sequences or smaller batches."
+            ) from error
+        except PermissionError as error:
+            where = "" if error.filename is None else f"{error.filename} "
+            raise Refusal(
+                f"{where}must be a path that you may use, and is not: {error.strerror}. "
+                "Give one in a folder of your own."
+            ) from error
         except (KeyboardInterrupt, click.Abort):
             click.echo("Interrupted.", err=True)
             raise click.exceptions.Exit(INTERRUPTED) from None
         except BrokenPipeError:  # `| head` has seen enough
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             raise click.exceptions.Exit(PIPE_CLOSED) from None
+
+
+def _check_folder() -> None:
+    """Refuse to work in a folder that was removed under the shell, where no path leads anywhere."""
+    try:
+        os.getcwd()
+    except FileNotFoundError:
+        raise ArgumentError(
+            "The folder in which you are must exist, and has been removed. Change to another one with `cd`."
+        ) from None
 
 
 def _show_warning(message: Warning | str, category: type[Warning], *where: Any) -> None:

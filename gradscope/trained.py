@@ -22,6 +22,7 @@ from gradscope.store import Store
 
 __all__ = ["command", "measure", "read_inputs"]
 
+MOST_NUMBERS = 2**31  # in the states, T B S: 17 GB of float64 and several times that in all
 HEADLINES = ("decay_rate", "half_life", "horizon", "jacobian_norm", "retention", "timescale", "lyapunov_1")
 
 
@@ -82,9 +83,15 @@ def measure(
     -------
     Record
         Its config says which file, and which inputs.
+
+    Raises
+    ------
+    ArgumentError
+        For a file that cannot be used, or noise that no memory would hold.
     """
     cell, params = load_weights(weights, name=name, activation=activation)
     if inputs is None:
+        _check_size(length, batch, cell.state_size)
         given = np.random.default_rng(seed).standard_normal((length, batch, cell.input_size))
         read = f"white noise, seed {seed}"
     else:
@@ -92,6 +99,16 @@ def measure(
     record = probe(cell, params, given, probes=probes)
     record.config |= {"weights": Path(weights).name, **({"module": name} if name else {}), "inputs": read}
     return record
+
+
+def _check_size(length: int, batch: int, state: int) -> None:
+    """Refuse noise whose states no memory would hold."""
+    numbers = length * batch * state
+    if numbers > MOST_NUMBERS:
+        raise ArgumentError(
+            f"`length` must leave the states below {MOST_NUMBERS:,} numbers, got {length:,} steps of {batch:,} "
+            f"sequences, which makes {numbers:,}. Make it shorter, or `batch` smaller."
+        )
 
 
 def _run(record: Record) -> tuple[str, dict[str, Any]]:

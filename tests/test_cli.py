@@ -253,6 +253,40 @@ def test_an_error_of_ours_in_another_room_ends_with_2(monkeypatch):
     assert call("wrong", code=2).stderr == "Error: `cell` must be one of rnn, lstm, got 'x'.\n"
 
 
+@pytest.mark.parametrize(
+    ("error", "line"),
+    [
+        (
+            PermissionError(13, "Permission denied", "w.npz"),
+            "w.npz must be a path that you may use, and is not: Permission denied. Give one in a folder of your own.",
+        ),
+        (
+            MemoryError("Unable to allocate 11.6 TiB"),
+            "What was asked for must fit into memory, and does not: Unable to allocate 11.6 TiB. "
+            "Ask for less, e.g. shorter sequences or smaller batches.",
+        ),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_what_the_system_refuses_is_one_line_with_its_remedy(monkeypatch, error, line):
+    @click.command()
+    def wrong():
+        raise error
+
+    commands(monkeypatch, wrong=wrong)
+    assert call("wrong", code=2).stderr == f"Error: {line}\n"
+
+
+@pytest.mark.skipif(os.name == "nt", reason="a folder in use stays")
+@pytest.mark.parametrize("arguments", [["runs", "r.db"], ["sweep", "quickstart", "--store", "r.db"]])
+def test_a_folder_that_was_removed_is_said_to_be_gone(tmp_path, monkeypatch, arguments):
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    line = "Error: The folder in which you are must exist, and has been removed. Change to another one with `cd`.\n"
+    assert call(*arguments, code=2).stderr == line
+
+
 @pytest.mark.skipif(os.name == "nt", reason="no pipes of this kind")
 @pytest.mark.parametrize("form", ["--csv", "--json", None])
 def test_a_closed_pipe_is_quiet(tmp_path, form):

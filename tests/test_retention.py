@@ -24,6 +24,11 @@ RUNS_OF_EACH_KIND = {
     "few probes": {**RUN, "probes": ["transport", "jacobian_norm"], "length": 400},
     "trained, summary": {**TRAINED, "keep": "summary"},
     "trained, curves": {**TRAINED, "keep": "curves"},
+    "stack": {**RUN, "layers": 3},
+    "stack, every probe": {**RUN, "layers": 2, "cell": "GRU", "probes": "full"},
+    "stack, trained, curves": {**TRAINED, "layers": 2, "keep": "curves"},
+    "stack, trained, summary": {**TRAINED, "layers": 2, "keep": "summary"},
+    "trained, everything, stack": {**TRAINED, "layers": 2, "keep_weights": True},
     "trained, everything": {**TRAINED, "cell": "GRU", "keep_weights": True},
 }
 

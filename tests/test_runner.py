@@ -375,6 +375,32 @@ def test_bad_workers_and_schedulers_are_refused(tmp_path, monkeypatch, options, 
         assert store.sweeps() == store.runs() == []
 
 
+def test_a_folder_that_may_not_be_read_takes_no_workers(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(clusters.os, "access", lambda path, mode: path != str(tmp_path))
+    with opened(tmp_path) as store:
+        with pytest.raises(ArgumentError, match=r"`workers` must be 0 in a folder .* got 1 in .*`--workers 0`"):
+            run_study(study(), store, workers=1)
+        assert store.sweeps() == []
+        assert run_study(study(), store, workers=0).done == 1
+
+
+def test_workers_that_do_not_start_say_why(tmp_path, monkeypatch):
+    def refuse(**options):
+        try:
+            raise OSError(24, "Too many open files")
+        except OSError as error:
+            raise RuntimeError("Nanny failed to start.") from error
+
+    monkeypatch.setattr("distributed.LocalCluster", refuse)
+    with opened(tmp_path) as store:
+        with pytest.raises(
+            clusters.WorkersError, match=r"do not start .* Too many open files\. Give fewer with `--work"
+        ):
+            run_study(study(), store, workers=1)
+        assert store.sweeps() == []
+
+
 def test_a_scheduler_that_goes_away_ends_the_sweep_and_keeps_what_is_finished(tmp_path):
     cluster = LocalCluster(n_workers=1, threads_per_worker=1, host="127.0.0.1", dashboard_address="127.0.0.1:0")
 

@@ -1031,6 +1031,16 @@ def test_a_missing_file_or_folder_is_named(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_folder_that_may_not_be_read_is_named(tmp_path, monkeypatch):
+    def refuse(path, **options):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "is_dir", refuse)
+    for mode in ("r", "w"):
+        with pytest.raises(StoreError, match=r"r\.db must lie in a folder that you may read.* Give the path of a file"):
+            Store(tmp_path / "r.db", mode)
+
+
 def test_an_empty_file_is_filled_but_not_read(path):
     path.touch()
     with pytest.raises(StoreError, match=r"is empty\. Fill it with `gradscope sweep STUDY --store"):

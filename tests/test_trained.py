@@ -121,3 +121,14 @@ def test_of_both_directions_each_is_told_and_other_weights_are_another_run(tmp_p
         assert "before training" not in text
     with Store(store) as opened:
         assert len(opened.table()) == 2
+
+
+def test_noise_that_no_memory_would_hold_is_refused_before_it_is_drawn(tmp_path):
+    path = tmp_path / "model.npz"
+    np.savez(path, weight_ih_l0=np.zeros((16, 2)), weight_hh_l0=np.zeros((16, 4)))
+    result = run("probe", path, "--length", 10**11)
+    assert result.exit_code == 2
+    line = (
+        "`length` must leave the states below 2,147,483,648 numbers, got 100,000,000,000 steps of 16 sequences, which"
+    )
+    assert f"{line} makes 12,800,000,000,000. Make it shorter, or `batch` smaller." in result.output

@@ -20,6 +20,17 @@ AGAIN = "Give the command of its sweep again."
 
 def check_place(path: Path, mode: str) -> None:
     """Refuse what cannot be a store before SQLite sees it."""
+    try:
+        _check_place(path, mode)
+    except OSError as error:
+        raise StoreError(
+            f"{path} must lie in a folder that you may read, and cannot be reached: {error.strerror}. "
+            "Give the path of a file in a folder of your own."
+        ) from None
+
+
+def _check_place(path: Path, mode: str) -> None:
+    """Refuse what cannot be a store, or fail with the system's error where nobody may look."""
     if path.is_dir():
         raise StoreError(f"{path} must be a file, and is a folder. Name the file in it, e.g. {path / 'results.db'}.")
     if mode == "r" and not path.exists():
