@@ -164,6 +164,8 @@ def _aside(setting: Setting) -> list[Any]:
     made = [
         _choice(name, getattr(setting, name))
         if name in CHOICES
+        else _number("seed", setting.seed)
+        if name == "seed"
         else _slider(name, getattr(setting, name), defaults[name])
         for name in ORDER
     ]
@@ -231,6 +233,21 @@ def _slider(name: str, value: float, default: float) -> html.Div:
         marks=[{"value": default}],
     )
     return html.Div([html.Div([html.Span(_title(name), className="label"), number], className="scope-knob"), slider])
+
+
+def _number(name: str, value: int) -> dmc.NumberInput:
+    """Return a knob to type a number into: it has too many places for a slider."""
+    low, high = LIMITS[name]
+    return dmc.NumberInput(
+        id=cards.part("scope", name),
+        label=_title(name),
+        value=value,
+        min=low,
+        max=high,
+        allowDecimal=False,
+        clampBehavior="strict",
+        size="sm",
+    )
 
 
 # Answers -------------------------------------------------------------------------------------------------------------

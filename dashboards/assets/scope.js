@@ -98,13 +98,19 @@
     put("scope-state", { children: text, className: "badge scope-state " + look });
   }
 
-  // Where nothing has been drawn yet, the reason stands in place of the figures.
+  // What is drawn belongs to another setting: it steps back.
   function refuse(reason) {
     say(reason, "is-refused");
     put("scope-verdict", { className: "verdict large is-old" });
     document.querySelectorAll(".scope-cards .plot:not(.is-drawn)").forEach(function (body) {
-      dash.set_props({ type: "figure", name: body.dataset.figure }, { data: { notice: reason } });
+      dash.set_props({ type: "figure", name: body.dataset.figure }, { data: { notice: "There is nothing to show yet." } });
     });
+    fade(true);
+  }
+
+  function fade(refused) {
+    const found = document.querySelector(".scope-cards");
+    found && found.classList.toggle("is-refused", refused);
   }
 
   function show(answer, one) {
@@ -112,6 +118,7 @@
       refuse(answer.error);
       return;
     }
+    fade(false);
     const exact = answer.state === "exact";
     const names = Object.keys(answer.figures);
     names.forEach(function (name) {
@@ -190,14 +197,20 @@
     return dash.no_update;
   };
 
-  own.pin = function () {
+  own.pin = function (clicks) {
+    if (!clicks) {
+      return dash.no_update; // the button has just been made
+    }
     pinned = null;
     pinned = address().toString();
     ask(true);
     return dash.no_update;
   };
 
-  own.unpin = function () {
+  own.unpin = function (clicks) {
+    if (!clicks) {
+      return dash.no_update; // the button has just been made
+    }
     pinned = null;
     ask(true);
     return dash.no_update;
@@ -227,7 +240,10 @@
       .catch(() => refuse(chosen.name + " could not be sent to the server."));
   }
 
-  own.choose = function () {
+  own.choose = function (clicks) {
+    if (!clicks) {
+      return dash.no_update; // the button has just been made
+    }
     const picker = document.createElement("input");
     picker.type = "file";
     picker.accept = ".npy,.csv";
@@ -236,7 +252,10 @@
     return dash.no_update;
   };
 
-  own.python = function () {
+  own.python = function (clicks) {
+    if (!clicks) {
+      return dash.no_update;
+    }
     put("scope-code", { children: code });
     put("scope-copy", { value: code });
     return true;

@@ -184,6 +184,7 @@ def _draw(data: Curves, behind: list[Series], record: Record, says: str, templat
     canvas.traces += ours
     if behind:
         canvas.key("pinned", palette.NEUTRAL, dotted=True)
+        canvas.traces[-1]["line"]["dash"] = "dot"
     canvas.notes.insert(0, says)
     canvas.lanes(lanes(data.series), "sequence")
     longest = max(every.series, key=lambda one: len(one.x))

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
+import sys
 from urllib.parse import parse_qs, urlsplit
 
+import numpy as np
 import pytest
 from playwright.sync_api import expect
 
@@ -91,8 +94,8 @@ def test_each_slider_follows_the_keyboard(visit):
         ("Hidden size", "ArrowRight", ["hidden_size", "9"]),
         ("Length", "ArrowLeft", ["length", "29"]),
         ("Gain", "ArrowRight", ["gain", "1.01"]),
+        ("Sequences", "ArrowRight", ["batch", "5"]),
         ("Forget bias", "ArrowRight", ["forget_bias", "1.1"]),
-        ("Seed", "ArrowRight", ["seed", "1"]),
     ]
     for name, key, link in turns:
         before = visit.figures()["Transport to the last state"]["y"]
@@ -100,6 +103,39 @@ def test_each_slider_follows_the_keyboard(visit):
         page.wait_for_function(LINKED, arg=link)
         at_rest(visit)
         assert visit.figures()["Transport to the last state"]["y"] != before, name
+
+
+def test_each_slider_follows_the_mouse(visit):
+    page = opened(visit)
+    for name, link in [
+        ("Hidden size", "hidden_size"),
+        ("Length", "length"),
+        ("Sequences", "batch"),
+        ("Gain", "gain"),
+        ("Forget bias", "forget_bias"),
+    ]:
+        drag(page, name, 30)
+        expect(page.locator("#scope-state")).to_have_text("sampled while you drag")
+        page.mouse.up()
+        at_rest(visit)
+        assert asked(page)[link] == [knob(page, name).get_attribute("aria-valuenow")], name
+
+
+def test_a_seed_is_typed(visit):
+    page = opened(visit)
+    before = visit.figures()["Transport to the last state"]["y"]
+    seed = page.get_by_role("textbox", name="Seed")
+    seed.fill("1234")
+    page.wait_for_function(LINKED, arg=["seed", "1234"])
+    at_rest(visit)
+    assert visit.figures()["Transport to the last state"]["y"] != before
+    seed.fill("")
+    expect(page.locator("#scope-state")).to_contain_text("`seed` must be a whole number from 0 to 9999")
+    expect(page.locator(".scope-cards")).to_have_class(re.compile("is-refused"))
+    seed.fill("7")
+    page.wait_for_function(LINKED, arg=["seed", "7"])
+    at_rest(visit)
+    expect(page.locator(".scope-cards")).not_to_have_class(re.compile("is-refused"))
 
 
 def test_each_choice_changes_the_figures_and_the_link(visit):
@@ -138,6 +174,147 @@ def test_a_setting_is_pinned_compared_and_unpinned_and_the_link_keeps_it(visit):
     page.wait_for_function("() => !new URLSearchParams(location.search).has('pin')")
     at_rest(visit)
     assert not any("pinned" in figure["legend"] for figure in visit.figures().values())
+
+
+# What the page draws by itself as soon as it knows, read back through the axes that it was drawn into.
+CATCH = """() => document.addEventListener("scope-drawn", () => {
+    window.caught = [...document.querySelectorAll("g.live")].map((group) => {
+        const gd = group.closest(".js-plotly-plot");
+        const { xaxis, yaxis } = gd._fullLayout._plots.xy;
+        const read = (text) => text.slice(1).split(/[ML]/).map((pair) => pair.split(",").map(Number));
+        const [y0, y1] = yaxis.range, [x0, x1] = xaxis.range;
+        return {
+            card: gd.closest(".card").querySelector("h3").textContent,
+            hidden: getComputedStyle(group.parentNode.querySelector(".scatterlayer")).visibility,
+            notes: [...gd.querySelectorAll(".annotation-text")].map((note) => note.textContent),
+            pixel: Math.abs(y1 - y0) / yaxis._length,
+            lines: [...group.childNodes].filter((path) => path.getAttribute("fill") === "none").map((path) =>
+                read(path.getAttribute("d")).map(([x, y]) =>
+                    [x0 + x * (x1 - x0) / xaxis._length, y1 - y * (y1 - y0) / yaxis._length])),
+        };
+    });
+})"""
+LINES = """() => Object.fromEntries([...document.querySelectorAll(".plot.is-drawn .js-plotly-plot")].map((gd) => [
+    gd.closest(".card").querySelector("h3").textContent,
+    gd._fullData.filter((one) => one.mode === "lines" && one.fill === "none" && one.y.length > 2)
+        .map((one) => ({ name: one.name, x: [...one.x], y: [...one.y] })),
+]))"""
+
+
+def test_what_is_drawn_at_once_is_what_plotly_draws_when_the_hand_rests(visit):
+    page = opened(visit)
+    page.evaluate(CATCH)
+    drag(page, "Gain", 4)
+    page.wait_for_function("() => window.caught && window.caught.length > 0")  # a figure whose axes had to change waits
+    page.wait_for_timeout(300)
+    box = knob(page, "Gain").bounding_box()
+    page.mouse.move(box["x"] + 10, box["y"] + 5)
+    page.wait_for_function("() => document.querySelectorAll('g.live').length === 0")  # Plotly has caught up
+    drawn = page.evaluate(LINES)
+    caught = page.evaluate("() => window.caught")
+    assert caught
+    for one in caught:
+        assert one["hidden"] == "hidden"
+        assert all("Exact" not in note for note in one["notes"])
+        theirs = drawn[one["card"]]
+        assert len(one["lines"]) == len(theirs)
+        for ours, trace in zip(one["lines"], theirs, strict=True):
+            x, y = np.array(ours).T
+            kept = np.isfinite(np.array(trace["y"], float))
+            np.testing.assert_allclose(x, np.array(trace["x"])[kept], atol=0.05)
+            np.testing.assert_allclose(y, np.array(trace["y"], float)[kept], atol=0.2 * one["pixel"])
+    page.mouse.up()
+    at_rest(visit)
+
+
+def test_the_code_gives_the_numbers_that_are_drawn(visit, tmp_path):
+    page = opened(visit, "cell=GRU&gain=1.5&seed=3&batch=5")
+    drawn = {card: {line["name"]: line["y"] for line in lines} for card, lines in page.evaluate(LINES).items()}
+    page.get_by_role("button", name="Show the Python code").click()
+    code = page.locator("#scope-code").inner_text().replace(".show()", "")
+    script, found = tmp_path / "code.py", tmp_path / "found.npz"
+    script.write_text(f"{code}\nnp.savez({str(found)!r}, **dict(record))\n")
+    subprocess.run([sys.executable, script], check=True, cwd=tmp_path, capture_output=True)
+    record = np.load(found)
+    medians = {
+        ("Transport to the last state", "median"): np.median(record["transport"], axis=1),
+        ("Jacobian norms per step", "largest stretch"): np.log10(np.median(record["jacobian_norm"], axis=1)),
+        ("Jacobian norms per step", "rms stretch"): np.log10(np.median(record["jacobian_rms"], axis=1)),
+        ("Gates", "update"): np.median(record["gate_activation"][1], axis=1),
+    }
+    for (card, name), values in medians.items():
+        np.testing.assert_allclose(drawn[card][name], values, rtol=1e-6, atol=1e-6, err_msg=f"{card}, {name}")
+
+
+# Files ---------------------------------------------------------------------------------------------------------------
+
+
+def choose(page, path) -> None:
+    """Choose a file, as a reader does."""
+    with page.expect_file_chooser() as chooser:
+        page.get_by_role("button", name="Choose a file").click()
+    chooser.value.set_files(path)
+
+
+def test_a_file_of_ones_own_is_shown_and_its_link_reopens(visit, tmp_path):
+    np.save(tmp_path / "waves.npy", np.random.default_rng(0).standard_normal((200, 6, 2)))
+    page = opened(visit)
+    expect(page.get_by_role("button", name="Choose a file")).to_be_hidden()
+    before = visit.figures()["Transport to the last state"]["y"]
+    page.get_by_role("textbox", name="Input", exact=True).click()
+    page.get_by_role("option", name="own file", exact=True).click()
+    expect(page.locator("#scope-state")).to_contain_text("Choose a .npy or .csv")
+    choose(page, tmp_path / "waves.npy")
+    page.wait_for_function("() => (new URLSearchParams(location.search).get('file') || '').endsWith('-waves.npy')")
+    at_rest(visit)
+    expect(page.locator("#scope-file-note")).to_have_text("waves.npy: 30 steps, 4 sequences, 2 features.")
+    after = visit.figures()["Transport to the last state"]["y"]
+    assert after != before
+    page.goto(page.url)
+    at_rest(visit)
+    assert visit.figures()["Transport to the last state"]["y"] == after
+    page.get_by_role("button", name="Show the Python code").click()
+    expect(page.locator("#scope-code")).to_contain_text("load_inputs('waves.npy')[:30, :4]")
+
+
+def test_a_bad_file_says_what_is_wrong_and_a_good_one_mends_it(visit, tmp_path):
+    page = visit.page
+    page.goto(f"{visit.address}/scope?{SMALL}&signal=file")
+    state = page.locator("#scope-state")
+    expect(state).to_contain_text("Choose a .npy or .csv")
+    expect(page.locator(".plot-notice").first).to_have_text("There is nothing to show yet.")
+    markup = "<img src=x onerror=window.hurt=1>"
+    for name, content, words in [
+        ("flat.npy", None, "(T, B, I) or (T, I), got (9,)"),
+        ("broken.npy", "no array", "numpy.save"),
+        ("table.csv", f"1,2\n3,{markup}\n", f"got '{markup}' in line 2"),
+    ]:
+        if content is None:
+            np.save(tmp_path / name, np.zeros(9))
+        else:
+            (tmp_path / name).write_text(content)
+        choose(page, tmp_path / name)
+        expect(state).to_contain_text(words)
+    assert page.evaluate("window.hurt") is None
+    rows = np.random.default_rng(0).standard_normal((12, 2))
+    (tmp_path / "table.csv").write_text("\n".join(f"{a},{b}" for a, b in rows))
+    choose(page, tmp_path / "table.csv")
+    at_rest(visit)
+    expect(page.locator("#scope-file-note")).to_have_text("table.csv: 12 steps, 1 sequence, 2 features.")
+    assert set(visit.figures()) == TITLES
+
+
+def test_a_dense_cell_says_so_and_a_knob_that_a_cell_lacks_rests(visit):
+    page = opened(visit, "cell=MGU")
+    expect(page.locator("#scope-cell-note")).to_contain_text("up to 64 units and 200 steps")
+    expect(knob(page, "Forget bias")).not_to_be_disabled()
+    page.get_by_role("textbox", name="Cell", exact=True).click()
+    page.get_by_role("option", name="RNN", exact=True).click()
+    page.wait_for_function(LINKED, arg=["cell", "RNN"])
+    at_rest(visit)
+    expect(page.locator("#scope-cell-note")).to_have_text("")
+    rests = page.locator(".mantine-Slider-root:has([aria-label='Forget bias']) [data-disabled=true]")
+    expect(rests.first).to_be_attached()
 
 
 def test_the_code_of_the_picture_is_shown_and_closed_by_the_keyboard(visit):
