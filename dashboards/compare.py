@@ -128,6 +128,7 @@ def _aside(shown: dict[str, Any]) -> list[Any]:
             searchable=True,
             placeholder="Search a run",
             filter={"function": "asSent"},
+            hidePickedOptions=True,
             nothingFoundMessage="No run has these words",
             maxDropdownHeight=320,
             comboboxProps={"width": 420, "position": "bottom-start"},
