@@ -48,7 +48,11 @@ def grid(definitions: list[dict[str, Any]], model: dict[str, Any]) -> dag.AgGrid
         columnDefs=definitions,
         filterModel=model,
         getRowId="params.data.run",
-        eventListeners={"rowClicked": ["openRow(params)"], "cellKeyDown": ["openRowByKey(params)"]},
+        eventListeners={
+            "rowClicked": ["openRow(params)"],
+            "cellKeyDown": ["openRowByKey(params)"],
+            "sortChanged": ["sorted(params)"],
+        },
         defaultColDef={"resizable": True, "flex": 1, "wrapHeaderText": True, "cellDataType": False},
         dashGridOptions={
             "theme": GRID_THEME,
@@ -62,7 +66,8 @@ def grid(definitions: list[dict[str, Any]], model: dict[str, Any]) -> dag.AgGrid
             "overlayNoRowsTemplate": "",
             "cacheBlockSize": BLOCK,
             "maxBlocksInCache": 20,
-            "maxConcurrentDatasourceRequests": 2,
+            "maxConcurrentDatasourceRequests": -1,  # those that Dash's own source has not answered count
+            "blockLoadDebounceMillis": 40,
             "infiniteInitialRowCount": 1,
             "rowSelection": {
                 "mode": "multiRow",

@@ -72,12 +72,15 @@
     return dash.no_update;
   };
 
+  // The link holds what the table shows: a click changes the link, and the page follows it.
+  function relink(drop, pairs) {
+    const kept = Array.from(new URLSearchParams(window.location.search)).filter((pair) => !drop(pair));
+    gradscope.follow(added("", kept.concat(pairs)));
+  }
+
   function turn(group) {
-    const kept = Array.from(new URLSearchParams(window.location.search)).filter(
-      ([name, value]) => name !== "open" || value !== group
-    );
-    const pairs = asked.open.some(([, key]) => key === group) ? kept : kept.concat([["open", group]]);
-    gradscope.follow(added("", pairs));
+    const isOpen = asked.open.some(([, key]) => key === group);
+    relink(([name, value]) => name === "open" && value === group, isOpen ? [] : [["open", group]]);
   }
 
   // A part of a figure says which runs it stands for: a click keeps those.
@@ -117,6 +120,12 @@
   function enter(row) {
     return row.group ? turn(row.group) : open(row.run);
   }
+
+  grid.sorted = function (params) {
+    if (params.source === "uiColumnSorted") {
+      relink(([name]) => name === "sort", order(params.api.getColumnState().filter((column) => column.sort)));
+    }
+  };
 
   grid.openRow = function (params) {
     const event = params.event;

@@ -106,8 +106,9 @@ def test_a_click_on_a_row_opens_the_run_and_the_way_back_keeps_the_filters(visit
 
 def test_the_link_of_a_run_and_the_enter_key_open_it_too(visit):
     page = visit.open("/")
-    expect(page.get_by_role("link", name="lstm-20-")).to_have_count(2)
-    assert page.get_by_role("link", name="lstm-20-").first.get_attribute("href") == "/run/lstm-20-0.0"
+    links = page.locator("#runs .run-link", has_text="lstm-20-")
+    expect(links).to_have_count(2)
+    assert links.first.get_attribute("href") == "/run/lstm-20-0.0"
     page.locator("#runs .ag-row[row-id='rnn-20-None'] .ag-cell[col-id='cell']").focus()
     page.keyboard.press("Enter")
     address(visit, r"/run/rnn-20-None$")
