@@ -97,6 +97,8 @@ def figure_card(
         ],
         id=part("body", name),
         className="plot is-waiting",
+        role="group",
+        **words.aria(label=title),
         **named,
     )
     return card(

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import parse_qsl
 
 import dash_mantine_components as dmc
-from dash import MATCH, ClientsideFunction, Dash, Input, Output, State, ctx, dcc, html
+from dash import MATCH, ClientsideFunction, Dash, Input, Output, State, ctx, dcc, html, no_update
 from dash.exceptions import PreventUpdate
 
 from gradscope import figures
@@ -23,15 +24,22 @@ from .reader import Reader
 from .sheet import order
 from .training import training_link
 
-__all__ = ["Shown", "draw", "page", "register", "summary", "views", "ways"]
+__all__ = ["WHOLE", "Shown", "draw", "layer_of", "layers", "moment", "page", "register", "summary", "views", "ways"]
 
 Draw = Callable[[Record], figures.Figure]
+
+#: The record of a whole network, beside those of its layers.
+WHOLE = "whole"
 
 #: Probes that are drawn together, under the first one's heading.
 TOGETHER = {
     "state_gradient": ("direct_gradient", "cell_gradient"),
     "flow_retained": ("flow_written", "flow_exposed"),
 }
+
+BACKWARD = (
+    "This direction reads from the end: its step t is the input that stands t steps before the last of each sequence."
+)
 
 #: The numbers of a record that stand at the side, in this order, those that it has.
 NUMBERS = (
@@ -156,6 +164,33 @@ def _title(name: str) -> str:
     return title.split(",")[0].split(":")[0] if name in TOGETHER else title
 
 
+# Layers --------------------------------------------------------------------------------------------------------------
+
+
+def layers(record: Record) -> dict[str, Record]:
+    """Return the parts of a record that have figures, by name: the whole network, where it has any, then each layer."""
+    whole = {WHOLE: record} if len(record) or not record.layers else {}
+    return whole | record.layers
+
+
+def layer_of(search: str | None, allowed: Iterable[str]) -> str:
+    """Return the layer that a link asks for, else the first."""
+    allowed = list(allowed)
+    asked = dict(parse_qsl((search or "").lstrip("?"))).get("layer", "")
+    return asked if asked in allowed else allowed[0]
+
+
+def _length(record: Record) -> int:
+    """Return the last time of a record's sequences; 0 when no array is along them."""
+    last = [
+        int(max(entry.coord(axis), default=0)) + (axis == "step")
+        for entry in record.fields.values()
+        for axis in ("step", "time")
+        if axis in entry.axes
+    ]
+    return max(last, default=0)
+
+
 # The page ------------------------------------------------------------------------------------------------------------
 
 
@@ -172,21 +207,74 @@ def page(reader: Reader, entry: dict[str, Any], search: str | None) -> Shown:
     """
     iterations = reader.iterations(entry["id"])
     now = _asked(search, iterations)
-    records = {n: reader.record(entry["id"], n) for n in sorted({*iterations[:1], *iterations[-1:]})}
-    names = [name for name in CATALOGUE if any(_says_more(name, record) for record in records.values())]
-    pattern = next(iter(records.values()), Record())
+    shown = reader.record(entry["id"], now) if now is not None else Record()
+    layer = layer_of(search, layers(shown))
     key = f"run {entry['id']} {entry['status']} {entry['attempts']} {iterations}"
-    head = [html.Div(heading(entry), className="run-head"), html.Div(summary(reader, entry, now), id="summary")]
-    groups = [_group(question, found, pattern) for question, found in _questions(names).items()]
-    probed = dcc.Store(id="probed", data={"run": entry["id"], "iteration": now})
+    head = [html.Div(heading(entry), className="run-head")]
+    head.append(html.Div(summary(reader, entry, now, layer), id="summary"))
+    length = _length(layers(shown)[layer])
+    groups = html.Div(_groups(reader, entry, layer), id="run-groups", className="run-groups")
+    probed = dcc.Store(id="probed", data={"run": entry["id"], "iteration": now, "layer": layer})
     side = [
         html.Div(ways(reader, entry["id"], search), id="ways", className="ways"),
-        *([_moment(iterations, now)] if now is not None else []),
-        *([_numbers(records, reader.metrics(entry["id"]))] if records else []),
+        *(_moment(entry, iterations, now) if now is not None else []),
+        _layers(shown, layer),
+        html.Div(_numbers(reader, entry, layer), id="run-numbers"),
         _settings(entry),
     ]
-    links = [dcc.Store(id="run-link"), dcc.Store(id="run-link-set")]
-    return Shown(key, [*head, *groups, probed, *links], side)
+    links = [dcc.Store(id="run-link"), dcc.Store(id="run-link-set"), dcc.Store(id="cursor-set")]
+    return Shown(key, [*head, *([_cursor(length)] if length else []), groups, probed, *links], side)
+
+
+def _ends(reader: Reader, entry: dict[str, Any], layer: str) -> dict[int, Record]:
+    """Return the first and the last record of a layer, by iteration."""
+    iterations = reader.iterations(entry["id"])
+    found = {n: layers(reader.record(entry["id"], n)) for n in sorted({*iterations[:1], *iterations[-1:]})}
+    return {n: parts[layer] for n, parts in found.items() if layer in parts}
+
+
+def _groups(reader: Reader, entry: dict[str, Any], layer: str) -> list[html.Section]:
+    """Return the cards of a layer by the questions that they answer, their figures still to come."""
+    records = _ends(reader, entry, layer)
+    names = [name for name in CATALOGUE if any(_says_more(name, record) for record in records.values())]
+    pattern = next(iter(records.values()), Record())
+    return [_group(question, found, pattern) for question, found in _questions(names).items()]
+
+
+def _cursor(length: int) -> html.Section:
+    """Return the line that says at which step the figures are marked, and moves it."""
+    slider = dmc.Slider(
+        id="cursor",
+        min=0,
+        max=length,
+        step=1,
+        value=0,
+        label=None,
+        size="sm",
+        updatemode="drag",
+        className="cursor-slider",
+        thumbLabel="Time step that every figure marks",
+    )
+    clear = html.Button(
+        html.Span("Clear the mark", className="visually-hidden"),
+        id="cursor-clear",
+        className="cursor-clear",
+        title="Clear the mark (key: Escape)",
+        type="button",
+    )
+    hint = "Point at a figure: every figure marks the same step. A click keeps it, the arrow keys move it."
+    return html.Section(
+        [
+            html.Span("Step t", className="cursor-name"),
+            html.Output("–", id="cursor-value", className="cursor-value", title=hint, **words.aria(live="off")),
+            slider,
+            clear,
+            html.P(hint, className="note cursor-hint"),
+        ],
+        id="cursor-bar",
+        className="cursor-bar",
+        **words.aria(label="Time cursor"),
+    )
 
 
 def _asked(search: str | None, iterations: list[int]) -> int | None:
@@ -206,15 +294,20 @@ def heading(entry: dict[str, Any]) -> list[Any]:
     ]
 
 
-def summary(reader: Reader, entry: dict[str, Any], iteration: int | None) -> list[Any]:
-    """Return the verdict of a run at an iteration, and the first bad step when there is one."""
+def summary(reader: Reader, entry: dict[str, Any], iteration: int | None, layer: str = WHOLE) -> list[Any]:
+    """Return the verdict of a run, or of one of its layers, at an iteration, and the first bad step if there is one."""
     if iteration is None:
         return [_unfinished(entry)]
-    told = reader.record(entry["id"], iteration).summary
+    told = layers(reader.record(entry["id"], iteration))[layer].summary
     verdict = str(told.get("verdict", "undetermined"))
-    badge = verdict_badge(verdict, words.verdict(str(told.get("verdict_text", verdict))))
+    text = words.verdict(str(told.get("verdict_text", verdict)))
+    badge = verdict_badge(verdict, text if layer == WHOLE else f"{layer} {text}")
+    about = [part for part in ("" if layer == WHOLE else layer, moment(entry["config"], iteration)) if part]
+    named: Any = {"data-moment": ", ".join(about)}  # for the file of a figure, which says what it shows
+    shown: list[Any] = [html.Div(badge, className="run-verdict", **named)]
     bad = told.get("first_bad_step")
-    return [badge, _first_bad_step(bad)] if bad else [badge]
+    shown += [_first_bad_step(bad)] if bad else []
+    return [*shown, html.P(BACKWARD, className="note")] if layer.endswith(".backward") else shown
 
 
 def verdict_badge(verdict: str, text: str) -> html.Span:
@@ -297,24 +390,67 @@ def _way(run: str | None, view: View, iteration: int | None, direction: str, tex
     )
 
 
-def _moment(iterations: list[int], now: int | None) -> Any:
+def moment(config: Mapping[str, Any], iteration: int, several: bool = False) -> str:
+    """Return when a record was taken, in words; nothing where the store does not say whether there was training.
+
+    Parameters
+    ----------
+    config : Mapping
+        That of the run.
+    iteration : int
+    several : bool
+        Whether the run was probed at further iterations, so that 0 is before them.
+    """
+    if iteration:
+        return f"after {words.count(iteration, 'iteration')}"
+    if "weights" in config:
+        return "as the file holds it"
+    if several or config.get("iterations"):
+        return "before training"
+    return "untrained" if "iterations" in config else ""
+
+
+def _layers(record: Record, layer: str) -> html.Section:
+    """Return the choice of the whole network or one of its layers, each with its verdict."""
+    options = []
+    for name, part in layers(record).items():
+        verdict = str(part.summary.get("verdict", "undetermined"))
+        sign = html.I(className="dot", **words.aria(hidden="true"), style={"--hue": palette.colour(verdict)})
+        told = words.verdict(str(part.summary.get("verdict_text", verdict)).split(" over ")[0])
+        told = verdict if name == WHOLE and not len(part) else told
+        options.append(
+            dmc.Radio(
+                html.Span([name, html.Span([sign, told], className="layer-verdict")], className="layer-name"),
+                value=name,
+                size="xs",
+            )
+        )
+    hidden = " hidden" if len(options) < 2 else ""
+    group = dmc.RadioGroup(dmc.Stack(options, gap=7), id="layer", value=layer, label="Layer", size="sm")
+    return html.Section(group, className=f"layers{hidden}")
+
+
+def _moment(entry: dict[str, Any], iterations: list[int], now: int | None) -> list[Any]:
     """Return the switch between the iterations at which the run was probed."""
     if len(iterations) < 2:
-        word = "before training" if iterations == [0] else f"at iteration {iterations[0]:,}"
-        return html.P(f"Probed once, {word}.", className="note")
+        word = moment(entry["config"], iterations[0])
+        hidden = dmc.Select(id="iteration", data=[str(now)], value=str(now), display="none")
+        return [html.P(f"Probed once, {word}." if word else "Probed once.", className="note"), hidden]
     data = [
         {"value": str(n), "label": "Before training" if n == 0 else f"After {n:,}" if len(iterations) < 4 else f"{n:,}"}
         for n in iterations
     ]
     shared: dict[str, Any] = {"id": "iteration", "data": data, "value": str(now), "size": "sm"}
     shared |= words.aria(label="Iteration of training")
-    return (
-        dmc.SegmentedControl(fullWidth=True, **shared) if len(data) < 4 else dmc.Select(allowDeselect=False, **shared)
-    )
+    few = len(data) < 4
+    return [dmc.SegmentedControl(fullWidth=True, **shared) if few else dmc.Select(allowDeselect=False, **shared)]
 
 
-def _numbers(records: dict[int, Record], metrics: dict[str, Any]) -> html.Section:
-    """Return the numbers that stand for a run, before and after training side by side."""
+def _numbers(reader: Reader, entry: dict[str, Any], layer: str) -> list[html.Section]:
+    """Return the numbers that stand for a layer of the run, before and after training side by side."""
+    records, metrics = _ends(reader, entry, layer), reader.metrics(entry["id"])
+    if not records:
+        return []
     names = [name for name in NUMBERS if any(name in record.summary for record in records.values())]
     moments = ["before" if n == 0 else f"after {n:,}" for n in records] if len(records) > 1 else [""]
     rows = [html.Tr([_name_cell(name), *(_cell(record, name) for record in records.values())]) for name in names]
@@ -322,7 +458,7 @@ def _numbers(records: dict[int, Record], metrics: dict[str, Any]) -> html.Sectio
         rows.append(html.Tr([_name_cell(name), *(html.Td(words.number(value)) for value in values)]))
     head = html.Thead(html.Tr([html.Th(title) for title in ("Numbers", *moments)]))
     look = "numbers paired" if len(records) > 1 else "numbers"
-    return html.Section(html.Table([head, html.Tbody(rows)], className=look))
+    return [html.Section(html.Table([head, html.Tbody(rows)], className=look))]
 
 
 def paired(metrics: dict[str, Any], iterations: list[int]) -> dict[str, list[Any]]:
@@ -358,11 +494,11 @@ def _settings(entry: dict[str, Any]) -> html.Section:
 # Answers -------------------------------------------------------------------------------------------------------------
 
 
-def draw(reader: Reader, run: str, iteration: int, name: str, choice: str | None) -> dict[str, Any]:
+def draw(reader: Reader, run: str, iteration: int, name: str, choice: str | None, layer: str = WHOLE) -> dict[str, Any]:
     """Return the figure of a card, or the reason why there is none."""
 
     def make() -> figures.Figure:
-        record = reader.record(run, iteration)
+        record = layers(reader.record(run, iteration))[layer]
         found = views(name, record) if name in record else {}
         if not found:
             return figures.figure(name, record)  # its error says what is missing
@@ -372,12 +508,24 @@ def draw(reader: Reader, run: str, iteration: int, name: str, choice: str | None
 
 
 def turned(reader: Reader, search: str | None, probed: dict[str, Any]) -> tuple[Any, ...]:
-    """Return the page's parts at the iteration that a link asks for: link, switch, request, summary, ways on."""
+    """Return the page's parts at the iteration and layer of a link.
+
+    They are the link, both switches, what the figures ask for, summary, ways on, cards and numbers; of the last two
+    nothing while the layer stays.
+    """
     entry = reader.run(probed["run"])
     now = _asked(search, reader.iterations(probed["run"])) if entry else None
-    if entry is None or now is None or now == probed["iteration"]:
+    if entry is None or now is None:
         raise PreventUpdate
-    return search, str(now), probed | {"iteration": now}, summary(reader, entry, now), ways(reader, entry["id"], search)
+    parts = layers(reader.record(entry["id"], now))
+    layer = layer_of(search, parts)
+    if (now, layer) == (probed["iteration"], probed["layer"]):
+        raise PreventUpdate
+    fresh = layer != probed["layer"]
+    asked = probed | {"iteration": now, "layer": layer}
+    cards_and_numbers = (_groups(reader, entry, layer), _numbers(reader, entry, layer)) if fresh else (no_update,) * 2
+    told = summary(reader, entry, now, layer), ways(reader, entry["id"], search)
+    return search, str(now), layer, asked, *told, *cards_and_numbers
 
 
 def register(app: Dash, reader: Reader) -> None:
@@ -392,21 +540,34 @@ def register(app: Dash, reader: Reader) -> None:
     @app.callback(
         Output("run-link", "data"),
         Output("iteration", "value"),
+        Output("layer", "value"),
         Output("probed", "data"),
         Output("summary", "children"),
         Output("ways", "children"),
+        Output("run-groups", "children"),
+        Output("run-numbers", "children"),
         Input("iteration", "value"),
+        Input("layer", "value"),
         Input("url", "search"),
         State("url", "pathname"),
         State("probed", "data"),
         prevent_initial_call=True,
     )
-    def turn(chosen: str, search: str | None, pathname: str | None, probed: dict[str, Any]) -> tuple[Any, ...]:
+    def turn(
+        chosen: str | None, layer: str | None, search: str | None, pathname: str | None, probed: dict[str, Any]
+    ) -> tuple[Any, ...]:
         if run_of(pathname) != probed["run"]:
             raise PreventUpdate
-        if ctx.triggered_id == "iteration":
-            search = query(parse(search), iteration=chosen)
+        if ctx.triggered_id in ("iteration", "layer"):
+            search = query(parse(search), iteration=chosen, layer=layer)
         return turned(reader, search, probed)
+
+    app.clientside_callback(
+        ClientsideFunction("gradscope", "cursor"),
+        Output("cursor-set", "data"),
+        Input("cursor", "value"),
+        Input("cursor", "max"),
+    )
 
     app.clientside_callback(
         ClientsideFunction("gradscope", "watch"),
@@ -425,4 +586,4 @@ def register(app: Dash, reader: Reader) -> None:
     def fill(seen: int | None, probed: dict[str, Any], choice: str | None, identity: dict[str, str]) -> dict[str, Any]:
         if seen is None:
             raise PreventUpdate
-        return draw(reader, probed["run"], probed["iteration"], identity["name"], choice)
+        return draw(reader, probed["run"], probed["iteration"], identity["name"], choice, probed["layer"])

@@ -37,7 +37,7 @@
     });
   }
 
-  dash.gradscope = {
+  dash.gradscope = Object.assign(dash.gradscope || {}, {
     colours: function () {
       return colours();
     },
@@ -55,6 +55,13 @@
       Object.assign(figure.layout, { template: templates[scheme], autosize: true });
       keepZoom(id.name, figure.layout, current && current.layout);
       const meta = figure.layout.meta || {};
+      const body = document.querySelector('[data-figure="' + id.name + '"]');
+      if (body && meta.along) { // along the sequence: the arrow keys move the time cursor
+        body.tabIndex = 0;
+      } else if (body) {
+        body.removeAttribute("tabindex");
+      }
+      window.dispatchEvent(new Event("gradscope:draw"));
       const unit = ["1", "log10"].includes(meta.unit) ? "" : meta.unit || ""; // a log axis says what it is itself
       return [figure, "plot is-drawn", "", meta.caption || "", unit];
     },
@@ -97,6 +104,10 @@
 
     // A page writes the link of what it shows; the address bar follows without a turn through the server.
     follow: function (search) {
+      const step = new URLSearchParams(window.location.search).get("t"); // the browser's own: see cursor.js
+      if (typeof search === "string" && step !== null && !/[?&]t=/.test(search)) {
+        search += (search ? "&" : "?") + "t=" + encodeURIComponent(step);
+      }
       if (typeof search === "string" && decodeURIComponent(search) !== decodeURIComponent(window.location.search)) {
         dash.set_props("url", { search: search });
       }
@@ -106,12 +117,12 @@
     link: function () {
       return window.location.href;
     },
-  };
+  });
 
   // The arrow keys turn the pages from run to run, unless something else is using them.
   document.addEventListener("keydown", function (event) {
     const target = event.target;
-    const busy = target.closest && target.closest("input, textarea, select, [role], .ag-root, .js-plotly-plot");
+    const busy = target.closest && target.closest("input, textarea, select, [role], .ag-root, .js-plotly-plot, .plot");
     if (busy || event.ctrlKey || event.metaKey || event.altKey || event.shiftKey) {
       return;
     }

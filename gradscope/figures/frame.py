@@ -377,7 +377,15 @@ class Canvas:
         self.layout.setdefault("yaxis", {}).setdefault("domain", [self.floor, 1])
         if self.floor or "yaxis3" in self.layout:
             layout.setdefault("xaxis", {}).update(anchor="free", position=0)
+        self.layout["meta"] |= _along(layout.get("xaxis", {}).get("title"))
         return {"data": self.traces, "layout": self.layout | layout}
+
+
+def _along(title: Any) -> dict[str, str]:
+    """Return what an axis runs along where that is the sequence: pages mark the same step in all such figures."""
+    text = title.get("text") if isinstance(title, dict) else title
+    found = next((axis for axis in ("step", "time") if text == place(axis)), None)
+    return {"along": found} if found else {}
 
 
 def _legend_width(name: str) -> int:

@@ -139,7 +139,7 @@ def strips(record: Record) -> Strips:
         one_side = part(entry, "side", sides.index(side))
         half += [along(one_side, gate, gates.index(gate)) for gate in kept]
     largest = max((one.finite().max(initial=0.0) for half in halves.values() for one in half), default=0.0)
-    scale = next(step for step in FULL if step >= largest)
+    scale = next((step for step in FULL if step >= largest), largest)
     bad = record.summary.get("first_bad_step")
     return Strips(tuple(gates), tuple(halves["left"]), tuple(halves["right"]), gone, scale, bad)
 
@@ -208,7 +208,7 @@ def _area(canvas: Canvas, series: Series, side: str, row: int, stretch: float) -
 
 def _reading(canvas: Canvas, left: Series, right: Series, row: int) -> None:
     """Add the invisible line that says both shares of a gate at a step."""
-    places = canvas.thinned(f"{right.name}, both", left.median + right.median, POINTS)
+    places = canvas.thinned(f"{right.name}, both", left.median / 2 + right.median / 2, POINTS)
     shares = [(scales.value(float(right.median[place])), scales.value(float(left.median[place]))) for place in places]
     texts = [f"right {above} \N{MIDDLE DOT} left {below}" for above, below in shares]
     usable = np.isfinite(right.median[places])
@@ -479,8 +479,13 @@ def draw_histogram(data: Histogram, template: str = "light", title: bool = False
             hovertemplate="%{y:.9g}" + f"<extra>{gate}</extra>",
         )
     finite = np.concatenate([shares[np.isfinite(shares)] for shares in data.shares.values()] or [np.zeros(0)])
+    gone = sum(int((~np.isfinite(shares)).sum()) for shares in data.shares.values())
     if not finite.size:
         canvas.say("No finite value: every share is NaN or not applicable.")
+    elif gone:
+        canvas.notes.append(
+            f"{scales.count(gone, 'bin')} without a finite share {'is' if gone == 1 else 'are'} not drawn."
+        )
     return canvas.figure(
         xaxis={"title": {"text": "place in the activation's range, 0 to 1 [1]"}, "range": [0, 1]},
         yaxis=scales.linear_axis(finite) | {"title": {"text": "Share of activations in a bin [fraction]"}},

@@ -89,7 +89,7 @@ def over_batch(entry: Field) -> Field:
         np.take_along_axis(ordered, np.maximum(at, 0)[..., None], 2)[..., 0] for at in ((count - 1) // 2, count // 2)
     )
     upper = np.where(count == 1, lower, upper)
-    middle = np.where(count > 0, np.where(lower == upper, lower, (lower + upper) / 2), np.nan)
+    middle = np.where(count > 0, np.where(lower == upper, lower, lower / 2 + upper / 2), np.nan)
     marks = np.where(2 * (found == Status.UNDERFLOW).sum(2) > count, np.uint8(Status.UNDERFLOW), np.uint8(0))
     marks = np.where(np.isneginf(middle), np.uint8(Status.ZERO), marks)
     marks = np.where(count == 0, found.max(2), marks)
@@ -172,8 +172,8 @@ def units_over_time(record: Record, name: str, entry: Field, sort: bool, sign: n
 def _means(values: np.ndarray) -> np.ndarray:
     """Return the mean of each row over what is finite; -inf for a row without any."""
     finite = np.isfinite(values)
-    sums = np.where(finite, values, 0).sum(1)
-    return np.where(finite.any(1), sums / np.maximum(finite.sum(1), 1), -np.inf)
+    shares = np.where(finite, values, 0) / np.maximum(finite.sum(1, keepdims=True), 1)
+    return np.where(finite.any(1), shares.sum(1), -np.inf)
 
 
 def _missing(entry: Field) -> list[Lane]:

@@ -32,6 +32,7 @@ LACKING = {
 """What a probe needs, in words."""
 
 LOGARITHMS = ("log10", "nat/step")  # units in which zero is -inf
+_LARGE = np.finfo(float).max / 2
 _FLOOR = -1e30  # stands for -inf while quantiles are interpolated
 
 
@@ -202,6 +203,8 @@ def along(entry: Field, name: str, index: int | None = None, log: bool = False) 
 
 def quantiles(values: np.ndarray, used: np.ndarray, shares: Sequence[float] = QUANTILES) -> np.ndarray:
     """Return the quantiles of each row over what is used: (shares, N), NaN for a row without any, -inf as a value."""
+    if np.abs(values[np.isfinite(values)]).max(initial=0.0) > _LARGE:
+        return 2 * quantiles(values / 2, used, shares)  # a difference of two would overflow
     values = np.where(np.isneginf(values), _FLOOR, values)
     rows = np.arange(len(values))
     if used.all():

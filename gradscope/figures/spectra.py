@@ -161,7 +161,7 @@ def eigenvalues(record: Record, sequence: int = 0) -> Eigenvalues:
     found = statuses(entry)
     steps = np.asarray(entry.coord("step"), float)
     largest = np.abs(entry.values[:, 0])[found[:, 0] <= Status.UNDERFLOW]
-    radius = (float(np.median(largest)), float(largest.min()), float(largest.max())) if largest.size else None
+    radius = (2 * float(np.median(largest / 2)), float(largest.min()), float(largest.max())) if largest.size else None
     marks = found[..., sequence]
     values = np.where(marks <= Status.UNDERFLOW, entry.values[..., sequence], np.nan)
     missing = {status: int((marks == status).sum()) for status in Status if status > Status.UNDERFLOW}

@@ -199,7 +199,8 @@ def draw_spectrum(data: Ranked, template: str = "light", title: bool = False) ->
     if measured:
         canvas.notes.append("Bars: one standard error.")
     shown = np.isfinite(y)
-    finite = np.concatenate([(y - errors)[shown], (y + errors)[shown]])
+    with np.errstate(over="ignore"):
+        finite = np.nan_to_num(np.concatenate([(y - errors)[shown], (y + errors)[shown]]))
     canvas.layout["yaxis"] = _around_zero(finite) | {"title": {"text": axis_title("lyapunov_spectrum")}}
     if shown.any():
         _zero_line(canvas, "0: chaos above")

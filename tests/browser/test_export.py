@@ -31,7 +31,8 @@ def near(visit, path: str, card: str):
     page = visit.page
     page.goto(visit.address + path)
     box = page.locator(f"#content .card[aria-label='{card}']")
-    box.scroll_into_view_if_needed()
+    expect(box).to_be_attached(timeout=60_000)
+    box.evaluate("node => node.scrollIntoView({ block: 'center' })")
     expect(box.locator(".plot.is-drawn .main-svg").first).to_be_visible(timeout=60_000)
     return page
 

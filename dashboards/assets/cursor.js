@@ -1,0 +1,283 @@
+// The time cursor: every figure along the sequence marks the step under the pointer, or the one that was kept. A thin
+// line over each figure, moved by its own transform: Plotly draws nothing anew, so that it keeps up with the pointer.
+(function () {
+  "use strict";
+
+  const dash = (window.dash_clientside = window.dash_clientside || {});
+  const own = (dash.gradscope = dash.gradscope || {});
+  const SLIP = 4; // pixels within which a press is a click and not a zoom
+  const MANY = 5; // curves of which the line says the numbers
+  const RAISED = { "+": "⁺", "-": "⁻", "−": "⁻", ".": "·" };
+
+  let kept = null; // the step that stays, or null
+  let hovered = null; // the step under the pointer, or null
+  let pointed = null; // the graph under the pointer
+  let pressed = null; // where the pointer went down
+  let drawing = false;
+
+  function bar() {
+    return document.getElementById("cursor");
+  }
+
+  function last() {
+    const box = document.getElementById("cursor-bar");
+    return box ? Number(box.dataset.last || Infinity) : Infinity;
+  }
+
+  function graphs() {
+    return Array.from(document.querySelectorAll(".plot.is-drawn .js-plotly-plot")).filter(
+      (graph) => graph._fullLayout && graph._fullLayout.xaxis && ((graph.layout || {}).meta || {}).along
+    );
+  }
+
+  // Text of a figure's own hover, without its markup: 10<sup>-4</sup> becomes 10⁻⁴.
+  function plain(text) {
+    const raised = (whole, power) =>
+      power.replace(/[-+−.\d]/g, (sign) => RAISED[sign] || "⁰¹²³⁴⁵⁶⁷⁸⁹"[Number(sign)]);
+    return String(text).split(/<br>| · /)[0].replace(/<sup>(.*?)<\/sup>/g, raised).replace(/<[^>]*>/g, "");
+  }
+
+  // A number short enough to stand beside a line.
+  function short(text) {
+    return text.replace(/\d+\.\d+/, (number) => String(Number(Number(number).toPrecision(4))));
+  }
+
+  function place(numbers, step) {
+    let low = 0;
+    let high = numbers.length - 1;
+    while (low <= high) {
+      const middle = (low + high) >> 1;
+      if (numbers[middle] === step) {
+        return middle;
+      }
+      if (numbers[middle] < step) {
+        low = middle + 1;
+      } else {
+        high = middle - 1;
+      }
+    }
+    return -1;
+  }
+
+  // What the curves of a figure are at a step; none where the step was not measured or not drawn.
+  function readings(graph, step) {
+    const found = [];
+    graph._fullData.forEach(function (trace) {
+      const meta = trace.meta || {};
+      if (trace.visible === true && meta.role === "median" && trace.text && trace.x) {
+        const at = place(trace.x, step);
+        if (at >= 0 && Number.isFinite(trace.y[at])) {
+          found.push({ colour: trace.line.color, text: short(plain(trace.text[at])) });
+        }
+      }
+    });
+    return found.length <= MANY ? found : [];
+  }
+
+  function line(graph) {
+    const box = graph.closest(".plot");
+    let mark = box.querySelector(":scope > .cursor");
+    if (!mark) {
+      mark = document.createElement("div");
+      mark.className = "cursor";
+      mark.setAttribute("aria-hidden", "true");
+      mark.appendChild(document.createElement("div")).className = "cursor-label";
+      box.appendChild(mark);
+    }
+    return mark;
+  }
+
+  function label(mark, graph, step) {
+    const found = graph === pointed ? [] : readings(graph, step);
+    const key = step + " " + found.map((one) => one.text).join(" ");
+    const box = mark.firstChild;
+    if (box.dataset.key !== key) {
+      box.dataset.key = key;
+      box.replaceChildren();
+      found.forEach(function (one) {
+        const row = box.appendChild(document.createElement("span"));
+        const dot = row.appendChild(document.createElement("i"));
+        dot.className = "dot";
+        dot.style.setProperty("--hue", one.colour);
+        row.appendChild(document.createTextNode(one.text));
+      });
+    }
+    box.hidden = !found.length;
+  }
+
+  function mark(graph, step) {
+    const axis = graph._fullLayout.xaxis;
+    const area = graph._fullLayout._size;
+    const x = step === null ? NaN : axis.l2p(step);
+    const found = line(graph);
+    found.hidden = !(x >= -0.5 && x <= axis._length + 0.5);
+    if (!found.hidden) {
+      label(found, graph, step);
+      found.classList.toggle("is-left", x > 0.62 * axis._length);
+      found.classList.toggle("is-kept", hovered === null);
+      found.style.height = area.h + "px";
+      found.style.transform = "translate(" + (axis._offset + x).toFixed(1) + "px," + area.t + "px)";
+    }
+  }
+
+  function paint() {
+    drawing = false;
+    const step = hovered === null ? kept : hovered;
+    graphs().forEach((graph) => mark(graph, step));
+    const value = document.getElementById("cursor-value");
+    if (value) {
+      value.textContent = step === null ? "–" : step.toLocaleString("en");
+      document.getElementById("cursor-bar").classList.toggle("is-kept", kept !== null);
+    }
+  }
+
+  function draw() {
+    if (!drawing) {
+      drawing = true;
+      window.requestAnimationFrame(paint);
+    }
+  }
+
+  function write() {
+    const asked = new URLSearchParams(window.location.search);
+    if (String(kept) !== String(asked.get("t"))) {
+      const rest = window.location.search.replace(/([?&])t=[^&]*&?/, "$1").replace(/[?&]$/, "");
+      const more = kept === null ? "" : (rest ? "&" : "?") + "t=" + kept;
+      window.history.replaceState(window.history.state, "", window.location.pathname + rest + more);
+    }
+  }
+
+  function keep(step) {
+    kept = step === null ? null : Math.max(0, Math.min(last(), Math.round(step)));
+    if (bar()) {
+      write();
+      if (kept !== null) {
+        dash.set_props("cursor", { value: kept });
+      }
+    }
+    draw();
+  }
+
+  // The step under the pointer, or null where it is not over the plot of a figure along the sequence.
+  function under(event, graph) {
+    const layout = graph && graph._fullLayout;
+    if (!layout || !layout.xaxis || !((graph.layout || {}).meta || {}).along) {
+      return null;
+    }
+    const box = graph.getBoundingClientRect();
+    const x = event.clientX - box.left - layout.xaxis._offset;
+    const y = event.clientY - box.top - layout._size.t;
+    const inside = x >= 0 && x <= layout.xaxis._length && y >= 0 && y <= layout._size.h;
+    return inside ? Math.max(0, Math.round(layout.xaxis.p2l(x))) : null;
+  }
+
+  function graphOf(event) {
+    return event.target.closest ? event.target.closest(".js-plotly-plot") : null;
+  }
+
+  document.addEventListener("pointermove", function (event) {
+    const graph = graphOf(event);
+    const step = event.buttons ? null : under(event, graph);
+    if (step !== hovered || (step !== null && graph !== pointed)) {
+      hovered = step;
+      pointed = step === null ? null : graph;
+      draw();
+    }
+  });
+  document.addEventListener("pointerleave", function () {
+    hovered = pointed = null;
+    draw();
+  });
+  document.addEventListener("pointerdown", function (event) {
+    const graph = event.button === 0 ? graphOf(event) : null;
+    const free = graph && !event.target.closest(".legend, .modebar, .draglayer .ew, .draglayer .ns");
+    pressed = free ? { graph: graph, x: event.clientX, y: event.clientY } : null;
+  }, true);
+  document.addEventListener("pointerup", function (event) {
+    const still = pressed && Math.hypot(event.clientX - pressed.x, event.clientY - pressed.y) < SLIP;
+    const step = still && bar() ? under(event, pressed.graph) : null;
+    pressed = null;
+    if (step !== null) {
+      keep(step);
+    }
+  }, true);
+
+  document.addEventListener("keydown", function (event) {
+    const target = event.target;
+    if (!bar() || event.ctrlKey || event.metaKey || event.altKey || !target.closest) {
+      return;
+    }
+    const open = Array.from(document.querySelectorAll("[role=menu], [role=listbox]")).some((one) => one.offsetParent);
+    if (event.key === "Escape" && kept !== null && !open) {
+      keep(null);
+      return;
+    }
+    if (!target.matches(".plot[tabindex]")) {
+      return;
+    }
+    const wide = event.shiftKey ? 10 : 1;
+    const now = kept === null ? 0 : kept;
+    const next = { ArrowLeft: now - wide, ArrowRight: now + wide, Home: 0, End: last() }[event.key];
+    if (next !== undefined) {
+      event.preventDefault();
+      hovered = null;
+      keep(kept === null && event.key.startsWith("Arrow") ? 0 : next);
+    }
+  });
+
+  document.addEventListener("click", function (event) {
+    if (event.target.closest && event.target.closest("#cursor-clear")) {
+      keep(null);
+    }
+  });
+  window.addEventListener("resize", draw);
+  window.addEventListener("popstate", draw);
+
+  // A figure that is drawn, zoomed or moved shows the mark at its new place. It says so itself once Plotly has it.
+  let looks = 0;
+  function attend() {
+    const bodies = Array.from(document.querySelectorAll(".plot.is-drawn"));
+    bodies.forEach(function (body) {
+      const graph = body.querySelector(".js-plotly-plot");
+      if (graph && graph.on && graph._fullLayout && !graph.dataset.cursor) {
+        graph.dataset.cursor = "on";
+        graph.on("plotly_afterplot", draw);
+        draw();
+      }
+    });
+    const all = bodies.every((body) => body.querySelector(".js-plotly-plot[data-cursor]"));
+    looks = all ? 0 : looks - 1;
+    if (looks > 0) {
+      window.setTimeout(attend, 100);
+    }
+  }
+  window.addEventListener("gradscope:draw", function () {
+    const waiting = looks > 0;
+    looks = 100;
+    if (!waiting) {
+      window.setTimeout(attend, 50);
+    }
+  });
+
+  let settled = null; // what the slider was last set to by the page itself
+
+  // The slider moves the mark; when the page opens, its link does.
+  own.cursor = function (value, most) {
+    const box = document.getElementById("cursor-bar");
+    const fresh = box && box.dataset.last === undefined;
+    if (fresh) {
+      box.dataset.last = String(most);
+      const asked = new URLSearchParams(window.location.search).get("t");
+      kept = /^\d+$/.test(asked || "") ? Math.min(Number(asked), most) : null;
+      hovered = null;
+      if (kept !== null) {
+        dash.set_props("cursor", { value: kept });
+      }
+      draw();
+    } else if (value !== kept && (kept !== null || value !== settled)) {
+      keep(value);
+    }
+    settled = value;
+    return dash.no_update;
+  };
+})();
