@@ -213,7 +213,8 @@
     told.ghost = ghost ? "" : "off";
     Object.keys(told).forEach((key) => (told[key] ? values.set(key, told[key]) : values.delete(key)));
     window.history.replaceState(window.history.state, "", "/training/" + encodeURIComponent(asked.run) + "?" + values);
-    dash.set_props("url", { pathname: window.location.pathname, search: window.location.search });
+    const at = window.location; // dcc.Location must know all of it, or it would push what it knows
+    dash.set_props("url", { href: at.href, pathname: at.pathname, search: at.search });
     dash.set_props("training-run", { href: "/run/" + encodeURIComponent(asked.run) + window.location.search });
   }
 
