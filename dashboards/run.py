@@ -307,7 +307,7 @@ def summary(reader: Reader, entry: dict[str, Any], iteration: int | None, layer:
     shown: list[Any] = [html.Div(badge, className="run-verdict", **named)]
     bad = told.get("first_bad_step")
     shown += [_first_bad_step(bad)] if bad else []
-    return [*shown, html.P(BACKWARD, className="note")] if layer.endswith(".backward") else shown
+    return [*shown, html.P(BACKWARD, className="note")] if layer.endswith("backward") else shown
 
 
 def verdict_badge(verdict: str, text: str) -> html.Span:

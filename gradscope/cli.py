@@ -476,9 +476,20 @@ def show(store: Path, run: str) -> None:
         again = "It has no numbers. Give the command of its sweep again to repeat it."
         console.print("It has no numbers yet." if _state(entry) == "running" else again)
         return
-    titles = ["before training" if not number else f"after {_count(number, 'iteration')}" for number in records]
+    titles = [_moment(entry["config"], number, several=len(records) > 1) for number in records]
     console.print(_summary_table(list(records.values()), titles, _paired(metrics, list(records))))
     _print_probes(console, list(records.values()), titles)
+
+
+def _moment(config: Mapping[str, Any], iteration: int, several: bool) -> str:
+    """Return when a record was taken; a run of one record may be of a network that was trained elsewhere, or never."""
+    if iteration:
+        return f"after {_count(iteration, 'iteration')}"
+    if "weights" in config:
+        return "as the file holds it"
+    if several or config.get("iterations"):
+        return "before training"
+    return "untrained" if "iterations" in config else "as probed"
 
 
 def _print_head(console: Console, run: Mapping[str, Any], metrics: Mapping[str, Any]) -> None:

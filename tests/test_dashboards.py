@@ -134,7 +134,7 @@ def test_a_page_has_a_card_for_each_probe_under_its_question(reader):
     said = texts(page.content)
     for words_ in ("Does the gradient survive?", "Jacobian norm per step", "Gate activation", "Cell-state flow"):
         assert words_ in said
-    assert find(page.content, "probed").data == {"run": "run-0", "iteration": 60}
+    assert find(page.content, "probed").data == {"run": "run-0", "iteration": 60, "layer": "whole"}
     assert "before" in texts(page.aside)
     assert "Accuracy" in texts(page.aside)
 
@@ -165,9 +165,9 @@ def test_ways_follow_the_order_and_the_filters_of_the_overview(reader):
 
 
 def test_turning_to_another_iteration_changes_link_request_and_summary(reader):
-    probed = {"run": "run-0", "iteration": 0}
-    search, value, now, summary, _ = run.turned(reader, "?iteration=60", probed)
-    assert (search, value, now) == ("?iteration=60", "60", {"run": "run-0", "iteration": 60})
+    probed = {"run": "run-0", "iteration": 0, "layer": "whole"}
+    search, value, layer, now, summary, *_ = run.turned(reader, "?iteration=60", probed)
+    assert (search, value, layer, now) == ("?iteration=60", "60", "whole", probed | {"iteration": 60})
     assert "stable" in texts(summary)
     with pytest.raises(PreventUpdate):
         run.turned(reader, "", probed)
