@@ -203,8 +203,10 @@ def test_zeros_and_nan_of_all_sequences_stand_in_lanes():
 
 def test_what_comes_from_a_store_is_text_in_every_name(seeds):
     figure = figures.compare({MARKUP: seeds[:2], "b": seeds[2:4]}, "transport", members=True)
-    assert MARKUP not in figure.to_json()
-    assert "&lt;b onclick" in figure.to_json()
+    shown = str([(entry.name, entry.hovertemplate, entry.text) for entry in figure.data])
+    assert MARKUP not in shown
+    assert "&lt;b onclick" in shown
+    assert MARKUP in figures.table(figure)["series"]
     panels = figures.compare({MARKUP: {"a": seeds[0]}, "x": {"a": seeds[1]}}, "transport")
     assert MARKUP not in "".join(entry.text for entry in panels.layout.annotations)
     assert MARKUP not in figures.difference(seeds[0], seeds[1], names=(MARKUP, "b")).to_json().split('"panels"')[
@@ -422,3 +424,36 @@ def test_a_line_says_why_there_is_none():
     assert line(Record(), "transport", run="r") == Line("r", absent="not measured")
     with pytest.raises(ArgumentError, match="Did you mean 'transport'"):
         line(Record(), "transportt")
+
+
+# The numbers of a figure ---------------------------------------------------------------------------------------------
+
+
+def told(figure, **wanted) -> list[float]:
+    """Return the values of the rows of a figure's table that hold what is wanted."""
+    columns = figures.table(figure)
+    rows = [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+    return [row["value"] for row in rows if all(row[name] == entry for name, entry in wanted.items())]
+
+
+def test_the_table_of_a_comparison_names_group_part_panel_and_run(seeds, grus):
+    groups = {"LSTM": seeds, "GRU": grus}
+    figure = figures.compare(groups, "transport", members=True)
+    medians = np.stack([np.median(one["transport"], axis=1) for one in seeds], axis=1)
+    np.testing.assert_allclose(told(figure, series="LSTM", part="median"), np.median(medians, axis=1))
+    np.testing.assert_allclose(told(figure, series="LSTM", part="each run", run="3"), medians[:, 3])
+    low = told(figure, series="LSTM", part="10\N{EN DASH}90 % of runs: low")
+    np.testing.assert_allclose(low, np.quantile(medians, 0.1, axis=1))
+    panels = figures.compare({"a": {"x": seeds}, "b": {"x": grus}}, "transport")
+    columns = figures.table(panels)
+    assert set(columns["series"]) == {"a, x", "b, x"}
+    assert set(columns["quantity"]) == {"Transport to the last state"}
+    assert set(columns["measured_in"]) == {"log10"}
+    np.testing.assert_allclose(told(panels, series="a, x", part="median"), np.median(medians, axis=1))
+
+
+def test_the_table_of_a_difference_holds_each_number_once(seeds):
+    figure = figures.difference(seeds[0], seeds[1], "transport")
+    assert len(figures.table(figure)["value"]) == 31
+    one, two = (np.median(seeds[place]["transport"], axis=1) for place in (0, 1))
+    np.testing.assert_allclose(told(figure, series="a / b"), one - two, atol=1e-12)

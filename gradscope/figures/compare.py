@@ -6,6 +6,7 @@ its median with a band; a figure draws bundles. So a page over thousands of runs
 
 from __future__ import annotations
 
+import html
 import itertools
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -70,7 +71,7 @@ BANDED = 6  # runs up to which each has the band of its own sequences
 PAIRS = 10_000  # of runs, whose differences make a band
 LISTED = 4  # groups that stand above a figure; more stand beside it
 SHORT, MOST_ROWS = 8, 4  # letters of a name that fits beside a row, and rows that are told apart by group
-MEMBER_POINTS = 60_000  # of all thin lines together
+MEMBER_POINTS = 30_000  # of all thin lines together
 LARGE = 1e30  # stands for inf while quantiles are interpolated
 HOVERED = 10  # groups up to which one box tells of all
 
@@ -694,14 +695,16 @@ class _Page:
         for one in bundles:
             if len(one.lines) < 2:
                 continue
-            xs, ys = [], []
+            xs, ys, runs = [], [], []
             for member in one.lines:
                 series = _turned_back(member) if self.backwards else member.series
                 assert series is not None
                 places = thin(series.median, limit)
                 cut = max(cut, len(series.x) if len(places) < len(series.x) else 0)
-                xs += [series.x[places], [np.nan]]
-                ys += [np.where(np.isfinite(series.median), series.median, np.nan)[places], [np.nan]]
+                here = np.isfinite(series.median[places])
+                xs += [np.where(here, series.x[places], np.nan), [np.nan]]
+                ys += [np.where(here, series.median[places], np.nan), [np.nan]]
+                runs += [member.run] * (len(places) + 1)
             canvas.add(
                 type="scatter",
                 x=np.concatenate(xs),
@@ -713,6 +716,8 @@ class _Page:
                 legendgroup=plain(one.name),
                 showlegend=False,
                 hoverinfo="skip",
+                customdata=runs,
+                meta={"role": "member", "series": plain(one.name), "part": "each run", "label": "run"},
             )
         if cut:
             words = "the least and the largest of each bucket"
@@ -734,6 +739,9 @@ class _Page:
         first = next(iter(canvases.values()))
         first.notes += self._notes(bundles)
         for canvas in canvases.values():
+            for trace in canvas.traces:  # a table of the figure is no page: there names stand as they are
+                if "series" in trace.get("meta", {}):
+                    trace["meta"] |= {"series": html.unescape(trace["meta"]["series"])}
             canvas.meta["caption"] = f"{about} {CATALOGUE[self.probe].caption}".strip()
         more: dict[str, Any] = {"showlegend": True, "hoversubplots": "axis"}
         if names > HOVERED:
@@ -1042,7 +1050,7 @@ def _fill(canvas: Canvas, series: Series, sign: int, one: Bundle) -> None:
     x, y = outline(series.x, np.where(np.isfinite(height), 0.0, np.nan), height, 0.3)
     if np.any(height[np.isfinite(height)] != 0):
         tone = palette.faded(one.look.colour, 0.45)
-        canvas.area(x, y, f"{plain(one.name)} is larger", tone, {"width": 0})
+        canvas.area(x, y, f"{plain(one.name)} is larger", tone, {"width": 0}, meta={"role": "aid"})
         canvas.key(f"{plain(one.name)} is larger", tone)
 
 
@@ -1059,6 +1067,7 @@ def _mark_equal(canvas: Canvas, data: Difference) -> None:
             marker={"symbol": "diamond", "size": 7, "color": palette.OLIVE},
             name="equal to the last digit",
             hoverinfo="skip",
+            meta={"role": "aid"},
         )
 
 

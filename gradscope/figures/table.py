@@ -245,6 +245,8 @@ def _points(trace: Mapping[str, Any], layout: Mapping[str, Any]) -> Iterator[Row
     for at, value, status, told in zip(places, y.tolist(), _status(y, trace), own, strict=True):
         if (status == below) != bool(meta.get("below")):
             continue  # the other stroke of the curve has it
+        if isinstance(at, float) and math.isnan(at):
+            continue  # a gap that parts two lines of one trace
         row = {"series": name, "part": meta.get("part", "value"), place: at}
         row |= {str(label): told} if label else {}
         yield row | {"value": STANDS.get(status, value) if math.isnan(value) else value, "status": status} | about

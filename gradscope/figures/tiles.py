@@ -15,6 +15,7 @@ __all__ = ["columns_of", "rows_of", "tiled"]
 
 ACROSS, DOWN = 0.045, 0.2  # gaps between panels, of the plot's width; of a panel's height, for its name
 MOST_ACROSS = 4
+LOGARITHMIC = ", log scale"  # what the title of a log axis ends with
 
 
 def columns_of(number: int) -> int:
@@ -57,7 +58,8 @@ def tiled(canvases: Mapping[str, Canvas], xaxis: dict[str, Any], layout: dict[st
     data, named = [], set[str]()
     for number, (name, one) in enumerate(zip(canvases, made, strict=True)):
         cell = _Cell(number, columns, rows, len(made))
-        data += [cell.trace(trace, named) for trace in one["data"]]
+        told = _told(one["layout"]["yaxis"].get("title", {}).get("text", ""))
+        data += [cell.trace(trace, named, name, told) for trace in one["data"]]
         cell.add_axes(whole, one["layout"])
         whole["shapes"] += [cell.placed(shape) for shape in one["layout"]["shapes"]]
         kept = [entry for entry in one["layout"]["annotations"] if entry.get("name") != "note"]
@@ -89,15 +91,22 @@ class _Cell:
         self.number, self.leftmost, self.lowest = number, column == 0, number + columns >= count
         self.names = {"x": _axis("x", number + 1), "y": _axis("y", 2 * number + 1), "y2": _axis("y", 2 * number + 2)}
 
-    def trace(self, trace: dict[str, Any], named: set[str]) -> dict[str, Any]:
-        """Return a trace on the axes of the panel; what the legend names already stays out of it."""
+    def trace(self, trace: dict[str, Any], named: set[str], panel: str, told: dict[str, str]) -> dict[str, Any]:
+        """Return a trace on the axes of the panel; what the legend names already stays out of it.
+
+        A table of the figure finds in its ``meta`` the panel, and what the axis shows where it has no title.
+        """
         name = str(trace.get("name", ""))
+        meta = dict(trace.get("meta") or {})
+        if "series" in meta:
+            series = ", ".join(filter(None, (panel, str(meta["series"]))))
+            meta |= {"series": series} | (told if meta.get("role") != "count" else {})
         shown = trace.get("showlegend", True) and trace["type"] == "scatter"
         again = {"showlegend": False} if shown and name in named else {}
         if shown:
             named.add(name)
         y = "y2" if trace.get("yaxis") == "y2" else "y"
-        return trace | {"xaxis": self.names["x"], "yaxis": self.names[y]} | again
+        return trace | {"xaxis": self.names["x"], "yaxis": self.names[y]} | again | ({"meta": meta} if meta else {})
 
     def add_axes(self, whole: dict[str, Any], layout: dict[str, Any]) -> None:
         """Add the axes of the panel: common ranges, labels at the edges of the figure alone."""
@@ -135,6 +144,15 @@ class _Cell:
         """Return the name of the panel above it."""
         at = {"xref": "paper", "yref": "paper", "x": self.x[0], "y": self.y[1], "xanchor": "left", "yanchor": "bottom"}
         return at | {"text": f"<b>{plain(name)}</b>", "font": {"size": 12}, "name": "panel", "yshift": 1}
+
+
+def _told(title: str) -> dict[str, str]:
+    """Return what a title says that an axis shows, and its unit."""
+    name, _, rest = title.rpartition(" [")
+    unit = rest.removesuffix("]")
+    log = unit.endswith(LOGARITHMIC)
+    unit = f"log10 {unit.removesuffix(LOGARITHMIC)}".removesuffix(" 1") if log else unit
+    return {"quantity": name, "unit": unit} if name else {}
 
 
 def _axis(letter: str, number: int) -> str:
