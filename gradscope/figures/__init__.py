@@ -33,7 +33,7 @@ from gradscope.figures.curves import (
 )
 from gradscope.figures.gallery import caption, figure
 from gradscope.figures.gates import gate_activation, gate_saturation
-from gradscope.figures.learning import training_gradient, training_loss, training_numbers
+from gradscope.figures.learning import LEARNING, training_gradient, training_loss, training_numbers
 from gradscope.figures.maps import input_gradient, transport_map, unit_gradient, write_survival
 from gradscope.figures.routes import routes
 from gradscope.figures.spectra import jacobian_eigenvalues, transport_spectrum
@@ -44,6 +44,7 @@ from gradscope.figures.training import training_cut, training_map
 from gradscope.figures.units import finite_time_exponents, lyapunov_spectrum, timescale
 
 __all__ = [
+    "LEARNING",
     "caption",
     "cell_gradient",
     "compare",

@@ -573,12 +573,16 @@ def training_cut(
 
     Parameters
     ----------
-    records, name, view, template, title
+    records, name
         As in :func:`training_map`.
     iteration : int
         One of the iterations of ``records``.
+    view : str, optional
+        As in :func:`training_map`.
     ghost : bool
         Whether the first iteration stands behind, grey.
+    template, title
+        As in :func:`training_map`.
 
     Returns
     -------
