@@ -5,7 +5,7 @@
 
   const SVG = "http://www.w3.org/2000/svg";
   const DASHES = { solid: "", dot: "3px,3px", dash: "9px,9px", longdash: "15px,15px", dashdot: "9px,3px,3px,3px" };
-  const NARROW = 0.4; // share of an axis that the curves must fill, or else it is drawn anew
+  const WIDE = 2.5; // how much wider an axis may be than the figure asks for, before it is drawn anew
   const latest = new WeakMap(); // what a graph should show
 
   function graph(name) {
@@ -20,7 +20,7 @@
     const around = axes.map(function (key) {
       const one = layout[key];
       const ticks = key === "yaxis2" ? one.ticktext : null;
-      return [key, one.title, one.domain, one.tickmode, one.tickprefix, one.visible, one.showticklabels, ticks];
+      return [key, one.title, one.domain, one.visible, one.showticklabels, ticks];
     });
     const beside = figure.data.filter((trace) => trace.yaxis && trace.yaxis !== "y");
     const asked = Object.fromEntries(axes.map((key) => [key, JSON.stringify(layout[key].range || null)]));
@@ -41,9 +41,10 @@
     return Boolean(axis && axis.range && asked && JSON.stringify(axis.range) !== asked);
   }
 
-  function holds(range, low, high) {
+  function holds(range, [low, high], asked) {
     const width = range[1] - range[0];
-    return low >= range[0] - 1e-9 * width && high <= range[1] + 1e-9 * width && high - low >= NARROW * width;
+    const slack = 1e-9 * width;
+    return low >= range[0] - slack && high <= range[1] + slack && width <= WIDE * (asked[1] - asked[0]);
   }
 
   // Whether the curves of a figure can be drawn into the axes that stand.
@@ -52,9 +53,9 @@
     if (!plot || !plot.plot || gd.layout.meta.frame !== figure.layout.meta.frame) {
       return false;
     }
-    const [x, extent] = [figure.layout.xaxis.range, figure.layout.meta.extent];
-    const wide = !x || zoomed(gd, "xaxis") || holds(plot.xaxis.range, x[0], x[1]);
-    return wide && (!extent || zoomed(gd, "yaxis") || holds(plot.yaxis.range, extent[0], extent[1]));
+    const { xaxis, yaxis, meta } = figure.layout;
+    const along = !xaxis.range || zoomed(gd, "xaxis") || holds(plot.xaxis.range, xaxis.range, xaxis.range);
+    return along && (!meta.extent || zoomed(gd, "yaxis") || holds(plot.yaxis.range, meta.extent, yaxis.range));
   }
 
   function numbers(value) {

@@ -152,7 +152,8 @@
 
   // Plotly draws what it is behind with, a figure at a time, so that no pointer waits for long.
   function catchUp(names, words) {
-    if (here() && live.catchUp(names, words) && !words) {
+    const idle = words || (!flying && !wanted);
+    if (idle && here() && live.catchUp(names, words) && !words) {
       pause = window.setTimeout(() => catchUp(names, false), 0);
     }
   }

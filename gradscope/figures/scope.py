@@ -40,7 +40,7 @@ CAPTIONS = {
 """What to conclude where the figure shows something else than the probe of that name."""
 EXACT = "Exact."
 PIN = ", pinned"
-ROOM = 0.15
+ROOM = 0.2
 """Share of what the curves span that the y axis holds beyond them on either side while a hand is on a knob."""
 NOTHING = "This cell has no gate that keeps and writes: there is no flow to show."
 
