@@ -695,7 +695,9 @@ class _Page:
         for one in bundles:
             if len(one.lines) < 2:
                 continue
-            xs, ys, runs = [], [], []
+            xs: list[Any] = []
+            ys: list[Any] = []
+            runs: list[str] = []
             for member in one.lines:
                 series = _turned_back(member) if self.backwards else member.series
                 assert series is not None
