@@ -18,7 +18,7 @@ from benchmarks.clock import Missing, Row
 from benchmarks.limits import Limit, limits
 from benchmarks.rows import ROWS
 
-KINDS = (*ROWS, "limits", "growth", "scope")
+KINDS = (*ROWS, "limits", "growth", "scope", "dashboard")
 
 
 def rows_table(rows: list[Row]) -> Table:
@@ -90,6 +90,14 @@ def main() -> None:
                 console.print(scope_table(list(reactions(6 * asked.repeats))))
         except ImportError as error:
             console.print(f"not measured: the Scope in a browser ({error.name} is not installed)")
+    if "dashboard" in asked.only:
+        try:
+            from benchmarks.dashboard import dashboard_table, visits
+
+            with console.status("measuring the dashboard"):
+                console.print(dashboard_table(list(visits(max(2, asked.repeats // 2)))))
+        except ImportError as error:
+            console.print(f"not measured: the dashboard in a browser ({error.name} is not installed)")
     packages = ", ".join(version(name) for name in ("numpy", "scipy", "autograd", "torch", "jax"))
     console.print(f"{packages}; one thread, float64, processor time, least of {asked.repeats} repeats")
 
