@@ -147,12 +147,20 @@ def probing_rows(repeats: int, sizes: tuple = PROBED) -> Iterator[Row]:
         def step(params=params, loss=loss) -> Mapping[str, Array]:
             return autograd.grad(loss)(params)
 
+        def heard(step=step) -> gs.Record:
+            with gs.listen() as heard:
+                step()
+            return heard.record("cheap")
+
         def probed(cell=cell, params=params, inputs=inputs, step=step) -> gs.Record:
             step()
             return gs.probe(cell, params, inputs, "cheap")
 
         label = f"T={length}, B={batch}, I={width}, H={size}"
-        yield Row("training step, probed", label, "the step alone", *race([probed, step], repeats), 1.2, at_most=True)
+        agree("probing", heard()["jacobian_rms"], probed()["jacobian_rms"])
+        with_record, with_probe, alone = race([heard, probed, step], repeats)
+        yield Row("training step and its record", label, "the step alone", with_record, alone, 1.2, at_most=True)
+        yield Row("training step, then a probe", label, "the step alone", with_probe, alone, at_most=True)
 
 
 NORMS = """

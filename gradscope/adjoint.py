@@ -9,6 +9,7 @@ speed.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextvars import ContextVar
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -18,7 +19,7 @@ import numpy as np
 from autograd import make_jvp, make_vjp
 from autograd.builtins import tuple as autograd_tuple
 from autograd.extend import defjvp, defjvp_argnums, defvjp, defvjp_argnums, primitive
-from autograd.tracer import isbox
+from autograd.tracer import getval, isbox
 
 from gradscope.cells import Cell, DenseCell, as_floats, check_kind, split
 from gradscope.errors import ArgumentError, ShapeError
@@ -28,9 +29,32 @@ from gradscope.products import push_params
 from gradscope.program import Opened, reads_parameters
 from gradscope.trajectory import Trajectory, batch_last, unroll
 
-__all__ = ["Adjoint", "backpropagate", "check_direct", "scan", "unroll_on_tape"]
+__all__ = ["SCANS", "Adjoint", "Scanned", "backpropagate", "check_direct", "scan", "unboxed", "unroll_on_tape"]
 
 Array = np.ndarray
+
+
+@dataclass(eq=False)
+class Scanned:
+    """One call of :func:`scan`, as whoever listens keeps it.
+
+    Attributes
+    ----------
+    linearization : Linearization
+        With the partials that its way back has made.
+    direct : ndarray, (T+1, B, S), or None
+        What the last way back brought: the gradient of the loss with respect to each state, all others held fixed.
+        None before a way back.
+    """
+
+    linearization: Linearization
+    direct: Array | None = None
+
+
+HEARD = 16
+"""How many scans a listener keeps, the last ones: each holds its trajectory."""
+SCANS: ContextVar[tuple[list[Scanned], ...]] = ContextVar("gradscope_scans", default=())
+"""Lists to which :func:`scan` adds what it has done; :func:`gradscope.taps.listen` puts one here."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,8 +107,11 @@ def backpropagate(
         drives would be missed. Or when ``truncate`` is no number of steps.
     """
     own = getattr(linearization, "backpropagate", None)  # a network's
-    if own is not None:
-        return own(direct, inputs, truncate)
+    return _back(linearization, direct, inputs, truncate, False) if own is None else own(direct, inputs, truncate)
+
+
+def _back(linearization: Linearization, direct: Array, inputs: bool, truncate: int | None, keep: bool) -> Adjoint:
+    """Go back along one cell; ``keep`` the partials for whoever asks for them later."""
     trajectory = linearization.trajectory
     check_direct(trajectory, direct)
     if reads_parameters(trajectory.cell):
@@ -100,7 +127,7 @@ def backpropagate(
     heard_by_inputs = np.empty(width, total.dtype)
     with np.errstate(all="ignore"):
         for steps in _segments(trajectory, truncate):
-            back = linearization.back(steps, total[steps.start : steps.stop + 1], keep=truncate is not None)
+            back = linearization.back(steps, total[steps.start : steps.stop + 1], keep or truncate is not None)
             if truncate and steps.start and steps.start % truncate == 0:
                 total[steps.start] = immediate[steps.start]
             for name, share in back.gradients().items():
@@ -201,7 +228,7 @@ def scan(
         cell.check(params)
     names = tuple(params.keys())
     inputs = inputs if isbox(inputs) else as_floats("inputs", inputs)
-    kept: dict[str, Linearization] = {}
+    kept: dict[str, Any] = {}
     start = np.zeros((np.shape(inputs)[1], cell.state_size)) if state is None and np.ndim(inputs) == 3 else state
     _check_truncate(truncate)
     masks = {"valid": valid, "reset": reset, "dropout": dropout}
@@ -254,6 +281,13 @@ def _new_state(cell: Cell, params: Mapping[str, Any], column: Any, heard: Any, s
     )
 
 
+def unboxed(value: Any) -> Any:
+    """Return the plain value inside all of autograd's boxes."""
+    while isbox(value):
+        value = getval(value)
+    return value
+
+
 @primitive
 def _cut(state: Array) -> Array:
     """Return the state, through which no gradient goes back."""
@@ -278,6 +312,11 @@ def _scan(
     """Unroll, and keep the linearization for the way back, which alone asks for ``truncate``."""
     trajectory = unroll(cell, dict(zip(names, values, strict=True)), inputs, state, **masks)
     kept["linearization"] = linearize(trajectory)
+    if listeners := SCANS.get():
+        kept["heard"] = Scanned(kept["linearization"])
+        for heard in listeners:
+            heard.append(kept["heard"])
+            del heard[:-HEARD]
     return np.ascontiguousarray(trajectory.states)
 
 
@@ -297,10 +336,10 @@ def _on_tape(argnums: Sequence[int], args: tuple, kwargs: dict) -> tuple[Callabl
 
 def _pull_scan(argnums: tuple[int, ...], states: Array, args: tuple, kwargs: dict) -> Any:
     """Return the vector-Jacobian product of :func:`_scan` with respect to all of ``argnums`` at once."""
-    kept = kwargs["kept"]["linearization"]
+    kept, heard = kwargs["kept"]["linearization"], kwargs["kept"].get("heard")
 
     def fast(direct: Array) -> tuple[Array, ...]:
-        adjoint = backpropagate(kept, direct, 0 in argnums, kwargs["truncate"])
+        adjoint = _back(kept, direct, 0 in argnums, kwargs["truncate"], heard is not None)
         slots = [adjoint.inputs, adjoint.total[0], *(adjoint.params[name] for name in kwargs["names"])]
         return tuple(np.asarray(slots[n], np.result_type(args[n])) for n in argnums)
 
@@ -310,6 +349,8 @@ def _pull_scan(argnums: tuple[int, ...], states: Array, args: tuple, kwargs: dic
         return tuple(gradients[n] for n in range(len(argnums)))
 
     def pull(direct: Any) -> tuple[Any, ...]:
+        if heard is not None:
+            heard.direct = unboxed(direct)
         boxed = isbox(direct) or any(isbox(value) for value in args)
         return slow(direct) if boxed or reads_parameters(kwargs["cell"]) else fast(direct)
 

@@ -7,7 +7,7 @@ program's own gradients do not change by a digit, and outside of ``listen`` a ta
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -16,9 +16,12 @@ from typing import Any
 import numpy as np
 from autograd.builtins import DictBox, SequenceBox
 from autograd.extend import defjvp, defvjp_argnums, primitive
-from autograd.tracer import getval, isbox
+from autograd.tracer import isbox
 
+from gradscope.adjoint import SCANS, Scanned, unboxed
 from gradscope.errors import ArgumentError, unknown
+from gradscope.probes import recorded
+from gradscope.record import Record
 
 __all__ = ["Heard", "Pass", "listen", "tap"]
 
@@ -105,17 +108,20 @@ def listen() -> Iterator[Heard]:
     Listeners may be nested: each hears everything that happens while it is open. After the block, also one that was
     left by an exception, what was heard remains.
 
+    Inside :func:`gradscope.scan` there is nothing to tap; each scan of a cell is kept as a whole instead.
+
     Yields
     ------
     Heard
-        ``.values["h"]`` (T, ...) and ``.gradients["h"]`` (T, ...).
+        ``.values["h"]`` (T, ...) and ``.gradients["h"]`` (T, ...); ``.record()`` of the last scan.
     """
     heard = Heard()
-    token = _listeners.set((*_listeners.get(), heard))
+    tokens = _listeners.set((*_listeners.get(), heard)), SCANS.set((*SCANS.get(), heard.scans))
     try:
         yield heard
     finally:
-        _listeners.reset(token)
+        _listeners.reset(tokens[0])
+        SCANS.reset(tokens[1])
 
 
 @dataclass(eq=False)
@@ -207,10 +213,49 @@ class Heard:
         of one sequence that are differentiated one after the other, with t counted on, make up one pass.
     values, gradients : Mapping
         Those of the last pass; ``gradients`` of the last one that went back.
+    scans : list of Scanned
+        What :func:`gradscope.scan` has done, call by call, the last 16 of them: one for each layer of a Stack.
     """
 
     def __init__(self) -> None:
         self.passes: list[Pass] = []
+        self.scans: list[Scanned] = []
+
+    def record(self, probes: str | Sequence[str] = "standard", scan: int = -1) -> Record:
+        """Measure a scan as it was, under the loss that was differentiated: a training step is not run again.
+
+        Forward pass and partials are those of the step, so that the cheap preset costs about as much as the step
+        instead of twice that.
+
+        Parameters
+        ----------
+        probes : str or list of str
+            As for :func:`gradscope.probe`.
+        scan : int
+            Which of ``scans``; the last one when left out.
+
+        Returns
+        -------
+        Record
+            As :func:`gradscope.probe`. Gradients are those of the loss itself, whatever it sums or averages over.
+
+        Raises
+        ------
+        ArgumentError
+            When there is no such scan, or when nothing was differentiated through it.
+        """
+        if not -len(self.scans) <= scan < len(self.scans):
+            raise ArgumentError(
+                f"`scan` must be one of the {len(self.scans)} that were heard, got {scan}. Call `gs.scan` with a cell "
+                "inside of `gs.listen()`."
+            )
+        one = self.scans[scan]
+        if one.direct is None:
+            raise ArgumentError(
+                "`record` needs a gradient that went back through the scan, and none did. Differentiate inside of "
+                "`gs.listen()`, or measure the cell alone by `gs.probe`."
+            )
+        return recorded(one.linearization, one.direct, probes, "that which was differentiated")
 
     def __repr__(self) -> str:
         names = ", ".join(self.passes[-1].steps) if self.passes else "nothing"
@@ -250,11 +295,4 @@ class Heard:
 
 def _kept(value: Any, key: Key) -> Any:
     """Return what to remember; of what has no t, most often parameters that a loop changes in place, a copy."""
-    return _plain(value) if key[1] is not None else np.array(_plain(value))
-
-
-def _plain(value: Any) -> Any:
-    """Return what is inside every box."""
-    while isbox(value):
-        value = getval(value)
-    return value
+    return unboxed(value) if key[1] is not None else np.array(unboxed(value))

@@ -8,7 +8,7 @@ sequences as columns, and the arrays that users see are transposed views of thes
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -51,6 +51,10 @@ def batch_last(array: np.ndarray) -> np.ndarray:
     return np.swapaxes(array, -1, -2)
 
 
+FEW = 2**21
+"""Elements of an array of gates up to which drives and values of all gates are kept: several measurements read them."""
+
+
 @dataclass(frozen=True, eq=False)
 class Trajectory:
     """The states that a cell went through; made by :func:`unroll`.
@@ -76,6 +80,7 @@ class Trajectory:
     rows: np.ndarray
     drives: np.ndarray | None = None
     masks: Masks = NO_MASKS
+    _gates: dict[tuple[int, int], dict[str, Gate]] = field(default_factory=dict, repr=False)
 
     def __repr__(self) -> str:
         sizes = f"T={self.length}, B={self.batch}, S={self.cell.state_size}, {self.rows.dtype}"
@@ -171,6 +176,15 @@ class Trajectory:
 
     def gates_at(self, steps: slice) -> dict[str, Gate]:
         """Return drive and value of each gate at some steps, (n, H, B)."""
+        if self.length * self.batch * len(self.cell.gate_names) * self.cell.hidden_size > FEW:
+            return self._make_gates(steps)
+        place = steps.start, steps.stop
+        if place not in self._gates:
+            self._gates[place] = self._make_gates(steps)
+        return self._gates[place]
+
+    def _make_gates(self, steps: slice) -> dict[str, Gate]:
+        """Return the gates at some steps, made anew."""
         if isinstance(self.cell, DenseCell):
             seen = self.masks.seen(self.rows[steps], steps)
             with np.errstate(all="ignore"):

@@ -232,3 +232,80 @@ def test_parameters_that_are_changed_in_place_afterwards_are_heard_as_they_were(
     slope[:] = 0.0
     np.testing.assert_array_equal(heard.values["w"], np.ones(3))
     np.testing.assert_array_equal(heard.gradients["w"], 2.0 * np.ones(3))
+
+
+# ---- scans ----------------------------------------------------------------------------------------------------------
+
+
+def squares(cell, params, inputs, **masks):
+    """Return a loss that reads every hidden state."""
+    states = gs.scan(cell, params, inputs, **masks)
+    return anp.sum(states[1:, :, : cell.hidden_size] ** 2)
+
+
+@pytest.mark.parametrize("masked", [False, True])
+@pytest.mark.parametrize("name", ["LSTM", "GRU", "ResetBeforeGRU"])
+def test_a_scan_is_measured_as_it_was_under_the_loss_that_was_differentiated(name, masked):
+    case = make_case(name, length=20, batch=3, hidden_size=4)
+    masks = {"valid": np.arange(20)[:, None] < [20, 12, 7]} if masked else {}
+    with listen() as heard:
+        gradient = autograd.grad(lambda params: squares(case.cell, params, case.inputs, **masks))(case.params)
+    plain = autograd.grad(lambda params: squares(case.cell, params, case.inputs, **masks))(case.params)
+    assert all(np.array_equal(gradient[key], plain[key]) for key in plain)
+    found = heard.record("standard")
+    wanted = gs.probe(case.cell, case.params, case.inputs, loss=lambda h: anp.sum(h**2, axis=(0, 2)), **masks)
+    assert list(found) == list(wanted)
+    for key in wanted:
+        np.testing.assert_allclose(found[key], wanted[key], rtol=1e-9, atol=1e-12, err_msg=key)
+        np.testing.assert_array_equal(found.status[key], wanted.status[key])
+    assert found.summary["verdict_text"] == wanted.summary["verdict_text"]
+    assert found.config["loss"] == "that which was differentiated"
+
+
+def test_each_layer_of_a_stack_is_a_scan_of_its_own_and_blocks_may_be_nested():
+    network, rng = gs.Stack([gs.LSTM(2, 3), gs.GRU(3, 2)]), np.random.default_rng(0)
+    params, inputs = network.init(rng), rng.standard_normal((6, 2, 2))
+    with listen() as outer:
+        with listen() as inner:
+            autograd.grad(lambda p: anp.sum(gs.scan(network, p, inputs)[-1]))(params)
+        autograd.grad(lambda p: anp.sum(gs.scan(gs.RNN(2, 3), p, inputs)[-1]))(gs.RNN(2, 3).init(rng))
+    gs.scan(gs.RNN(2, 3), gs.RNN(2, 3).init(rng), inputs)
+    assert [type(scan.linearization.trajectory.cell).__name__ for scan in outer.scans] == ["LSTM", "GRU", "RNN"]
+    assert inner.scans == outer.scans[:2]
+    assert outer.record("cheap", scan=0).config["cell"]["cell"] == "LSTM"
+    assert outer.record(["state_gradient"]).config["cell"]["cell"] == "RNN"
+
+
+def test_a_listener_around_a_long_training_keeps_the_last_scans_alone():
+    cell, rng = gs.RNN(1, 2), np.random.default_rng(0)
+    params = cell.init(rng)
+    with listen() as heard:
+        for length in range(1, 31):
+            gs.scan(cell, params, np.ones((length, 1, 1)))
+    assert [scan.linearization.length for scan in heard.scans] == list(range(15, 31))
+
+
+def test_what_was_not_scanned_or_not_differentiated_cannot_be_measured():
+    cell, rng = gs.RNN(1, 2), np.random.default_rng(0)
+    with listen() as heard:
+        pass
+    with pytest.raises(ArgumentError, match=r"one of the 0 that were heard.*Call `gs.scan` with a cell inside"):
+        heard.record()
+    with listen() as heard:
+        gs.scan(cell, cell.init(rng), np.ones((3, 1, 1)))
+    with pytest.raises(ArgumentError, match=r"none did. Differentiate inside of `gs.listen\(\)`"):
+        heard.record()
+    with pytest.raises(ArgumentError, match="one of the 1 that were heard"):
+        heard.record(scan=1)
+
+
+def test_a_second_derivative_leaves_the_direct_part_as_plain_numbers():
+    case = make_case("LSTM", length=4, batch=2, hidden_size=2)
+    with listen() as heard:
+        autograd.grad(
+            lambda s: anp.sum(
+                autograd.grad(lambda s: anp.sum(gs.scan(case.cell, case.params, case.inputs, s)[-1] ** 2))(s)
+            )
+        )(case.state)
+    assert all(type(scan.direct) is np.ndarray for scan in heard.scans if scan.direct is not None)
+    assert any(scan.direct is not None for scan in heard.scans)

@@ -11,6 +11,7 @@ from autograd import make_vjp
 
 from gradscope.cells import Cell, check_kind
 from gradscope.errors import ArgumentError, ShapeError
+from gradscope.linearization import linearize
 from gradscope.probes.catalogue import CATALOGUE, PRESETS, Probe, choose
 from gradscope.probes.layers import chosen, measurements
 from gradscope.probes.measures import Measurement, measured, summarize
@@ -18,7 +19,7 @@ from gradscope.record import Field, Record
 from gradscope.trajectory import Trajectory, unroll
 from gradscope.verdict import Verdict, together
 
-__all__ = ["CATALOGUE", "PRESETS", "REVISION", "Probe", "choose", "probe"]
+__all__ = ["CATALOGUE", "PRESETS", "REVISION", "Probe", "choose", "probe", "recorded"]
 
 REVISION = 3
 """Goes up when a probe's numbers change, so that stored runs are measured again.
@@ -100,12 +101,37 @@ def probe(
             f"`loss` must be a function from hidden states (T, B, H) to one number for each sequence, got {loss!r}. "
             "Leave it out for the sum of the last hidden state."
         )
-    names = choose(probes)  # type: ignore[arg-type]
+    choose(probes)  # type: ignore[arg-type]  # before any work
     masks = {"valid": valid, "reset": reset, "dropout": dropout}
     trajectory: Any = unroll_with(cell, params, inputs, state, masks, options)
-    parts = measurements(trajectory, direct_gradient(trajectory, loss or last_hidden))
+    direct = direct_gradient(trajectory, loss or last_hidden)
+    return recorded(linearize(trajectory), direct, probes, _describe(loss or last_hidden))
+
+
+def recorded(linearization: Any, direct: np.ndarray, probes: str | Sequence[str], loss: str) -> Record:
+    """Return what probes find along a linearization, under the loss whose direct part this is.
+
+    Parameters
+    ----------
+    linearization : Linearization, or that of a network
+    direct : ndarray, (T+1, B, S)
+        As in :func:`gradscope.backpropagate`.
+    probes : str or list of str
+        As for :func:`probe`.
+    loss : str
+        What it is, in words.
+
+    Returns
+    -------
+    Record
+    """
+    names = choose(probes)  # type: ignore[arg-type]
+    trajectory = linearization.trajectory
+    if isinstance(trajectory.cell, Cell) and trajectory.valid is not None:
+        direct = _folded(direct, trajectory.valid)
+    parts = measurements(linearization, direct)
     has = chosen(parts, names, isinstance(probes, str))
-    records = {name: _record(part, has[name], _describe(loss or last_hidden)) for name, part in parts.items()}
+    records = {name: _record(part, has[name], loss) for name, part in parts.items()}
     whole = records.pop("")
     return Record(whole.fields, _shared(records) | whole.summary, whole.config, records)
 
@@ -176,17 +202,17 @@ def direct_gradient(trajectory: Trajectory, loss: Loss) -> np.ndarray:
         width = place.stop - place.start
         direct[1:, :, place] = gradient[:, :, start : start + width]
         start += width
-    if isinstance(trajectory.cell, Cell) and trajectory.valid is not None:
-        _fold(direct, trajectory.valid)
     return direct
 
 
-def _fold(direct: np.ndarray, valid: np.ndarray) -> None:
-    """Let a state be heard where the loss hears its copies over padded steps, in place."""
+def _folded(direct: np.ndarray, valid: np.ndarray) -> np.ndarray:
+    """Return the direct part with a state heard where the loss hears its copies over padded steps."""
+    direct = np.array(direct)
     for t in reversed(range(len(valid))):
         padded = ~valid[t]
         direct[t, padded] += direct[t + 1, padded]
         direct[t + 1, padded] = 0.0
+    return direct
 
 
 def _describe(loss: Loss) -> str:

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 
 from gradscope.gradients import GradientNorms, gradient_norms
-from gradscope.linearization import linearize
 from gradscope.probes.measures import Measurement, applies, require
 
 __all__ = ["LayerMeasurement", "chosen", "measurements"]
@@ -39,12 +38,12 @@ class LayerMeasurement(Measurement):
         return gradient_norms(self.linearization, *gradients.layers[self.name])
 
 
-def measurements(trajectory: Any, direct: Array) -> dict[str, Measurement]:
+def measurements(linearization: Any, direct: Array) -> dict[str, Measurement]:
     """Return what is to be measured, by name: of a cell itself, under an empty name, or also of each layer.
 
     Parameters
     ----------
-    trajectory : Trajectory, or that of a network
+    linearization : Linearization, or that of a network
     direct : ndarray, (T+1, B, S)
         The loss's immediate part.
 
@@ -53,8 +52,8 @@ def measurements(trajectory: Any, direct: Array) -> dict[str, Measurement]:
     dict of Measurement
         The empty name stands for the whole. Each layer's direct part includes what the layers above pass down to it.
     """
-    whole = Measurement(trajectory, linearize(trajectory), direct)
-    layers = getattr(whole.linearization, "layers", {})
+    whole = Measurement(linearization.trajectory, linearization, direct)
+    layers = getattr(linearization, "layers", {})
     return {"": whole} | {
         name: LayerMeasurement(part.trajectory, part, direct, whole, name) for name, part in layers.items()
     }
