@@ -213,8 +213,8 @@ def _each_once(values: tuple, info: ValidationInfo) -> tuple:
         raise ArgumentError(f"`{name}` must hold at least one value, got an empty list. Leave it out for its default.")
     for value in values:
         if values.count(value) > 1:
-            times = values.count(value)
-            raise ArgumentError(f"`{name}` must hold each value once, got {value!r} {times} times. Remove the others.")
+            times = "twice" if values.count(value) == 2 else f"{values.count(value)} times"
+            raise ArgumentError(f"`{name}` must hold each value once, got {value!r} {times}. Remove the others.")
     return values
 
 
@@ -743,12 +743,12 @@ def read_study(path: str | Path) -> Study:
 
 def _sweeps(data: dict[str, Any], path: Path, where: list[Place]) -> tuple[str, tuple[Sweep, ...]]:
     """Return the name and the sweeps of a file, or say everything that is wrong with them."""
-    faults: list[str] = []
+    faults: list[tuple[float, str]] = []
 
     def note(key: str, table: int, text: str) -> None:
         """Write down a fault with the line of its key: in the sweep itself, or above all of them."""
         found = next((place.line for n in (table, 0) for place in where if (place.table, place.key) == (n, key)), None)
-        faults.append(f"{path}, line {found}: {text}" if found else f"{path}, sweep {table}: {text}")
+        faults.append((found or math.inf, f"{path}, {f'line {found}' if found else f'sweep {table}'}: {text}"))
 
     tables = _tables(data, path, note)
     name = data.get("name", path.stem)
@@ -761,7 +761,7 @@ def _sweeps(data: dict[str, Any], path: Path, where: list[Place]) -> tuple[str, 
                 own = next((key for key in keys if key in table), next((key for key in keys if key in data), ""))
                 note(own, number, text)
     if faults:
-        raise ArgumentError("\n".join(dict.fromkeys(faults)))
+        raise ArgumentError("\n".join(dict.fromkeys(text for _, text in sorted(faults, key=lambda fault: fault[0]))))
     return str(name), tuple(sweeps)
 
 

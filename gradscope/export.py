@@ -198,8 +198,8 @@ def to_dataset(
         A variable for each metric, and its status beside it as ``<name>_status``: 0 ok, 4 NaN, 5 inf, 6 not
         applicable, 7 not computed because the grid has no such run or it did not finish. Only 0 and 5 are numbers.
         ``run`` and ``run_status`` are text, "" where there is no run. A parameter without a value (the forget bias of
-        an RNN) is NaN on its dimension, one with numbers and words is text. Parameters that all runs share are
-        attributes.
+        an RNN) is NaN on its dimension, one with numbers and words is text. Parameters that all runs share, as far as
+        they have them, are attributes.
 
     Raises
     ------
@@ -215,7 +215,7 @@ def to_dataset(
     values = {name: _ordered(row.get(name) for row in rows) for name in names}
     if iteration is None:
         values["iteration"] = _ordered(row["iteration"] for row in rows)
-    axes = {name: found for name, found in values.items() if len(found) > 1}
+    axes = _varying(values, rows)
     grid = _Grid(axes, rows, arrays)
     data, coords = {}, {name: _labels(found) for name, found in axes.items()}
     for name in rows[0] if rows else ():
@@ -226,9 +226,20 @@ def to_dataset(
     data["run_status"] = (grid.dims, grid.filled([row["status"] for row in rows], ""), {})
     data |= _arrays(store, grid, rows, arrays)
     coords |= grid.labels
-    shared = {name: _plain(found[0]) for name, found in values.items() if len(found) == 1}
+    said = {name: [value for value in found if value is not None] or [None] for name, found in values.items()}
+    shared = {name: _plain(found[0]) for name, found in said.items() if len(found) == 1 and name not in axes}
     attributes = {"store": store.path.name, "rows": len(rows), "status_meanings": MEANINGS, **shared}
     return xarray.Dataset(data, coords, attributes)
+
+
+def _varying(values: Mapping[str, list[Any]], rows: Sequence[Row]) -> dict[str, list[Any]]:
+    """Return the parameters that span the grid, without those that follow from others, as an RNN has no input bias."""
+    axes = {name: found for name, found in values.items() if len(found) > 1}
+    for lonely in [name for name, found in axes.items() if sum(value is not None for value in found) == 1]:
+        others = [name for name in axes if name != lonely]
+        if len({to_json([row.get(name) for name in others]) for row in rows}) == len(rows):
+            del axes[lonely]
+    return axes
 
 
 class _Grid:

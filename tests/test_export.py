@@ -90,6 +90,20 @@ def test_a_dataset_has_the_swept_parameters_as_dimensions_and_a_status_for_every
     assert data["accuracy_status"].values[0, 0, 0] == Status.NOT_APPLICABLE
 
 
+def test_a_parameter_that_follows_from_others_is_no_dimension(tmp_path):
+    runs = {"a": ("RNN", None, None), "b": ("LSTM", -1.0, None), "c": ("LSTM", -1.0, 10)}
+    with Store(tmp_path / "r.db", "w") as opened:
+        sweep = opened.add_sweep("grid", {})
+        for run, (cell, bias, truncate) in runs.items():
+            opened.start_run(run, sweep, {"cell": cell, "input_bias": bias, "truncate": truncate})
+            opened.finish_run(run, {0: record(0.5, 3)})
+        every, two = to_dataset(opened), to_dataset(opened, where=["truncate=none"])
+    assert dict(two.sizes) == {"cell": 2}
+    assert two.attrs["input_bias"] == -1.0
+    assert two["run"].sel(cell="RNN") == "a"
+    assert dict(every.sizes) == {"cell": 2, "truncate": 2}
+
+
 def test_every_iteration_is_a_dimension(store):
     data = to_dataset(store, where=["cell=LSTM", "length=10"], iteration=None)
     assert dict(data.sizes) == {"forget_bias": 2, "iteration": 2}

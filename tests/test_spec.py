@@ -317,7 +317,7 @@ MISTAKES = [
     ({"length": "long"}, "`length` must be a whole number, got 'long'. Count steps"),
     ({"length": True}, "`length` must be a whole number, got True. Count steps"),
     ({"length": {"from": 10}}, "`length` must be a whole number, got {'from': 10}. Count steps"),
-    ({"length": [10, 20, 10]}, "`length` must hold each value once, got 10 2 times. Remove the others."),
+    ({"length": [10, 20, 10]}, "`length` must hold each value once, got 10 twice. Remove the others."),
     ({"gain": [1, 1.0]}, "`gain` must hold each value once, got 1.0 2 times."),
     ({"length": []}, "`length` must hold at least one value, got an empty list. Leave it out for its default."),
     ({"task": "digits_pixel", "length": [64, 100]}, "`length` must be 64 for digits_pixel, got 100. Leave it out, or"),
@@ -509,7 +509,7 @@ def test_everything_that_is_wrong_with_a_file_is_told_at_once_with_its_line(tmp_
         read_study(toml(tmp_path, WRONG))
     lines = [line.split("grid.toml, line ")[1] for line in str(caught.value).splitlines()]
     told = [(int(line.split(":")[0]), line.split("`")[1]) for line in lines]
-    assert sorted(told) == [
+    assert told == [
         (4, "seed"),
         (6, "hidden_size"),
         (10, "forget_bias"),

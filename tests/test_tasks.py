@@ -574,14 +574,15 @@ def test_the_only_column_of_numbers_needs_no_name(tmp_path):
 
 
 BAD_SERIES = [
-    ({}, table(), r"`column` must name one of day, level, note, got none\. More than one"),
+    ({}, table(), r"`column` must be named, got none, and .*bad\.csv' has several\. Name one of day, level\."),
+    ({}, "who,what\n" + "a,b\n" * 50, r"must have a column of numbers, got who, what in .*\. Write 1\.5 or -2e3\."),
     ({"column": "levl"}, table(), "one of day, level, note, got 'levl'. Did you mean 'level'"),
     ({"column": "note"}, table(), "must hold numbers, got 'x' for note in row 2 of .*Fill the gap or name another"),
     ({"column": "level"}, table() + "5,nan,x\n", "got 'nan' for level in row 202"),
     ({"column": "level"}, table() + "5,1\n", "must have 3 columns throughout, got 2 in row 202 .*Mend that row"),
     ({"column": "level"}, table(9), "must hold at least 30 values, got 9"),
     ({"column": "level"}, "level\n" + "4\n" * 99, r"must vary, got 'level', which is always 4\. Name another"),
-    ({"column": "level"}, "level\n", "must have a header and rows, got 1 lines.*Fill it"),
+    ({"column": "level"}, "level\n", "must have a header and rows, got 1 line in .*Fill it"),
     ({"column": "level"}, b"\xff\xfe" * 99, "must be a CSV file in UTF-8, .*Save it as such"),
 ]
 

@@ -117,7 +117,10 @@ def read_rows(file: str) -> tuple[list[str], list[list[str]]]:
     except (UnicodeDecodeError, csv.Error):
         raise ArgumentError(f"`file` must be a CSV file in UTF-8, got {file!r}. Save it as such.") from None
     if len(rows) < 2:
-        raise ArgumentError(f"`file` must have a header and rows, got {len(rows)} lines in {file!r}. Fill it.")
+        raise ArgumentError(
+            f"`file` must have a header and rows, got {len(rows)} {'line' if len(rows) == 1 else 'lines'} in "
+            f"{file!r}. Fill it."
+        )
     header = [name.strip() for name in rows[0]]
     for line, row in enumerate(rows[1:], start=2):
         if len(row) != len(header):
@@ -141,9 +144,14 @@ def chosen_column(file: str, names: list[str], rows: list[list[str]], column: st
             raise unknown("column", column, names, f"{file} has these.")
         return column
     numeric = [name for name, text in zip(names, rows[0], strict=True) if is_number(text)]
-    if len(numeric) != 1:
-        listed = ", ".join(names)
-        raise ArgumentError(f"`column` must name one of {listed}, got none. More than one could be meant, or none.")
+    if not numeric:
+        raise ArgumentError(
+            f"`file` must have a column of numbers, got {', '.join(names)} in {file!r}. Write 1.5 or -2e3."
+        )
+    if len(numeric) > 1:
+        raise ArgumentError(
+            f"`column` must be named, got none, and {file!r} has several. Name one of {', '.join(numeric)}."
+        )
     return numeric[0]
 
 
