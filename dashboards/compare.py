@@ -371,6 +371,8 @@ def _nothing(reader: Reader, now: Compared) -> Any:
         return states.nothing(
             "Nothing was measured yet", html.P(text), html.P("The page looks by itself.", className="note")
         )
+    if not reader.population("last")[1]:
+        return states.nothing("No run has begun yet", html.P("Groups appear here as runs end.", className="note"))
     action = dcc.Link("Compare all runs", href=PATH, className="button")
     if now.troubles and now.choice.run == () and not now.choice.where:
         return states.nothing("There is nothing to compare", action=action)

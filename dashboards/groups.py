@@ -394,7 +394,7 @@ def _names(found: Compared, keys: Sequence[tuple], single: bool) -> list[str]:
             for key in keys
         ]
     first = {row["run"]: row for row in found.rows}
-    apart = [name for name in found.varying if name not in found.by]
+    apart = [name for name in found.varying if name not in found.by and (name not in LATER or name == "seed")]
     apart = sorted(
         apart[:NAMED], key=lambda name: not isinstance(found.rows[0].get(name), str)
     )  # what it is comes first

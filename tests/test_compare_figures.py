@@ -100,7 +100,9 @@ def test_runs_of_different_lengths_are_aligned_where_they_begin_or_where_they_en
     assert end.series.median.tolist() == [4.5, 3.5, 6, 5]
     figure = figures.compare({"short": short, "long": long}, backwards=True)
     assert figure.layout.xaxis.title.text == "lag l [step]"
-    assert notes(figure) == ["Aligned at their ends: the runs end at different places, from 1 to 3."]
+    assert "Counted back from the end: the runs end at 1 to 3." in figure.layout.meta["caption"]
+    assert "Counted from the start" in figures.compare({"short": short, "long": long}).layout.meta["caption"]
+    assert "Counted" not in figures.compare({"a": long, "b": long}).layout.meta["caption"]
 
 
 def test_members_of_a_coarse_grid_count_where_they_were_measured():

@@ -744,7 +744,8 @@ class _Page:
             for trace in canvas.traces:  # a table of the figure is no page: there names stand as they are
                 if "series" in trace.get("meta", {}):
                     trace["meta"] |= {"series": html.unescape(trace["meta"]["series"])}
-            canvas.meta["caption"] = f"{about} {CATALOGUE[self.probe].caption}".strip()
+            said = (about, self._aligned(bundles), CATALOGUE[self.probe].caption)
+            canvas.meta["caption"] = " ".join(filter(None, said))
         more: dict[str, Any] = {"showlegend": True, "hoversubplots": "axis"}
         if names > HOVERED:
             more["hovermode"] = "closest"
@@ -766,11 +767,15 @@ class _Page:
         grids = {line.coarse for one in bundles for line in one.lines if line.coarse}
         for here, every in sorted(grids):
             notes.append(f"Measured at {here:,} of {every:,} places.")
-        ends = sorted({line.last for one in bundles for line in one.lines if line.axis in ("time", "step")})
-        if len(ends) > 1:
-            where = "Aligned at their ends" if self.backwards else "Aligned at their beginnings"
-            notes.append(f"{where}: the runs end at different places, from {ends[0]:g} to {ends[-1]:g}.")
         return notes
+
+    def _aligned(self, bundles: Sequence[Bundle]) -> str:
+        """Say where runs that do not end at the same place are aligned."""
+        ends = sorted({line.last for one in bundles for line in one.lines if line.axis in ("time", "step")})
+        if len(ends) < 2:
+            return ""
+        where = "back from the end" if self.backwards else "from the start"
+        return f"Counted {where}: the runs end at {ends[0]:,.0f} to {ends[-1]:,.0f}."
 
 
 def _logarithmic(probe: str) -> bool:
