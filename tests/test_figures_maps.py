@@ -154,7 +154,7 @@ def test_a_long_map_keeps_the_largest_of_each_block(size, seed):
     marks = rng.choice([0, 0, 0, Status.MASKED, Status.NAN], size=values.shape).astype(np.uint8)
     values[marks > 2] = np.nan
     keep, status, block = maps.squeeze(values, marks)
-    assert keep.shape[1] <= 1000
+    assert keep.shape[1] <= maps.COLUMNS
     for row in range(2):
         for column in range(keep.shape[1]):
             here = slice(column * block, min((column + 1) * block, size))
@@ -178,13 +178,13 @@ def test_a_long_map_says_what_it_shows_and_stays_quick():
     figure = figures.unit_gradient(record, order="unit")
     assert time.process_time() - start < 20 * unit
     heat = trace(figure, "value", "heatmap")
-    assert heat.z.shape[1] <= 1000
+    assert heat.z.shape[1] <= maps.COLUMNS
     assert heat.z[7].max() == 9.0
-    assert notes(figure) == ["Each column shows the largest of 3 times."]
+    assert notes(figure) == ["Each column shows the largest of 2 times."]
     assert figure.layout.meta["decimated"]["heat map"] == {
         "from": 2001,
         "to": heat.z.shape[1],
-        "method": "largest of 3 times",
+        "method": "largest of 2 times",
     }
 
 

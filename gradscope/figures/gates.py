@@ -32,7 +32,7 @@ HALF = 0.44  # of a row: the height of a full strip, on either side
 FULL = (0.05, 0.1, 0.2, 0.5, 1.0)
 POINTS = 400  # of a strip's side; its outline passes each twice
 LARGE = 1e3  # a size of values beyond which only a log scale shows them
-COLUMNS = 1000  # columns of a heat map: what a browser redraws at once
+COLUMNS = 1024  # columns of a heat map: what a browser redraws at once
 SIDES = {"right": "right: over 0.9 of the range", "left": "left: under 0.1 of the range"}
 
 
@@ -298,7 +298,7 @@ def gate_activation(
     """Draw one gate unit by unit over the steps, or the distribution of every gate.
 
     Rows that stay bright are units that hold their gate open; rows that change with the input are units that decide.
-    NaN and missing cells have a colour of their own, named in the legend. Beyond 1,000 steps each column is the mean
+    NaN and missing cells have a colour of their own, named in the legend. Beyond 1,024 steps each column is the mean
     of a block, and the axis says so.
 
     Parameters

@@ -17,7 +17,7 @@ from gradscope.record import Field, Record, Status
 
 __all__ = ["Map", "draw_map", "input_gradient", "transport_map", "unit_gradient", "write_survival"]
 
-COLUMNS = 1000  # columns of a heat map: what a browser redraws at once
+COLUMNS = 1024  # columns of a heat map: what a browser redraws at once
 FEW = 4  # inputs that are drawn as curves
 QUANTITIES = {
     "unit_gradient": "|dL/ds|",
@@ -268,7 +268,7 @@ def unit_gradient(
 
     Rows that stay bright are the units through which the loss is heard far back; when all fade alike, no unit serves
     as memory. Exact zeros, masked cells, NaN and inf have a colour of their own, a veil lies on what is below the float
-    range. Beyond 1,000 times each column shows the largest of a block, and the figure says so.
+    range. Beyond 1,024 times each column shows the largest of a block, and the figure says so.
 
     Parameters
     ----------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -14,11 +15,11 @@ LADDERS = ((1, 1.5, 2, 3, 5, 7), (1, 2, 5), (1, 3), (1,))
 
 def power(log10: float, digits: int = 9) -> str:
     """Return 10**log10 as text, however far outside the float range: ``6.31×10<sup>−412</sup>``."""
-    if not np.isfinite(log10):
-        return "NaN" if np.isnan(log10) else "inf" if log10 > 0 else "exactly 0"
+    if not math.isfinite(log10):
+        return "NaN" if math.isnan(log10) else "inf" if log10 > 0 else "exactly 0"
     if -3 <= log10 < 6:
         return _plain(10**log10, digits)
-    exponent = int(np.floor(log10))
+    exponent = math.floor(log10)
     mantissa = f"{10 ** (log10 - exponent):.{digits}g}"
     if float(mantissa) >= 10:
         mantissa, exponent = "1", exponent + 1
@@ -27,11 +28,11 @@ def power(log10: float, digits: int = 9) -> str:
 
 def value(number: float, digits: int = 9) -> str:
     """Return a number as text, with a power of ten where it is far from 1."""
-    if not np.isfinite(number):
-        return "NaN" if np.isnan(number) else "inf" if number > 0 else f"{MINUS}inf"
+    if not math.isfinite(number):
+        return "NaN" if math.isnan(number) else "inf" if number > 0 else f"{MINUS}inf"
     if number == 0 or 1e-4 <= abs(number) < 1e6:
         return _plain(number, digits).replace("-", MINUS)
-    return ("" if number > 0 else MINUS) + power(float(np.log10(abs(number))), digits)
+    return ("" if number > 0 else MINUS) + power(math.log10(abs(number)), digits)
 
 
 def _plain(number: float, digits: int) -> str:

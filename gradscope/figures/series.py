@@ -145,6 +145,8 @@ def statuses(entry: Field) -> np.ndarray:
     values, found = np.asarray(entry.values), entry.statuses()
     if np.iscomplexobj(values):
         values = np.abs(values)
+    if entry.status is None and np.isfinite(values).all() and (entry.unit in LOGARITHMS or values.all()):
+        return found  # nothing to mark, and most arrays are so
     unmarked = found <= Status.UNDERFLOW
     found = np.where(unmarked & np.isnan(values), np.uint8(Status.NAN), found)
     found = np.where(unmarked & np.isposinf(values), np.uint8(Status.INF), found)

@@ -5,10 +5,13 @@ from __future__ import annotations
 import re
 from urllib.parse import unquote
 
+import numpy as np
 import pytest
 from playwright.sync_api import expect
 
+import gradscope as gs
 from gradscope import figures
+from gradscope.store import Store
 
 QUESTIONS = [
     "Does the gradient survive?",
@@ -212,3 +215,46 @@ def test_a_failed_run_tells_how_it_ended_and_a_running_one_that_it_runs(visit):
     expect(page.locator("pre.error")).to_have_text(f"MemoryError: {visit.markup}")
     page = visit.open("/run/running")
     expect(page.get_by_role("heading", name="This run is in work")).to_be_visible()
+
+
+@pytest.fixture(scope="module")
+def networks(serve, tmp_path_factory):
+    """Return a dashboard over a stack and a network of both directions."""
+    path, rng = tmp_path_factory.mktemp("networks") / "results.db", np.random.default_rng(0)
+    kinds = {"stack": gs.Stack([gs.LSTM(3, 6), gs.GRU(6, 4)]), "both": gs.Bidirectional(gs.LSTM(3, 5))}
+    with Store(path, "w") as store:
+        sweep = store.add_sweep("networks", {})
+        for name, network in kinds.items():
+            record = gs.probe(network, network.init(rng), rng.standard_normal((12, 4, 3)), probes="cheap")
+            store.start_run(name, sweep, {"cell": name, "length": 12, "iterations": 0})
+            store.finish_run(name, {0: record}, {}, 0.1)
+    return serve(path)
+
+
+def test_a_layer_is_chosen_for_the_whole_page_and_stands_in_the_link(visit, networks):
+    visit.address = networks.address
+    page = visit.open("/run/stack")
+    assert "Gate activation" not in visit.figures()
+    expect(page.get_by_role("radio", name="whole")).to_be_checked()
+    expect(page.locator("#aside .note").first).to_have_text("Probed once, untrained.")
+    page.get_by_role("radio", name="layer1").check()
+    page.wait_for_url(re.compile("layer=layer1"), wait_until="commit")
+    expect(page.locator("#summary .verdict")).to_contain_text("layer1")
+    expect(page.locator("#content .card[aria-label='Gate activation']")).to_be_attached()
+    visit.ready()
+    assert visit.figures()["Gate activation"]["numbers"] > 1
+    page = visit.open("/run/stack?layer=layer2")
+    expect(page.get_by_role("radio", name="layer2")).to_be_checked()
+    choose(visit, "Gate activation", "reset")
+    page.go_back()
+    expect(page.get_by_role("radio", name="layer1")).to_be_checked()
+
+
+def test_a_direction_that_reads_from_the_end_says_so(visit, networks):
+    visit.address = networks.address
+    page = visit.open("/run/both")
+    expect(page.get_by_role("radio", name="whole")).to_have_count(0)  # two directions have no Jacobian in common
+    expect(page.get_by_role("radio", name="forward")).to_be_checked()
+    page.get_by_role("radio", name="backward").check()
+    expect(page.locator("#summary")).to_contain_text("This direction reads from the end")
+    visit.ready()
