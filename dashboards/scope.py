@@ -139,8 +139,10 @@ def _content(setting: Setting, pinned: Setting | None) -> list[Any]:
     modal = dmc.Modal(
         [
             html.P("It gives the same arrays and the same pictures at rest.", className="note"),
-            html.Pre(code(setting), id="scope-code", className="scope-code", tabIndex="0"),
-            dmc.CopyButton(id="scope-copy", value=code(setting), children="Copy", copiedChildren="Copied", size="xs"),
+            html.Pre(code(setting, pinned), id="scope-code", className="scope-code", tabIndex="0"),
+            dmc.CopyButton(
+                id="scope-copy", value=code(setting, pinned), children="Copy", copiedChildren="Copied", size="xs"
+            ),
         ],
         id="scope-modal",
         title="The Python code of this picture",
@@ -368,7 +370,7 @@ def answer(desk: Desk, values: Mapping[str, str]) -> str:
         "state": "exact" if exact else "sampled",
         "verdict": words.verdict(record.summary.get("verdict_text", "")),
         "hue": palette.colour(record.summary.get("verdict", "")),
-        "code": code(setting),
+        "code": code(setting, pinned),
         "link": query(setting, pinned),
         "pinned": "" if pinned is None else f"Pinned: {_told(pinned)}",
         "cell": _of_cell(setting.cell),

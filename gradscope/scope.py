@@ -320,33 +320,43 @@ def _written(value: str | float) -> str:
     return f'"{value}"' if isinstance(value, str) else repr(value)
 
 
-def code(setting: Setting) -> str:
-    """Return the Python code that measures and draws what the instrument shows at rest.
+def code(setting: Setting, pinned: Setting | None = None) -> str:
+    """Return the Python code that measures and draws what the instrument shows at rest, perhaps with a pinned setting.
 
-    It leaves the record in ``record``, with the same numbers to the last digit.
+    It leaves the record in ``record``, and that of the pinned setting in ``pinned``, with the same numbers to the last
+    digit.
     """
-    if setting.signal == FILE:
-        imported, name = "load_inputs", setting.file.partition("-")[2]
-        inputs = f"load_inputs({name!r})[:{setting.length}, :{setting.batch}]"
-    else:
-        imported, drawn_by = "signal", f"length={setting.length}, batch={setting.batch}, seed={setting.seed}"
-        inputs = f"signal({_written(setting.signal)}, {drawn_by})"
-    options = "".join(f", {name}={_written(value)}" for name, value in setting.options().items())
-    names = [name for name in PROBES if _has(CELLS[setting.cell](1, **setting.options()), name)]
-    drawn = [name for name in names if name not in ("jacobian_rms", "flow_written", "flow_exposed")]
-    drawn = ["flow" if name == "flow_retained" else name for name in drawn]
-    listed = "".join(f'    "{name}",\n' for name in names)
-    figures = "".join(f"gs.figures.{name}(record).show()\n" for name in drawn)
+    both = [setting] if pinned is None else [pinned, setting]
+    imported = sorted({"load_inputs" if one.signal == FILE else "signal" for one in both})
+    blocks = "" if pinned is None else _block(pinned, "pinned")
     return (
         "import numpy as np\n\n"
         "import gradscope as gs\n"
-        f"from gradscope.signals import {imported}\n\n"
-        f"inputs = {inputs}\n"
-        f"cell = gs.{setting.cell}(inputs.shape[2]{options})\n"
-        f"rng = np.random.default_rng({setting.seed})\n"
-        f"params = cell.init(rng, recurrent={_written(setting.initializer)}, gain={setting.gain!r})\n\n"
-        f"probes = [\n{listed}]\n"
-        "record = gs.probe(cell, params, inputs, probes=probes)\n"
+        "from gradscope.figures.scope import SCOPE, scope\n"
+        f"from gradscope.signals import {', '.join(imported)}\n\n"
+        f"{blocks}"
+        f"{_block(setting, 'record')}"
         'print(record.summary["verdict_text"])\n\n'
-        f"{figures}"
+        "for name in SCOPE:\n"
+        f"    scope(name, record{'' if pinned is None else ', pinned'}).show()\n"
+    )
+
+
+def _block(setting: Setting, name: str) -> str:
+    """Return the lines that measure a setting into a record of that name."""
+    if setting.signal == FILE:
+        inputs = f"load_inputs({setting.file.partition('-')[2]!r})[:{setting.length}, :{setting.batch}]"
+    else:
+        sizes = f"length={setting.length}, batch={setting.batch}, seed={setting.seed}"
+        inputs = f"signal({_written(setting.signal)}, {sizes})"
+    options = "".join(f"    {option}={_written(value)},\n" for option, value in setting.options().items())
+    cell = CELLS[setting.cell](1, **setting.options())
+    probes = "".join(f'    "{probe}",\n' for probe in PROBES if _has(cell, probe))
+    return (
+        f"inputs = {inputs}\n"
+        f"cell = gs.{setting.cell}(\n    inputs.shape[2],\n{options})\n"
+        f"rng = np.random.default_rng({setting.seed})\n"
+        f"params = cell.init(rng, recurrent={_written(setting.initializer)}, gain={setting.gain!r})\n"
+        f"probes = [\n{probes}]\n"
+        f"{name} = gs.probe(cell, params, inputs, probes=probes)\n\n"
     )

@@ -11,8 +11,10 @@ import pytest
 
 import gradscope as gs
 from gradscope.cells import CELLS
-from gradscope.errors import ArgumentError
+from gradscope.errors import ArgumentError, ShapeError
+from gradscope.figures.scope import SCOPE, scope
 from gradscope.scope import LIMITS, Setting, code, measure
+from gradscope.signals import load_inputs
 
 SMALL = {"hidden_size": 6, "length": 20, "batch": 3}
 
@@ -30,7 +32,7 @@ def test_the_code_gives_the_same_arrays(cell, signal, monkeypatch):
     for name, values in record.items():
         np.testing.assert_array_equal(values, again[name])
     assert again.summary == record.summary
-    assert len(shown) >= 3
+    assert [figure.to_json() for figure in shown] == [scope(name, record).to_json() for name in SCOPE]
 
 
 @pytest.mark.parametrize("initializer", ["gaussian", "identity"])
@@ -40,6 +42,27 @@ def test_the_code_follows_every_knob(initializer, monkeypatch):
     found = {}
     exec(code(setting), found)
     np.testing.assert_array_equal(measure(setting)["transport"], found["record"]["transport"])
+
+
+def test_the_code_draws_a_pinned_setting_behind(monkeypatch):
+    shown, found = [], {}
+    monkeypatch.setattr(go.Figure, "show", lambda figure: shown.append(figure))
+    setting, pinned = Setting(gain=1.2, **SMALL), Setting(cell="GRU", signal="text", **SMALL)
+    exec(code(setting, pinned), found)
+    records = measure(setting), measure(pinned)
+    for one, name in zip(records, ("record", "pinned"), strict=True):
+        np.testing.assert_array_equal(one["transport"], found[name]["transport"])
+    assert [figure.to_json() for figure in shown] == [scope(name, *records).to_json() for name in SCOPE]
+
+
+def test_the_code_reads_a_file(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(go.Figure, "show", lambda figure: None)
+    np.save("own's.npy", np.random.default_rng(0).standard_normal((50, 9, 2)))
+    setting, found = Setting(signal="file", file="0123abcd-own's.npy", **SMALL), {}
+    exec(code(setting), found)
+    record = measure(setting, file=load_inputs("own's.npy"))
+    np.testing.assert_array_equal(record["transport"], found["record"]["transport"])
 
 
 def test_while_a_knob_moves_the_record_is_a_sample_of_the_exact_one():
@@ -121,3 +144,11 @@ def test_both_ends_of_each_range_are_in_it(name):
 
 def test_the_root_has_every_cell_that_the_code_names():
     assert all(hasattr(gs, name) for name in CELLS)
+
+
+def test_a_file_must_be_given_and_narrow_enough():
+    setting = Setting(signal="file", **SMALL)
+    with pytest.raises(ArgumentError, match=r"Choose a \.npy or \.csv"):
+        measure(setting)
+    with pytest.raises(ShapeError, match=r"at most 256 features, got 257.*Time comes first"):
+        measure(setting, file=np.zeros((9, 1, 257)))
