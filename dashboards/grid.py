@@ -98,7 +98,7 @@ def columns(table: Table, names: Sequence[str], view: View) -> list[dict[str, An
     run = {"cellRenderer": "RunCell", "pinned": "left", "width": 130, "flex": None, "filter": False}
     hues = {name: palette.colour(name) for name in VERDICTS}
     verdict: dict[str, Any] = {"cellRenderer": "Verdict", "cellRendererParams": {"hues": hues}}
-    verdict |= {"tooltipField": "verdict_text", "flex": 2.6, "minWidth": 190}
+    verdict |= {"tooltipField": "verdict_text", "flex": 2.6, "minWidth": 230 if view.group else 190}
     first = _column("run", "Runs" if view.group else "Run", view.sort)
     return [
         first | run,

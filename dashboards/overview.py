@@ -127,8 +127,8 @@ def content(shown: dict[str, Any]) -> list[Any]:
 def _axis_selectors(shown: dict[str, Any]) -> list[Any]:
     """Return the choice of what the phase map shows."""
     selectors = (
-        ("x", "x", "Parameter along x", 22, 114),
-        ("y", "y", "Parameter along y", 22, 114),
+        ("x", "x", "Parameter along x", 22, 122),
+        ("y", "y", "Parameter along y", 22, 122),
         ("value", "colour", "Metric shown as colour", 50, 150),
     )
     return [

@@ -1,0 +1,164 @@
+"""The overview while a sweep writes the store, when the sweep is killed, and over ten thousand runs."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from benchmarks.dashboard import fill
+from gradscope.store import Store
+
+PATIENCE = 120_000  # milliseconds
+MANY = 10_000
+SEEDS = 40
+QUICK = f"""
+hidden_size = 6
+batch_size = 4
+length = 16
+cell = ["RNN", "GRU"]
+seed = {list(range(SEEDS))}
+"""
+SLOW = """
+hidden_size = 48
+batch_size = 16
+length = 3000
+probes = "full"
+seed = [0, 1, 2, 3]
+"""
+
+
+@contextmanager
+def sweep(folder: Path, text: str) -> Iterator[subprocess.Popen]:
+    """Carry out a sweep in a process of its own."""
+    (folder / "grid.toml").write_text(text)
+    command = [sys.executable, "-m", "gradscope", "sweep", "grid.toml", "--store", "results.db", "--workers", "0"]
+    with subprocess.Popen(command, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def loaded(page: Page) -> list[str]:
+    """Return the ids of the rows that the table holds."""
+    return page.evaluate(
+        """async () => {
+            const found = [], api = await dash_ag_grid.getApiAsync("runs");
+            api.forEachNode((node) => node.data && found.push(node.data.run));
+            return found;
+        }"""
+    )
+
+
+def test_a_sweep_fills_the_page_that_watches_it_and_leaves_filter_and_selection_alone(visit, serve, tmp_path):
+    visit.address = serve(tmp_path / "results.db").address
+    page = visit.open("/?sort=seed")
+    expect(page.get_by_role("heading", name="There is no store here")).to_be_visible()
+    with sweep(tmp_path, QUICK) as process:
+        expect(page.locator("#match")).to_be_visible(timeout=PATIENCE)
+        expect(page.locator("#live")).to_contain_text("live")
+        first = page.locator("#runs .ag-row:has(.run-link)").first
+        chosen = first.get_attribute("row-id", timeout=PATIENCE)
+        page.locator(f"#runs .ag-row[row-id='{chosen}'] .ag-selection-checkbox input").click(timeout=PATIENCE)
+        page.locator("#aside .chip", has_text="RNN").locator("label").click(timeout=PATIENCE)
+        expect(page.locator("#match")).to_have_text(re.compile(r" of "), timeout=PATIENCE)
+        assert process.wait(timeout=PATIENCE / 1000) == 0
+    expect(page.locator("#progress")).to_have_text(re.compile(rf"^{2 * SEEDS} done$"), timeout=PATIENCE)
+    expect(page.locator("#match")).to_have_text(f"{SEEDS} of {2 * SEEDS} runs", timeout=PATIENCE)
+    expect(page.locator("#live")).to_be_empty()
+    page.wait_for_function("async () => (await dash_ag_grid.getApiAsync('runs')).getDisplayedRowCount() === 40")
+    assert page.url.endswith("?cell=RNN&sort=seed")
+    assert page.evaluate("async () => (await dash_ag_grid.getApiAsync('runs')).getSelectedRows().length") == 1
+    selected = "async () => (await dash_ag_grid.getApiAsync('runs')).getSelectedRows()[0].run"
+    assert page.evaluate(selected) == chosen
+    visit.ready()
+    with Store(tmp_path / "results.db") as store:
+        assert loaded(page) == [row["run"] for row in store.page(where=["cell=RNN"], order="seed").rows]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
+def test_a_sweep_that_is_killed_is_told_and_the_page_goes_on(visit, serve, tmp_path):
+    visit.address = serve(tmp_path / "results.db").address
+    page = visit.open("/")
+    with sweep(tmp_path, SLOW) as process:
+        expect(page.locator("#live")).to_contain_text("live", timeout=PATIENCE)
+        expect(page.locator("#runs .ag-row .verdict").first).to_be_visible(timeout=PATIENCE)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    expect(page.locator("#live")).to_have_text("interrupted", timeout=PATIENCE)
+    expect(page.locator("#progress")).to_contain_text("interrupted")
+    expect(page.locator("#progress")).not_to_contain_text("running")
+    expect(page.locator("#runs .ag-row .verdict", has_text="interrupted").first).to_be_visible(timeout=PATIENCE)
+    numbers = [int(number) for number in re.findall(r"\d+", page.locator("#progress").inner_text())]
+    with Store(tmp_path / "results.db") as store:
+        assert sum(numbers) == len(store.runs())
+
+
+# Ten thousand runs ---------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def many(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a store of ten thousand runs."""
+    path = tmp_path_factory.mktemp("many") / "results.db"
+    fill(path, MANY)
+    return path
+
+
+def row(page: Page, index: int) -> str:
+    """Scroll to a row, and return the run that stands there when it has come."""
+    return page.evaluate(
+        """async (index) => {
+            const api = await dash_ag_grid.getApiAsync("runs");
+            for (let tries = 0; tries < 1200; tries++) {
+                const node = index < api.getDisplayedRowCount() && api.getDisplayedRowAtIndex(index);
+                if (node && node.data) return node.data.run;
+                if (node) api.ensureIndexVisible(index);
+                await new Promise((again) => setTimeout(again, 50));
+            }
+            throw new Error("row " + index + " does not come");
+        }""",
+        index,
+    )
+
+
+def test_every_one_of_ten_thousand_rows_can_be_reached_in_the_right_order(visit, serve, many):
+    visit.address = serve(many).address
+    page = visit.open("/?sort=-decay_rate")
+    expect(page.locator("#match")).to_have_text("10,000 runs")
+    with Store(many) as store:
+        order = [entry["run"] for entry in store.page(None, (), "first", "-decay_rate", MANY, names=["run"]).rows]
+        assert len(order) == MANY
+        assert [row(page, index) for index in (0, 99, 4_321, MANY - 1)] == [order[i] for i in (0, 99, 4_321, MANY - 1)]
+        every = page.evaluate(
+            """async (count) => {
+                const found = [];
+                for (let first = 0; first < count; first += 1000) {
+                    const answer = await fetch(`/overview/rows?sort=-decay_rate&first=${first}&last=${first + 1000}`);
+                    found.push(...(await answer.json()).rows.map((row) => row.run));
+                }
+                return found;
+            }""",
+            MANY,
+        )
+        assert every == order
+        page.locator("#aside .chip", has_text="GRU").locator("label").click()
+        kept = store.page(None, ["cell=GRU"], "first", "-decay_rate", MANY, names=["run"])
+        expect(page.locator("#match")).to_have_text(f"{kept.count:,} of 10,000 runs")
+        last = kept.count - 1
+        page.wait_for_function(
+            "async (count) => (await dash_ag_grid.getApiAsync('runs')).getDisplayedRowCount() === count", arg=kept.count
+        )
+        assert [row(page, index) for index in (0, last)] == [kept.rows[i]["run"] for i in (0, last)]
+    counts = page.locator("#content .card[aria-label='Verdicts']")
+    expect(counts).to_contain_text("GRU")
+    expect(counts).not_to_contain_text("LSTM")
