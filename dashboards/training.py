@@ -9,7 +9,7 @@ from typing import Any
 from urllib.parse import parse_qsl, quote, unquote
 
 import dash_mantine_components as dmc
-from dash import ClientsideFunction, Dash, Input, Output, State, ctx, dcc, html
+from dash import ClientsideFunction, Dash, Input, Output, State, dcc, html, no_update
 from flask import Response, request
 
 from gradscope import figures
@@ -118,7 +118,9 @@ class Films:
         ArgumentError
             When no record of the run holds the probe, or for another part.
         """
-        key = (self.reader.version(), run, probe, part or "")
+        entry = self.reader.run(run) or {}  # while the run is the same, others that are written change nothing
+        about = tuple(str(entry.get(name)) for name in ("started", "attempts", "seconds"))
+        key = (run, *about, probe, part or "")
         found = self.kept.get(key) or film.movie(self.reader.moments(run, [probe]), probe, part)
         self.kept[key] = found
         self.kept.move_to_end(key)
@@ -170,7 +172,8 @@ def page(reader: Reader, run: str, search: str | None) -> Shown:
         return Shown(key, title, [*_head(entry, view, None), _missing(entry, view)], _runs(reader, runs, run, entry))
     asked, now = Asked.read(search), iteration_of(search, found, latest=True)
     assert now is not None
-    content = [*_head(entry, view, now), *_told(reader, entry, found), _player(found, now), _figures()]
+    cards_below = _figures(choices(reader, run), asked.number)
+    content = [*_head(entry, view, now), *_told(reader, entry, found), _player(found, now), cards_below]
     return Shown(key, title, [*content, *_stores(reader, run, found, now)], _aside(reader, runs, entry, asked, found))
 
 
@@ -265,16 +268,16 @@ def _player(found: list[int], now: int) -> html.Div:
         allowDeselect=False,
         **words.aria(label="Speed of the film"),
     )
-    told = html.Output(film.moment(now), id="training-now", className="training-now")
+    told = html.Output(film.moment(now), id="training-now", className="training-now", **words.aria(live="off"))
     return html.Div([button, slider, told, speed], className="training-player card", role="group")
 
 
-def _figures() -> html.Div:
+def _figures(numbers: list[dict[str, str]], wanted: str) -> html.Div:
     """Return the cards, empty yet."""
     number = dmc.Select(
         id="training-number",
-        data=[PAIR],
-        value=PAIR,
+        data=numbers,
+        value=wanted if wanted in [one["value"] for one in numbers] else PAIR,
         size="xs",
         w=190,
         allowDeselect=False,
@@ -358,7 +361,6 @@ def _aside(reader: Reader, runs: list[str], entry: dict[str, Any], asked: Asked,
         dmc.Switch(id="training-ghost", label="First iteration behind", checked=asked.ghost, size="sm"),
         _numbers(reader, entry["id"], found),
         html.P(hint, className="note"),
-        dcc.Store(id="training-wanted", data=asked.number),
     ]
 
 
@@ -415,7 +417,7 @@ def _numbers(reader: Reader, run: str, found: list[int]) -> html.Section:
 # Answers -------------------------------------------------------------------------------------------------------------
 
 
-def look(reader: Reader, films: Films, run: str, probe: str | None, part: str | None, scale: str) -> dict[str, Any]:
+def look(films: Films, run: str, probe: str | None, part: str | None, scale: str) -> dict[str, Any]:
     """Return the map as the browser takes it, or the reason why there is none."""
     if probe is None:
         return cards.noticed('This store keeps no arrays of this run. Sweep with keep = "everything" for maps.')
@@ -464,6 +466,7 @@ def register(app: Dash, reader: Reader) -> None:
 
     @app.callback(
         Output(cards.part("figure", "training-map"), "data"),
+        Output(cards.part("figure", "training-cut"), "data"),
         Output("training-part", "data"),
         Output("training-part", "value"),
         Output("training-parts", "className"),
@@ -478,8 +481,8 @@ def register(app: Dash, reader: Reader) -> None:
         part = part if part in parts else (parts[0] if parts else None)
         values = {"probe": probe or "", "part": part or ""}
         asked = {"run": told["run"], **values, "scale": scale}
-        shown = look(reader, films, told["run"], probe, part, scale)
-        return shown, parts, part, "" if len(parts) > 1 else "hidden", asked
+        shown = look(films, told["run"], probe, part, scale)
+        return shown, no_update if probe else shown, parts, part, "" if len(parts) > 1 else "hidden", asked
 
     @app.callback(
         Output(cards.part("figure", "training-loss"), "data"),
@@ -492,22 +495,13 @@ def register(app: Dash, reader: Reader) -> None:
 
     @app.callback(
         Output(cards.part("figure", "training-numbers"), "data"),
-        Output("training-number", "data"),
-        Output("training-number", "value"),
         Input("training-scale", "value"),
         Input("training-number", "value"),
         State("training-moments", "data"),
-        State("training-wanted", "data"),
     )
-    def draw_numbers(scale: str, number: str, told: dict[str, Any], wanted: str) -> tuple[Any, ...]:
-        offered = choices(reader, told["run"])
-        known = [one["value"] for one in offered]
-        if not ctx.triggered_id and wanted in known:  # the page has just been opened
-            number = wanted
-        number = number if number in known else PAIR
+    def draw_numbers(scale: str, number: str, told: dict[str, Any]) -> dict[str, Any]:
         names = ("decay_rate", "horizon") if number == PAIR else (number,)
-        records = reader.summaries(told["run"])
-        return cards.drawn(lambda: figures.training_numbers(records, names, scale=scale)), offered, number
+        return cards.drawn(lambda: figures.training_numbers(reader.summaries(told["run"]), names, scale=scale))
 
     _follow(app)
 

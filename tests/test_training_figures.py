@@ -373,6 +373,8 @@ def test_a_network_that_was_not_trained_gets_a_sentence():
 def test_numbers_follow_the_records_with_their_intervals_and_verdicts():
     records = course()
     records[60].summary |= {"verdict": "exploding", "horizon_censored": 1.0}
+    for record in records.values():
+        record.summary["decay_rate_interval"] = [factor * record.summary["decay_rate"] for factor in (0.9, 1.4)]
     figure = figures.training_numbers(records)
     rate = trace(figure, "decay rate")
     assert rate.x.tolist() == list(EVEN)

@@ -192,6 +192,10 @@
     if (output) {
       output.textContent = one.told;
     }
+    const thumb = document.querySelector(".training-slider [role=slider]");
+    if (thumb) {
+      thumb.setAttribute("aria-valuetext", one.told); // its own value is a place among those that were probed
+    }
     document.querySelectorAll("td[data-number]").forEach(function (cell) {
       cell.textContent = one.numbers[cell.dataset.number] || "–";
     });

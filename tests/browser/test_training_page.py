@@ -247,7 +247,7 @@ def test_probe_part_axis_ghost_and_number_are_chosen_and_a_link_opens_them_again
     part.click()
     page.get_by_role("option", name="output, by unit").click()
     page.locator("#training-scale").get_by_text("Linear").click()
-    page.get_by_text("First iteration behind").click()
+    page.get_by_role("switch", name="First iteration behind").click()
     page.get_by_role("textbox", name="Which number over the iterations").click()
     page.get_by_role("option", name="Half life").click()
     page.wait_for_function("() => window.location.search.includes('number=half_life')", timeout=60_000)
@@ -324,7 +324,8 @@ def test_what_has_no_training_says_so(visit, run, words):
 
 def test_a_store_that_keeps_numbers_alone_shows_them(visit):
     page = visit.open("/training/numbers")
-    expect(page.locator("[data-figure=training-map]")).to_contain_text("keeps no arrays of this run")
+    for name in ("training-map", "training-cut"):
+        expect(page.locator(f"[data-figure={name}]")).to_contain_text("keeps no arrays of this run")
     assert visit.figures()["Numbers"]["numbers"] > 3
 
 
