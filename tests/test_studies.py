@@ -17,6 +17,7 @@ from gradscope.experiments.runner import run_study
 from gradscope.experiments.spec import Study, Sweep
 from gradscope.experiments.studies import load_study, reading, study_module, study_names
 from gradscope.experiments.trials import Grid
+from gradscope.record import Field, Record
 from gradscope.store import Store
 
 TRAINED = ("iterations", "learning_rate", "clip")  # keys that only training has
@@ -356,6 +357,29 @@ def test_the_reach_of_first_gradients_is_that_of_an_independent_program():
         run = Sweep(**{**asked, "activation": "tanh", "length": 200, "seed": 0, "forget_bias": bias}).runs()[0]
         gradient = measure(run, run.load_task()).records[0]["cell_gradient"] * np.log(10.0)
         assert np.median(gradient[1] - gradient[-1]) == pytest.approx(expected, rel=0.12, abs=5)
+
+
+def test_who_solved_it_at_the_end_and_who_once_stand_beside_the_published_count(tmp_path):
+    """Three seeds of bias -2 and 50 steps, all of which solved it elsewhere: one at the end, one for a while, one never."""
+    module = study_module("forget_bias_and_length")
+    asked = module.SWEEPS[0].describe() | {"activation": "tanh", "length": 50, "forget_bias": -2.0}
+    gradient = Field("cell_gradient", np.linspace(-40.0, 0.0, 51)[:, None], ("time", "batch"), "log10", {})
+    with Store(tmp_path / "r.db", "w") as store:
+        sweep = store.add_sweep("forget_bias_and_length", {})
+        for run, losses in zip(Sweep(**asked).runs(), ((0.1, 0.03), (0.03, 0.05), (0.3, 0.05)), strict=True):
+            store.start_run(run.id, sweep, run.config)
+            curve = {"validation_loss": dict(zip((1000, 2000), losses, strict=True))}
+            store.finish_run(
+                run.id, {0: Record({"cell_gradient": gradient}, {})}, {"loss_after": losses[1]}, 1.0, curve
+            )
+        found = reading("forget_bias_and_length", store)
+    told = [
+        re.search(r"(at the end|at some evaluation):.*biases -2: (\d); .* at most (\d) off", line)
+        for line in found.lines
+    ]
+    assert [match.groups() for match in told if match] == [("at the end", "1", "2"), ("at some evaluation", "2", "1")]
+    (plane,) = found.figures[1]("light").data
+    assert plane.text[0][0] == "1 of 3, once 2<br>theirs 3"
 
 
 def test_the_reach_of_a_first_gradient_is_that_of_the_cell_state():
