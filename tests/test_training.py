@@ -323,6 +323,13 @@ def test_the_learning_rate_of_each_update_is_kept():
     np.testing.assert_allclose(training.learning_rate, np.linspace(0.2, 0.02, 5), rtol=1e-12)
 
 
+def test_a_gradient_that_is_not_a_number_was_not_clipped():
+    training = short_training(RNN(8, 4), iterations=4, clip=math.inf)
+    norms = np.array([1.0, 2.0, 3.0, np.nan])
+    assert dataclasses.replace(training, gradient_norm=norms, clipped_norm=norms).clipped_share == 0
+    assert dataclasses.replace(training, gradient_norm=norms, clipped_norm=np.minimum(norms, 1.5)).clipped_share == 0.5
+
+
 def test_truncation_cuts_what_segments_before_the_last_would_hear():
     task, cell = load_task("digits_delayed"), RNN(9, 6)
     weights, batch = drawn(cell), task.draw(np.random.default_rng(0), 4, 20)

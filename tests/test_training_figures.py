@@ -324,13 +324,23 @@ def test_gradients_before_and_after_share_their_axis_and_the_clipped_are_counted
     np.testing.assert_allclose(after.y, np.log10(records[60]["training_gradient_norm.clipped"]))
     assert before.yaxis == after.yaxis == "y"
     clipped = records[60]["training_gradient_norm"] > 1
-    assert f"Clipped: {100 * clipped.mean():.3g} % of 60 updates." in notes(figure)
+    assert f"Clipped: {100 * clipped.mean():.3g} % of 60 gradients." in notes(figure)
     shares = trace(figure, "share of clipped updates", "heatmap")
     np.testing.assert_array_equal(np.asarray(shares.z)[0], clipped)  # one cell for each of so few
     assert "limit 1" in texts(figure)
     rate = trace(figure, "learning rate")
     np.testing.assert_array_equal(rate.y, records[60]["training_learning_rate"])
     assert "cosine" not in [one.name for one in figure.data]  # 1 throughout says nothing
+
+
+def test_a_gradient_that_is_not_a_number_was_not_clipped():
+    records = course()
+    for name in ("training_gradient_norm", "training_gradient_norm.clipped"):
+        values = np.append(np.full(59, 0.5), np.nan)
+        records[60].fields[name] = Field(name, values, ("iteration",), "1")
+    figure = figures.training_gradient(records)
+    assert "Clipped: 0 % of 60 gradients." in notes(figure)
+    assert "share of clipped updates" not in [one.name for one in figure.data]
 
 
 def test_the_cosine_is_drawn_where_clipping_turned_the_gradient():

@@ -154,7 +154,10 @@ class Training:
     @property
     def clipped_share(self) -> float:
         """Share of the iterations whose gradient was clipped; NaN without any."""
-        return float(np.mean(self.clipped_norm != self.gradient_norm)) if len(self.loss) else float("nan")
+        if not len(self.loss):
+            return float("nan")
+        changed = self.clipped_norm != self.gradient_norm
+        return float(np.mean(changed & ~np.isnan(self.gradient_norm)))  # a NaN stays what it is
 
 
 @dataclass(frozen=True)

@@ -394,12 +394,12 @@ def training_gradient(
     panels.curve(f"after clipping{word}", n, after[1], palette.BLUE, True)
     if extra:
         panels.reference(extra[0], f"limit {scales.value(extra[0], 3)}", True)
-    clipped = after[1] != norm
+    clipped = (after[1] != norm) & ~(np.isnan(after[1]) & np.isnan(norm))
     if mean:
         panels.canvas.notes.append("Single updates were not kept: means since the last evaluation.")
     else:
         share = scales.value(100 * float(clipped.mean()), 3)
-        panels.canvas.notes.append(f"Clipped: {share} % of {scales.count(len(norm), 'update')}.")
+        panels.canvas.notes.append(f"Clipped: {share} % of {scales.count(len(norm), 'gradient')}.")
         if clipped.any():
             _clipped(panels, clipped)
     _turned(panels, course)
