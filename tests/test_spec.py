@@ -318,7 +318,7 @@ MISTAKES = [
     ({"length": True}, "`length` must be a whole number, got True. Count steps"),
     ({"length": {"from": 10}}, "`length` must be a whole number, got {'from': 10}. Count steps"),
     ({"length": [10, 20, 10]}, "`length` must hold each value once, got 10 twice. Remove the others."),
-    ({"gain": [1, 1.0]}, "`gain` must hold each value once, got 1.0 2 times."),
+    ({"gain": [1, 1.0]}, "`gain` must hold each value once, got 1.0 twice."),
     ({"length": []}, "`length` must hold at least one value, got an empty list. Leave it out for its default."),
     ({"task": "digits_pixel", "length": [64, 100]}, "`length` must be 64 for digits_pixel, got 100. Leave it out, or"),
     ({"gain": math.nan}, "`gain` must be a finite number, got nan. 1.0 leaves the recurrent weights as drawn."),
