@@ -46,6 +46,7 @@ from .groups import (
     compared,
     link,
     read,
+    trimmed,
 )
 from .lines import Lines
 from .reader import Reader
@@ -659,9 +660,7 @@ def slots(before: Sequence[str], now: Sequence[str]) -> tuple[str, ...]:
         if run not in places:
             free = places.index("") if "" in places else len(places)
             places[free : free + 1] = [run]
-    while places and not places[-1]:
-        places.pop()
-    return tuple(places)
+    return trimmed(places)
 
 
 def register(app: Dash, reader: Reader) -> None:

@@ -27,6 +27,7 @@ __all__ = [
     "compared",
     "link",
     "read",
+    "trimmed",
 ]
 
 PATH = "/compare"
@@ -118,12 +119,15 @@ def read(search: str | None) -> Choice:
             values.pop(name, None)
     if values.get("when") not in WHENS and not _is_count(values.get("when", "")):
         values.pop("when", None)
-    runs = values.get("run", ())
-    while runs and not runs[-1]:
-        runs = runs[:-1]
     for name in ("by", "where", "probe", "part"):
         values[name] = tuple(filter(None, values.get(name, ())))
-    return Choice(**values | {"run": runs})
+    return Choice(**values | {"run": trimmed(values.get("run", ()))})
+
+
+def trimmed(runs: Sequence[str]) -> tuple[str, ...]:
+    """Return the places of runs without free ones at the end."""
+    last = max((place for place, run in enumerate(runs) if run), default=-1)
+    return tuple(runs[: last + 1])
 
 
 def link(choice: Choice) -> str:
@@ -259,7 +263,7 @@ def _filtered(
         if asked - known:
             listed = ", ".join(run for run in choice.run if run in asked - known)
             troubles.append(f"The store has no run {listed}. The link may belong to another store.")
-        choice = replace(choice, run=tuple(run if run in known else "" for run in choice.run) if asked & known else ())
+        choice = replace(choice, run=trimmed([run if run in known else "" for run in choice.run]))
         places = {run: place for place, run in enumerate(choice.run) if run}
         rows = sorted((row for row in rows if row["run"] in asked & set(places)), key=lambda row: places[row["run"]])
     return choice, rows

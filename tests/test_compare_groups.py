@@ -1,0 +1,195 @@
+"""What the page that compares is about: its links, its groups, its looks, and what it reads of the store."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gradscope.dashboards import compare
+from gradscope.dashboards.groups import MOMENT, Choice, compared, link, read
+from gradscope.dashboards.lines import Lines
+from gradscope.dashboards.reader import Reader
+from gradscope.record import Field, Record
+from gradscope.store import Store
+
+WORDS = st.text(st.characters(codec="utf-8", exclude_categories=["C"]), min_size=1, max_size=8)
+MANY = st.lists(WORDS, max_size=3, unique=True).map(tuple)
+
+
+def record(rate: float, length: int = 6) -> Record:
+    """Return a record of one array."""
+    values = -rate * np.arange(length, -1, -1.0)[:, None] * np.ones(3)
+    summary = {"decay_rate": rate, "horizon": 1.0, "verdict": "vanishing"}
+    return Record({"transport": Field("transport", values, ("time", "batch"), "log10")}, summary, {"length": length})
+
+
+def add(store: Store, sweep: int, run: str, records: dict[int, Record], **config: Any) -> None:
+    """Write a run."""
+    store.start_run(run, sweep, {"cell": "LSTM", "length": 6, **config})
+    store.finish_run(run, records)
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """Return a store of two cells, three biases and two seeds, the LSTMs trained; one run in work."""
+    path = tmp_path / "results.db"
+    with Store(path, "w") as store:
+        sweep = store.add_sweep("s", {})
+        for bias in (0.0, 1.0, 4.0):
+            for seed in range(2):
+                both = {0: record(0.5 - 0.1 * bias), 9: record(0.05)}
+                add(store, sweep, f"l{bias:g}{seed}", both, forget_bias=bias, seed=seed)
+                add(
+                    store,
+                    sweep,
+                    f"g{bias:g}{seed}",
+                    {0: record(0.6 - 0.1 * bias)},
+                    cell="GRU",
+                    forget_bias=bias,
+                    seed=seed,
+                )
+        store.start_run("work", sweep, {"cell": "GRU", "length": 6, "forget_bias": 1.0, "seed": 7})
+    return path
+
+
+@pytest.fixture
+def reader(path: Path) -> Reader:
+    return Reader(path)
+
+
+def names(reader: Reader, search: str) -> dict[str, list[str]]:
+    """Return the names of the groups of a link, by panel."""
+    return {panel: [one.name for one in groups] for panel, groups in compared(reader, read(search)).panels.items()}
+
+
+@given(
+    st.builds(
+        Choice,
+        run=st.lists(WORDS | st.just(""), max_size=4, unique=True).map(tuple).filter(lambda runs: not runs or runs[-1]),
+        by=MANY,
+        facet=WORDS | st.just(""),
+        where=MANY,
+        when=st.sampled_from(["first", "last", "both", "120"]),
+        show=st.sampled_from(["overlay", "difference"]),
+        members=st.sampled_from(["", "1"]),
+        band=st.sampled_from(["10-90", "all"]),
+        align=st.sampled_from(["", "start", "end"]),
+        probe=MANY,
+        part=MANY,
+    )
+)
+def test_a_link_reads_back_as_the_choice_that_it_was_written_from(choice):
+    assert read(link(choice)) == choice
+
+
+@given(st.text(max_size=40))
+def test_any_link_opens(text):
+    assert read("?" + text).band in ("10-90", "all")
+    assert read(None) == Choice()
+    assert read("?band=x&when=-1&show=&members=yes&most=x").limit(40) == 40
+
+
+@given(st.lists(st.sampled_from("abcdef"), unique=True), st.lists(st.sampled_from("abcdef"), unique=True))
+def test_a_run_keeps_its_place_while_others_come_and_go(before, now):
+    places = compare.slots(before, now)
+    assert set(filter(None, places)) == set(now)
+    assert all(places.index(run) == before.index(run) for run in now if run in before)
+    assert not places or places[-1]
+
+
+def test_the_page_proposes_the_parameter_that_tells_most(reader):
+    now = compared(reader, Choice())
+    assert (now.by, now.proposed) == (("forget_bias",), True)
+    assert now.parameters == ("forget_bias", "cell", "seed")
+    assert [one.name for one in now.drawn()] == ["forget bias 0", "forget bias 1", "forget bias 4"]
+    assert (len(now.rows), now.waiting) == (12, 1)
+    assert (
+        "Pooled over cell, seed."
+        in compare.draw(Lines(reader), now, "transport", None)[0]["figure"]["layout"]["meta"]["caption"]
+    )
+
+
+def test_groups_panels_and_moments(reader):
+    assert names(reader, "?by=cell&facet=forget_bias") == {
+        f"forget bias {bias}": ["LSTM", "GRU"] for bias in ("0", "1", "4")
+    }
+    both = compared(reader, read("?by=cell&when=both"))
+    assert both.by == ("cell", MOMENT)
+    assert [one.name for one in both.drawn()] == [
+        "LSTM, before training",
+        "LSTM, after training",
+        "GRU, before training",
+    ]
+    before, after, _ = (one.look for one in both.drawn())
+    assert before.colour == after.colour
+    assert before.dash != after.dash == "solid"
+    assert names(reader, "?by=cell&where=forget_bias>0&where=seed=1") == {"": ["LSTM", "GRU"]}
+    assert compared(reader, read("?by=cell&when=9")).drawn()[0].name == "LSTM"
+    assert len(compared(reader, read("?by=cell&when=9")).drawn()) == 1
+
+
+def test_colours_hold_to_the_values_whatever_is_on_show(reader):
+    every = {one.name: one.look for one in compared(reader, read("?by=forget_bias")).drawn()}
+    some = {one.name: one.look for one in compared(reader, read("?by=forget_bias&where=forget_bias>0")).drawn()}
+    assert some == {name: every[name] for name in some}
+    assert len(some) == 2
+    alone = compared(reader, read("?run=&run=l00")).drawn()[0].look
+    assert alone == compared(reader, read("?run=g00&run=l00")).drawn()[1].look
+
+
+def test_runs_are_named_by_what_tells_them_apart(reader):
+    assert names(reader, "?run=l00&run=g41") == {"": ["LSTM, forget bias 0, seed 0", "GRU, forget bias 4, seed 1"]}
+    assert names(reader, "?run=l00&run=l01") == {"": ["seed 0", "seed 1"]}
+
+
+def test_what_a_link_asks_for_in_vain_is_said(reader):
+    now = compared(reader, read("?run=l00&run=nobody&by=colour&where=size&sweep=9&probe=noise"))
+    assert len(now.troubles) == 5
+    assert any("no run nobody" in text for text in now.troubles)
+    assert any("no sweep 9" in text for text in now.troubles)
+    assert len(now.rows) == 1
+    assert now.choice.run == ("l00",)
+
+
+def test_a_run_is_read_once_and_again_only_when_it_has_changed(path, reader, monkeypatch):
+    lines, rows = Lines(reader), compared(reader, read("?by=cell")).rows
+    first = lines.of(rows, "transport")
+    assert [one.run for one in first] == [row["run"] for row in rows]
+    np.testing.assert_allclose(first[0].series.median, -0.5 * np.arange(6, -1, -1.0))
+    asked: list[list[str]] = []
+    across = reader.across
+
+    def counted(names: Iterable[str], runs: Iterable[str], when: str | int) -> dict[str, Record]:
+        asked.append(list(runs))
+        return across(names, runs, when)
+
+    monkeypatch.setattr(reader, "across", counted)
+    assert all(one is other for one, other in zip(first, lines.of(rows, "transport"), strict=True))
+    assert asked == []
+    with Store(path, "w") as store:
+        store.finish_run("work", {0: record(0.9)})
+    rows = compared(reader, read("?by=cell")).rows
+    assert len(lines.of(rows, "transport")) == 13
+    assert asked == [["work"]]
+
+
+def test_the_numbers_of_a_group_stand_in_the_table_with_their_spread(reader):
+    table = str(compare.parts(reader, read("?by=cell&band=all"))["table"].to_plotly_json())
+    assert "[0.1, 0.5]" in table
+    assert "vanishing 6" in table
+    assert "forget_bias" not in table  # it is the same in both groups
+
+
+def test_a_difference_needs_two(reader):
+    notice = compare.draw(Lines(reader), compared(reader, read("?by=forget_bias&show=difference")), "transport", None)[
+        0
+    ]
+    assert "Choose two" in notice["notice"]
+    drawn = compare.draw(Lines(reader), compared(reader, read("?by=cell&show=difference")), "transport", None)[0]
+    assert "LSTM divided by GRU" in drawn["figure"]["layout"]["meta"]["caption"]
