@@ -131,7 +131,7 @@ def test_runs_are_laid_over_one_another_taken_out_and_found(visit):
 def test_every_control_is_in_the_link_and_the_link_reopens_the_view(visit):
     page = visit.open("/compare?by=cell&where=task%3Ddigits_delayed&where=iterations%3D60&probe=transport")
     assert page.locator("#compare-table thead").inner_text().split()[:2] == ["Group", "Runs"]
-    page.get_by_text("Each run as a thin line").click()
+    page.get_by_role("switch", name="Each run as a thin line").click()
     address(visit, "members=1")
     traces = len(visit.figures()["Transport to the last state"]["traces"])
     press(visit, "Bands hold", "All runs")
@@ -248,7 +248,7 @@ def test_a_run_that_finishes_comes_in_and_the_reader_stays_where_he_is(serve, tm
     expect(page.locator("#compare-said")).to_have_text(f"{GROUPS + 1} runs in 2 groups by kind.", timeout=60_000)
     visit.ready()
     page.wait_for_function(
-        """() => [...document.querySelectorAll("#compare-cards .legendtext")].some((one) => one.textContent === "late")""",
+        "() => [...document.querySelectorAll('#compare-cards .legendtext')].some((one) => one.textContent === 'late')",
         timeout=60_000,
     )
     assert visit.figures()["Transport to the last state"]["range"] == pytest.approx(zoomed)
