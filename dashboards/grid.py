@@ -109,8 +109,10 @@ def columns(table: Table, names: Sequence[str], view: View) -> list[dict[str, An
 
 
 def _room(table: Table, name: str, view: View) -> dict[str, Any]:
-    """Return the width that it takes to say how many values of a parameter a group has."""
-    return {"minWidth": 100} if view.group and name in table.varying else {}
+    """Return the width that it takes to say of a group how many values a parameter has, or the range of a number."""
+    if not view.group or name in table.constant:
+        return {}
+    return {"minWidth": 100 if name in table.parameters else 175}
 
 
 def _column(name: str, heading: str, sort: str) -> dict[str, Any]:

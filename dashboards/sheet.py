@@ -189,25 +189,34 @@ def _chips(reader: Reader, now: Sheet) -> dict[str, list[Any]]:
     """Return the chips of each parameter and of the verdict, each with how many runs the other filters leave it."""
     known = tuple(name for name in CHIPS if name in now.table.spans)
     rest, _ = _readable(reader, replace(now.view, cell=(), activation=(), verdict=()))
-    left = Counter(tuple(row.values()) for row in reader.columns(known, now.view.when, now.view.sweep, rest))
-    return {f"{name}:chips": _row_of_chips(name, _left(known, name, left, now.view), now.view) for name in CHIPS}
+    every, left = (
+        Counter(tuple(row.values()) for row in reader.columns(known, now.view.when, now.view.sweep, where))
+        for where in ((), rest)
+    )
+    return {
+        f"{name}:chips": _row_of_chips(
+            name, _counted(known, name, every, View()), _counted(known, name, left, now.view)
+        )
+        for name in CHIPS
+    }
 
 
-def _left(known: Sequence[str], name: str, runs: Counter[tuple], view: View) -> Counter[str]:
-    """Return how many runs have each value of ``name``, those among them that the other chips let through."""
-    left: Counter[str] = Counter()
+def _counted(known: Sequence[str], name: str, runs: Counter[tuple], view: View) -> Counter[str]:
+    """Return how many runs have each value of ``name``, those among them that the other chips of a view let through."""
+    counted: Counter[str] = Counter()
     for values, count in runs.items():
         row = dict(zip(known, values, strict=True))
         asked = {other: getattr(view, other) for other in known if other != name}
         through = all(str(row[other]) in kept for other, kept in asked.items() if kept)
         if row.get(name) is not None:
-            left[str(row[name])] += count * through
-    return left
+            counted[str(row[name])] += count * through
+    counted.update(dict.fromkeys(getattr(view, name), 0))
+    return counted
 
 
-def _row_of_chips(name: str, left: Counter[str], view: View) -> list[Any]:
-    """Return the chips for the values of one column, those asked for among them."""
-    values = sorted({*left, *getattr(view, name)}, key=lambda value: (ORDER.get(value, len(ORDER)), value))
+def _row_of_chips(name: str, every: Counter[str], left: Counter[str]) -> list[Any]:
+    """Return the chips for the values of one column, those that a link asks for in vain among them."""
+    values = sorted({*every, *left}, key=lambda value: (ORDER.get(value, len(ORDER)), value))
     return [
         dmc.Chip(
             [value, html.Span(f"{left[value]:,}", className="chip-count")],
