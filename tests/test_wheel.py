@@ -14,6 +14,7 @@ import urllib.request
 import zipfile
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 pytestmark = pytest.mark.slow
@@ -143,6 +144,27 @@ def test_a_command_without_its_extra_says_which_to_install(plain, arguments, ext
     assert result.returncode == 2, result.stdout + result.stderr
     assert f"pip install 'gradscope[{extra}]'" in result.stderr
     assert "Traceback" not in result.stderr
+
+
+def test_a_plain_install_takes_weights_in_and_names_the_extra_of_what_it_cannot_do(plain):
+    shapes = {"weight_ih_l0": (16, 1), "weight_hh_l0": (16, 4), "bias_ih_l0": (16,)}
+    rng = np.random.default_rng(0)
+    np.savez(plain.folder / "w.npz", **{name: 0.5 * rng.standard_normal(shape) for name, shape in shapes.items()})
+    for suffix in ("safetensors", "h5"):
+        (plain.folder / f"w.{suffix}").write_bytes(b"\x02\0\0\0\0\0\0\0{}")
+    for arguments in (("probe", "w.npz", "--store", "t.db", "--report", "t.html"), ("export", "t.db", "-o", "t.csv")):
+        result = plain.gradscope(*arguments)
+        assert result.returncode == 0, result.stdout + result.stderr
+    for extra, *arguments in (
+        ("weights", "probe", "w.safetensors"),
+        ("weights", "probe", "w.h5"),
+        ("parquet", "export", "t.db", "-o", "t.parquet"),
+        ("xarray", "export", "t.db", "-o", "t.nc"),
+    ):
+        result = plain.gradscope(*arguments)
+        assert result.returncode == 2, result.stdout + result.stderr
+        assert f"pip install 'gradscope[{extra}]'" in result.stderr
+        assert "Traceback" not in result.stderr
 
 
 def test_a_sweep_and_the_dashboard_run_from_another_folder(extras):
