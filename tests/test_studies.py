@@ -360,7 +360,7 @@ def test_the_reach_of_first_gradients_is_that_of_an_independent_program():
 
 
 def test_who_solved_it_at_the_end_and_who_once_stand_beside_the_published_count(tmp_path):
-    """Three seeds of bias -2 and 50 steps, all of which solved it elsewhere: one at the end, one for a while, one not."""
+    """Three seeds of bias -2 and 50 steps, all solved elsewhere: here one at the end, one for a while, one not."""
     module = study_module("forget_bias_and_length")
     asked = module.SWEEPS[0].describe() | {"activation": "tanh", "length": 50, "forget_bias": -2.0}
     gradient = Field("cell_gradient", np.linspace(-40.0, 0.0, 51)[:, None], ("time", "batch"), "log10", {})
