@@ -133,7 +133,7 @@ _TORCH = re.compile(
 def _torch(arrays: Mapping[str, Array]) -> Found:
     """Find torch's recurrent modules: ``lstm.weight_ih_l0``, and ``weight_ih`` of a cell."""
     modules: dict[str, dict[tuple[int, bool], dict[str, Array]]] = defaultdict(lambda: defaultdict(dict))
-    for name, array in (_made_of_two(arrays) | arrays).items():
+    for name, array in {**_made_of_two(arrays), **arrays}.items():
         match = _TORCH.fullmatch(name)
         if match:
             module, made, part, level, reverse = match.groups()
