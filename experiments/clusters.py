@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = ["WorkersError", "local", "reach", "remote"]
 
+SCHEMES = ("tcp", "tls")
 CONNECT = 10.0  # seconds to wait for a scheduler
 PATIENCE = 0.1  # seconds that a worker has to end by itself when a sweep is broken off
 FAREWELL = 0.5  # seconds that a sweep that is broken off waits for all of them
@@ -150,12 +151,17 @@ def reach(address: str) -> None:
 def _client(address: str) -> Client:
     """Return a client of a scheduler."""
     from distributed import Client
-    from distributed.comm.registry import backends
+    from distributed.security import Security
 
     remedy = "Start one with `dask scheduler` and give the address that it prints, e.g. tcp://127.0.0.1:8786."
     scheme, _, place = address.partition("://")
-    if scheme not in backends or not place.rpartition(":")[2].isdecimal():
+    if scheme not in SCHEMES or not place.rpartition(":")[2].isdecimal():
         raise ArgumentError(f"`scheduler` must be an address like tcp://host:port, got {address!r}. {remedy}")
+    if scheme == "tls" and Security().get_connection_args("client").get("ssl_context") is None:
+        raise ArgumentError(
+            f"`scheduler` must be an address that needs no certificates, or have some, got {address!r} and none. "
+            "Name them under `distributed.comm.tls` in Dask's configuration."
+        )
     try:
         return Client(address, timeout=CONNECT, set_as_default=False)
     except OSError as error:

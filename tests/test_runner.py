@@ -364,6 +364,8 @@ def test_an_interrupt_keeps_what_is_finished_and_marks_the_rest(tmp_path, worker
         ({"workers": 2, "scheduler": "tcp://127.0.0.1:1"}, r"`workers` must be left out.*Give one of the two"),
         ({"scheduler": "127.0.0.1"}, r"must be an address like tcp://host:port, got '127\.0\.0\.1'\. Start one with"),
         ({"scheduler": "http://127.0.0.1:1"}, "Start one with `dask scheduler`"),
+        ({"scheduler": "inproc://1"}, "must be an address like tcp://host:port, got 'inproc://1'"),
+        ({"scheduler": "tls://127.0.0.1:1"}, r"or have some, got 'tls://.*Name them under `distributed\.comm\.tls`"),
         ({"scheduler": "tcp://127.0.0.1:1"}, r"must be the address of one that runs.*Start one with `dask scheduler`"),
     ],
 )
