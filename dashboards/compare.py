@@ -403,9 +403,9 @@ def _fits(row: dict[str, Any], wanted: Sequence[str]) -> bool:
 
 
 def _run_label(row: dict[str, Any]) -> str:
-    """Return a run in words: what it is, its seed, and the beginning of its id."""
+    """Return a run in words: the beginning of its id, what it is, and its seed."""
     seed = f", seed {words.number(row['seed'])}" if row.get("seed") is not None else ""
-    return f"{words.title(row)}{seed} \N{MIDDLE DOT} {row['run'][:12]}"
+    return f"{row['run'][:10]} \N{MIDDLE DOT} {words.title(row)}{seed}"
 
 
 # Cards ---------------------------------------------------------------------------------------------------------------
