@@ -259,14 +259,14 @@ class Selection:
             row = connection.execute(f"SELECT {wanted} {source}", arguments).fetchone()
             found |= {name: row[4 * place : 4 * place + 4] for place, name in enumerate(some)}
         spans = {}
-        for name, (count, some, least, most) in found.items():
+        for name, (count, numeric, least, most) in found.items():
             if self.known.get(name) and count:
-                some, least, most = 0, bool(least), bool(most)
+                numeric, least, most = 0, bool(least), bool(most)
             values = list(besides[name].values())
             same = least == most and len(values) + (count > 0) <= 1 and count + counts[name] in (0, total)
             if values and not count:
                 least, most = values[0], values[-1]
-            spans[name] = Span(count + counts[name], (some or 0) + numbers[name], same, least, most)
+            spans[name] = Span(count + counts[name], (numeric or 0) + numbers[name], same, least, most)
         return spans
 
     def order(self, order: str | None, names: Names) -> str:
