@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import io
 import os
+import subprocess
 import sys
 
 import numpy as np
 import pytest
 from sklearn.datasets import load_digits
 
+from gradscope import signals
 from gradscope.errors import ArgumentError, ExtraError, ShapeError
 from gradscope.signals import LETTERS, SIGNALS, TEXT, load_inputs, parse_inputs, signal
 
@@ -39,6 +41,13 @@ def test_digits_are_those_of_scikit_learn_one_after_the_other():
     assert all(np.ascontiguousarray(row[start : start + 64]).tobytes() in images for row in inputs for start in (0, 64))
 
 
+def test_the_digits_come_without_an_import_that_other_threads_would_meet_halfway():
+    np.testing.assert_array_equal(signals._images(), load_digits().data / 16)
+    script = "import sys; from gradscope.signals import signal; signal('digits', 9, 2); print('sklearn' in sys.modules)"
+    told = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True)
+    assert told.stdout.strip() == "False"
+
+
 def test_text_can_be_read():
     inputs = signal("text", 60, 2)
     assert (inputs.sum(axis=2) == 1).all()
@@ -47,7 +56,8 @@ def test_text_can_be_read():
 
 
 def test_digits_without_scikit_learn_say_what_to_install(monkeypatch):
-    monkeypatch.setitem(sys.modules, "sklearn.datasets", None)
+    signals._images.cache_clear()
+    monkeypatch.setitem(sys.modules, "sklearn", None)
     with pytest.raises(ExtraError, match="pip install"):
         signal("digits", 10, 1)
 

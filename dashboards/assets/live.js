@@ -122,6 +122,7 @@
       group = host.appendChild(document.createElementNS(SVG, "g"));
       group.setAttribute("class", "live");
     }
+    group.setAttribute("data-turn", figure.layout.meta.turn);
     const [x0, x1] = xaxis.range;
     const [y0, y1] = yaxis.range;
     const toX = (value) => (value === null ? NaN : ((value - x0) * xaxis._length) / (x1 - x0));

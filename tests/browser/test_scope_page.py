@@ -16,15 +16,20 @@ SMALL = "hidden_size=8&length=30&batch=4"
 TITLES = {"Transport to the last state", "Jacobian norms per step", "Gates", "Cell-state flow"}
 
 
+SLOW = 90_000  # milliseconds for what is measured exactly on a machine that does other things, too
+SAMPLED = "sampled while you drag"
+
+
 def at_rest(visit):
     """Wait until everything is exact."""
-    expect(visit.page.locator("#scope-state")).to_have_text("exact")
+    expect(visit.page.locator("#scope-state")).to_have_text("exact", timeout=SLOW)
     expect(visit.page.locator("#scope-verdict")).not_to_have_class(re.compile("is-old"))
     return visit.ready()
 
 
 def opened(visit, query: str = ""):
     """Open the scope on a small setting."""
+    visit.page.set_default_timeout(SLOW)
     visit.page.goto(f"{visit.address}/scope?{SMALL}&{query}".rstrip("&"))
     return at_rest(visit)
 
@@ -70,11 +75,11 @@ def test_while_a_slider_is_dragged_it_is_sampled_and_exact_when_let_go(visit):
     assert "largest stretch" in visit.figures()["Jacobian norms per step"]["legend"]
     before = visit.figures()["Transport to the last state"]["y"]
     drag(page, "Gain", 30)
-    expect(page.locator("#scope-state")).to_have_text("sampled while you drag")
+    expect(page.locator("#scope-state")).to_have_text(SAMPLED, timeout=SLOW)
     expect(page.locator(".scope-cards")).to_contain_text("16 random directions")
     expect(page.locator("#scope-verdict")).to_have_class(re.compile("is-old"))
     page.wait_for_timeout(700)  # longer than a pause that would count as letting go
-    expect(page.locator("#scope-state")).to_have_text("sampled while you drag")
+    expect(page.locator("#scope-state")).to_have_text(SAMPLED, timeout=SLOW)
     during = visit.figures()
     assert "95 % sampling error" in during["Transport to the last state"]["legend"]
     assert "largest stretch" not in during["Jacobian norms per step"]["legend"]
@@ -115,7 +120,7 @@ def test_each_slider_follows_the_mouse(visit):
         ("Forget bias", "forget_bias"),
     ]:
         drag(page, name, 30)
-        expect(page.locator("#scope-state")).to_have_text("sampled while you drag")
+        expect(page.locator("#scope-state")).to_have_text(SAMPLED, timeout=SLOW)
         page.mouse.up()
         at_rest(visit)
         assert asked(page)[link] == [knob(page, name).get_attribute("aria-valuenow")], name
@@ -178,12 +183,14 @@ def test_a_setting_is_pinned_compared_and_unpinned_and_the_link_keeps_it(visit):
 
 # What the page draws by itself as soon as it knows, read back through the axes that it was drawn into.
 CATCH = """() => document.addEventListener("scope-drawn", () => {
+    window.times = (window.times || 0) + 1;
     window.caught = [...document.querySelectorAll("g.live")].map((group) => {
         const gd = group.closest(".js-plotly-plot");
         const { xaxis, yaxis } = gd._fullLayout._plots.xy;
         const read = (text) => text.slice(1).split(/[ML]/).map((pair) => pair.split(",").map(Number));
         const [y0, y1] = yaxis.range, [x0, x1] = xaxis.range;
         return {
+            turn: Number(group.dataset.turn),
             card: gd.closest(".card").querySelector("h3").textContent,
             hidden: getComputedStyle(group.parentNode.querySelector(".scatterlayer")).visibility,
             notes: [...gd.querySelectorAll(".annotation-text")].map((note) => note.textContent),
@@ -197,7 +204,7 @@ CATCH = """() => document.addEventListener("scope-drawn", () => {
 LINES = """() => Object.fromEntries([...document.querySelectorAll(".plot.is-drawn .js-plotly-plot")].map((gd) => [
     gd.closest(".card").querySelector("h3").textContent,
     gd._fullData.filter((one) => one.mode === "lines" && one.fill === "none" && one.y.length > 2)
-        .map((one) => ({ name: one.name, x: [...one.x], y: [...one.y] })),
+        .map((one) => ({ name: one.name, x: [...one.x], y: [...one.y], turn: gd.layout.meta.turn })),
 ]))"""
 
 
@@ -205,13 +212,17 @@ def test_what_is_drawn_at_once_is_what_plotly_draws_when_the_hand_rests(visit):
     page = opened(visit)
     page.evaluate(CATCH)
     drag(page, "Gain", 4)
-    page.wait_for_function("() => window.caught && window.caught.length > 0")  # a figure whose axes had to change waits
-    page.wait_for_timeout(300)
-    box = knob(page, "Gain").bounding_box()
-    page.mouse.move(box["x"] + 10, box["y"] + 5)
-    page.wait_for_function("() => document.querySelectorAll('g.live').length === 0")  # Plotly has caught up
-    drawn = page.evaluate(LINES)
-    caught = page.evaluate("() => window.caught")
+    page.wait_for_function("() => window.times > 0")
+    box, caught = knob(page, "Gain").bounding_box(), []
+    for number in range(10):  # a figure whose axes must change is drawn by Plotly at once
+        before = page.evaluate("() => window.times")
+        page.mouse.move(box["x"] + 12 + 2 * number, box["y"] + 5)
+        page.wait_for_function("(before) => window.times > before", arg=before)
+        page.wait_for_function("() => document.querySelectorAll('g.live').length === 0")  # Plotly has caught up
+        drawn, found = page.evaluate(f"() => [({LINES})(), window.caught]")
+        caught += [one for one in found if drawn[one["card"]][0]["turn"] == one["turn"]]
+        if caught:
+            break
     assert caught
     for one in caught:
         assert one["hidden"] == "hidden"
