@@ -159,6 +159,7 @@ def filter_model(where: Iterable[str], table: Table, names: Iterable[str]) -> di
 
     Examples
     --------
+    >>> from gradscope.store.overview import Span
     >>> table = Table({"length": Span(count=1, numbers=1, same=True, least=10, most=10)}, ("length",))
     >>> filter_model(["length>=5"], table, ["length"])
     {'length': {'filterType': 'number', 'type': 'greaterThanOrEqual', 'filter': 5}}

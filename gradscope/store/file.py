@@ -22,6 +22,8 @@ def check_place(path: Path, mode: str) -> None:
     """Refuse what cannot be a store before SQLite sees it."""
     try:
         _check_place(path, mode)
+    except StoreError:  # which is an OSError, too
+        raise
     except OSError as error:
         raise StoreError(
             f"{path} must lie in a folder that you may read, and cannot be reached: {error.strerror}. "
