@@ -4,11 +4,14 @@ Question: can good initial weights do for a plain RNN what gates do for an LSTM?
 
 Prediction: partly. Identity weights and rectified units carry a gradient at first (Le, Jaitly & Hinton 2015),
 orthogonal ones under tanh as long as the state is small (Saxe, McClelland & Ganguli 2014); training moves both off
-their edge. Torch's uniform weights have no chance over 50 steps.
+their edge. Torch's uniform weights have no chance over 50 steps. Measured: identity weights do more than was predicted,
+they learn 20, 50 and 100 steps with every seed, at 100 no worse than the LSTM. Orthogonal weights under tanh do
+not learn 50 steps with every seed, and uniform ones are no worse: driven by inputs, the state is not small.
+At 100 steps both stay at chance.
 
 Command: gradscope sweep careful_rnn --store careful_rnn.db
 
-Runtime: about four minutes of CPU.
+Runtime: about three minutes of CPU.
 
 Reads as: decay rate before training and accuracy after it over the length, a line for each network.
 """

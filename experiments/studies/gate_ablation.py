@@ -6,14 +6,16 @@ with?
 Prediction: without the forget gate, which then stands open, the cell state only grows, which a task of one answer
 forgives; without the input gate distractors are written over the answer; the output gate is missed least (Greff et al.
 2017; Jozefowicz, Zaremba & Sutskever 2015). A negative input bias, as in 1997, keeps noise out of the cell state at
-first.
+first. Measured over 100 steps: without the input gate no seed learns, without the forget gate all do, and it is the
+output gate that is missed a little. The input bias decides as much: at -4 every seed learns in 600 updates, from -1
+upwards most do not.
 
 Command: gradscope sweep gate_ablation --store gate_ablation.db
 
 Runtime: about three minutes of CPU.
 
-Reads as: accuracy after training for each gate taken out, over the input bias, beside the decay rate before it: an
-open forget gate has a rate of about 0 whatever else is.
+Reads as: accuracy after training for each gate taken out, and of the whole cell over the input bias; beside it what is
+written into the cell state in a step.
 """
 
 from __future__ import annotations
