@@ -41,9 +41,9 @@ GRID = {
     "gain": (0.5, 0.8, 1.0, 1.2, 1.5),
 }
 OVERVIEW = """() => {
-    const figures = [...document.querySelectorAll(".overview-figures .plot")];
+    const figures = [...document.querySelectorAll(".overview-figures div.plot")];
     return document.querySelector("#runs .ag-row .verdict") && figures.length === 2
-        && figures.every((figure) => figure.querySelector(".main-svg .plot"));
+        && figures.every((figure) => figure.querySelector(".main-svg g.plot"));
 }"""
 
 
