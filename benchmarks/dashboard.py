@@ -43,7 +43,7 @@ GRID = {
 OVERVIEW = """() => {
     const figures = [...document.querySelectorAll(".overview-figures div.plot")];
     return document.querySelector("#runs .ag-row .verdict") && figures.length === 2
-        && figures.every((figure) => figure.querySelector(".main-svg g.plot"));
+        && figures.every((figure) => figure.querySelector(".main-svg .nsewdrag"));
 }"""
 
 
