@@ -29,6 +29,7 @@ BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stab
 WIDTH, HEIGHT = 640, 340
 STUDIES = {
     "quickstart": (0, 900),
+    "sequence_length": (0, 1200),
     "forget_bias_and_length": (3, WIDTH),
     "largest_exponent": (0, 900),
     "forget_bias_learning": (1, 900),
