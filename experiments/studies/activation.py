@@ -18,6 +18,8 @@ scatter, for many seeds end in fixed points.
 
 from __future__ import annotations
 
+import numpy as np
+
 from gradscope.figures.reproductions import Panel
 from gradscope.store import Store
 
@@ -62,8 +64,9 @@ def read(store: Store) -> Reading:
         low = [row for row in some if row["gain"] == 1.0]
         slope, rate = mean_and_spread(low, "hidden_slope_rms")[0], mean_and_spread(low, "decay_rate")[0]
         share, time = mean_and_spread(low, "saturated")[0], mean_and_spread(low, "seconds")[0]
+        saturated = "unbounded" if np.isnan(share) else f"{100 * share:.0f} % saturated"
         lines.append(
-            f"{name}, gain 1: slope rms {slope:.2f}, {100 * share:.0f} % saturated, decay rate {rate:+.2f} nat/step, "
+            f"{name}, gain 1: slope rms {slope:.2f}, {saturated}, decay rate {rate:+.2f} nat/step, "
             f"{1e3 * time / low[0]['length']:.2f} ms a step with all probes."
             if low
             else f"{name}: {len(some)} runs."
