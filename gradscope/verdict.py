@@ -58,7 +58,7 @@ class Decay:
     @property
     def growth(self) -> float:
         """Growth of the gradient over the whole sequence, in e-folds; negative = shrinking."""
-        return -self.rate * self.lag
+        return 0.0 - self.rate * self.lag  # never -0.0, which no column of a table could hold
 
 
 @dataclass(frozen=True)

@@ -43,6 +43,10 @@ def test_the_rate_is_the_mean_slope_after_the_first_lags(rates, length):
     assert found.growth == pytest.approx(-np.mean(wanted) * length, abs=1e-9)
 
 
+def test_what_neither_falls_nor_grows_has_a_growth_of_zero_without_a_sign():
+    assert math.copysign(1.0, decay(np.zeros((41, 2))).growth) == 1.0
+
+
 def test_the_first_lags_do_not_count():
     rms = falling(0.1, 100)
     rms[-20:] = 77.0  # lags 0 to 19
