@@ -13,7 +13,8 @@ from dash import Dash
 from flask import Response, request
 
 from gradscope.errors import GradscopeError
-from gradscope.figures.sweeps import condition, group_runs, is_number, place, spread
+from gradscope.figures.settings import is_number, place
+from gradscope.figures.sweeps import condition, group_runs, spread
 
 from . import grid, words
 from .address import parse
@@ -121,11 +122,12 @@ def groups(reader: Reader, now: Sheet) -> list[Group]:
 
 
 def _rank(group: Group, name: str) -> Any:
-    """Return by what a group is sorted: its median, or its one value; None where it has neither."""
-    found = spread(run.get(name) for run in group.runs)
+    """Return by what a group is sorted: its median, or its commonest value; None where it has neither."""
+    there = [run[name] for run in group.runs if run.get(name) is not None]
+    found = spread(there)
     if found.runs:
         return place(found.median)
-    values = Counter(str(run[name]) for run in group.runs if run.get(name) is not None)
+    values = Counter(str(value) for value in there if not is_number(value))  # what is left of numbers is NaN
     return place(values.most_common(1)[0][0]) if values else None
 
 

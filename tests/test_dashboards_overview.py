@@ -203,6 +203,16 @@ SEEDS = [
 ]
 
 
+@pytest.mark.parametrize("order", ["decay_rate", "-decay_rate"])
+def test_groups_without_a_number_stand_last_in_either_order(tmp_path, order):
+    rates = [math.nan, math.nan, 0.1, 0.3, 2.0, 1.0, None, None]
+    reader = store_of(tmp_path, *SEEDS, decay_rate=rates, verdict=["stable"] * 8)
+    told = rows.answer(reader, f"?group=cell&group=length&sort={order}", 0, 100)["rows"]
+    first = [("LSTM", "9"), ("GRU", "5")]
+    found = [(row["cell"], row["length"]) for row in told]
+    assert found == [*(first if order == "decay_rate" else first[::-1]), ("LSTM", "5"), ("GRU", "9")]
+
+
 def test_groups_show_how_many_runs_their_median_and_range_and_open_into_their_runs(tmp_path):
     rates = [0.1, 0.3, math.nan, 0.2, 1.0, 2.0, None, None]
     verdicts = ["stable", "vanishing", "diverged", "vanishing", "vanishing", "vanishing", None, None]

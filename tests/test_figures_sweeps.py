@@ -183,3 +183,9 @@ def test_conditions_of_cells_and_bars_choose_their_runs(tmp_path):
             for i, verdict in enumerate(conditions["trace"]):
                 assert len(store.table(where=[*line, *verdict])) == data.counts[j, i]
         assert {"failed", "running"} <= set(data.verdicts)
+
+
+def test_runs_whose_parameter_is_no_number_stand_in_one_column():
+    rows = [{"run": str(n), "p": np.float64("nan"), "q": 1, "decay_rate": float(n)} for n in range(3)]
+    data = sweeps.map_runs(rows, "p", "q")
+    assert (len(data.columns), data.median.tolist(), data.runs.tolist()) == (1, [[1.0]], [[3]])

@@ -13,7 +13,8 @@ import plotly.graph_objects as go
 from gradscope.errors import unknown
 from gradscope.figures import palette, scales
 from gradscope.figures.frame import Canvas, colorbar
-from gradscope.probes.catalogue import EVERY, unit, words
+from gradscope.figures.settings import is_number, label, ordered, place, same
+from gradscope.probes.catalogue import unit, words
 from gradscope.record import Status, to_json
 
 __all__ = [
@@ -27,10 +28,8 @@ __all__ = [
     "draw_counts",
     "draw_map",
     "group_runs",
-    "is_number",
     "map_runs",
     "phase_map",
-    "place",
     "spread",
     "verdict_counts",
 ]
@@ -41,7 +40,6 @@ STATES = ("failed", "interrupted", "running")  # of a run that has no verdict
 VERDICTS = ("vanishing", "stable", "exploding", "undetermined", "diverged", *STATES)
 GROWING = ("growth", "lyapunov_1")  # positive means that gradients grow, unlike a decay rate
 IN_WORDS = 60  # cells up to which each one is written out
-NONE = "none"
 
 
 @dataclass(frozen=True)
@@ -66,10 +64,10 @@ class Spread:
 def spread(found: Iterable[Any]) -> Spread:
     """Return median and range of a metric over several runs; what is no number is left out."""
     numbers = [float(entry) for entry in found if is_number(entry)]
-    ordered = np.sort([entry for entry in numbers if not math.isnan(entry)])
-    if not len(ordered):
+    good = np.sort([entry for entry in numbers if not math.isnan(entry)])
+    if not len(good):
         return Spread(math.nan, math.nan, math.nan, 0, len(numbers))
-    return Spread(_median(ordered), float(ordered[0]), float(ordered[-1]), len(ordered), len(numbers) - len(ordered))
+    return Spread(_median(good), float(good[0]), float(good[-1]), len(good), len(numbers) - len(good))
 
 
 def group_runs(rows: Rows, by: Sequence[str]) -> list[tuple[tuple, list[Mapping[str, Any]]]]:
@@ -90,7 +88,7 @@ def group_runs(rows: Rows, by: Sequence[str]) -> list[tuple[tuple, list[Mapping[
     groups: dict[tuple, tuple[tuple, list[Mapping[str, Any]]]] = {}
     for row in rows:
         values = tuple(row.get(name) for name in by)
-        groups.setdefault(tuple(map(_key, values)), (values, []))[1].append(row)
+        groups.setdefault(tuple(map(same, values)), (values, []))[1].append(row)
     return sorted(groups.values(), key=lambda group: [place(value) for value in group[0]])
 
 
@@ -199,54 +197,23 @@ def map_runs(rows: Rows, x: str, y: str, value: str = "decay_rate") -> PhaseMap:
     for argument, name in (("x", x), ("y", y), ("value", value)):
         if name not in known:
             raise unknown(argument, name, known)
-    columns, lines = _ordered(rows, x), _ordered(rows, y)
-    place_x = {_key(entry): number for number, entry in enumerate(columns)}
-    place_y = {_key(entry): number for number, entry in enumerate(lines)}
+    columns, lines = ordered(row.get(x) for row in rows), ordered(row.get(y) for row in rows)
+    place_x = {same(entry): number for number, entry in enumerate(columns)}
+    place_y = {same(entry): number for number, entry in enumerate(lines)}
     shape = (len(lines), len(columns))
     low, median, high = (np.full(shape, np.nan) for _ in range(3))
     runs, bad = np.zeros(shape, int), np.zeros(shape, int)
     for (line, column), members in group_runs(rows, (y, x)):
-        cell, found = (place_y[_key(line)], place_x[_key(column)]), spread(row.get(value) for row in members)
+        cell, found = (place_y[same(line)], place_x[same(column)]), spread(row.get(value) for row in members)
         low[cell], median[cell], high[cell] = found.low, found.median, found.high
         runs[cell], bad[cell] = found.runs, found.bad
     return PhaseMap(x, y, value, columns, lines, median, low, high, runs, bad)
 
 
-def _median(ordered: np.ndarray) -> float:
-    """Return the median of ordered numbers, infinities among them."""
-    below, above = ordered[(len(ordered) - 1) // 2], ordered[len(ordered) // 2]
-    return float(below if below == above else below / 2 + above / 2)
-
-
-def is_number(entry: Any) -> bool:
-    """Return whether an entry counts as a number, NaN and infinities included, truth values not."""
-    return isinstance(entry, (int, float, np.number)) and not isinstance(entry, bool)
-
-
-def _key(entry: Any) -> Any:
-    """Return what tells the values of a parameter apart; 1 and 1.0 are one, 1 and True are two."""
-    return (isinstance(entry, bool), str(entry)) if not is_number(entry) else (False, float(entry))
-
-
-def _ordered(rows: Rows, name: str) -> list[Any]:
-    """Return the values of a parameter in order: cells from the simplest."""
-    return sorted({_key(row.get(name)): row.get(name) for row in rows}.values(), key=place)
-
-
-def place(entry: Any) -> tuple[int, float, str]:
-    """Return where a value of a parameter stands among others: none first, then numbers, then words."""
-    if entry is None:
-        return (0, 0.0, "")
-    if is_number(entry):
-        return (1, float(entry), "")
-    return (2, float(EVERY.index(entry)) if entry in EVERY else float(len(EVERY)), str(entry))
-
-
-def _label(entry: Any) -> str:
-    """Return a parameter's value as text."""
-    if entry is None:
-        return NONE
-    return scales.value(float(entry), 6) if is_number(entry) else str(entry)
+def _median(ascending: np.ndarray) -> float:
+    """Return the median of ascending numbers, infinities among them."""
+    below, above = float(ascending[(len(ascending) - 1) // 2]), float(ascending[len(ascending) // 2])
+    return below if below == above else below / 2 + above / 2
 
 
 def draw_map(data: PhaseMap, template: str = "light", title: bool = False) -> go.Figure:
@@ -325,7 +292,7 @@ def _tell(data: PhaseMap) -> list[list[str]]:
     """Return what each cell says under the pointer."""
     return [
         [
-            f"{words(data.y)} {_label(line)}, {words(data.x)} {_label(column)}<br>{_numbers(data, (j, i))}"
+            f"{words(data.y)} {label(line)}, {words(data.x)} {label(column)}<br>{_numbers(data, (j, i))}"
             for i, column in enumerate(data.columns)
         ]
         for j, line in enumerate(data.rows)
@@ -395,7 +362,7 @@ def _categories(name: str, entries: list[Any]) -> dict[str, Any]:
         "title": {"text": words(name) + (" [step]" if name == "length" else "")},
         "tickmode": "array",
         "tickvals": places,
-        "ticktext": [_label(entries[number]) for number in places],
+        "ticktext": [label(entries[number]) for number in places],
         "range": [-0.5, len(entries) - 0.5],
         "showgrid": False,
         "ticks": "",
@@ -431,15 +398,15 @@ def count_verdicts(rows: Rows, by: str | None = "cell") -> VerdictCounts:
     """Return the data of the bars; a run that appears in several iterations counts in each."""
     if by is not None and not any(by in row for row in rows):
         by = None
-    groups = _ordered(rows, by) if by else [None]
+    groups = ordered(row.get(by) for row in rows) if by else [None]
     names = [str(row.get("verdict") or row.get("status") or "undetermined") for row in rows]
     verdicts = [name for name in VERDICTS if name in names] + sorted(set(names) - set(VERDICTS))
-    places = {_key(group): number for number, group in enumerate(groups)}
+    places = {same(group): number for number, group in enumerate(groups)}
     counts = np.zeros((len(groups), len(verdicts)), int)
     for row, name in zip(rows, names, strict=True):
-        counts[places[_key(row.get(by) if by else None)], verdicts.index(name)] += 1
+        counts[places[same(row.get(by) if by else None)], verdicts.index(name)] += 1
     conditions = [[condition(by, group)] if by else [] for group in groups]
-    return VerdictCounts(by, [_label(group) if by else "" for group in groups], verdicts, counts, conditions)
+    return VerdictCounts(by, [label(group) if by else "" for group in groups], verdicts, counts, conditions)
 
 
 def draw_counts(data: VerdictCounts, template: str = "light", title: bool = False) -> go.Figure:
