@@ -17,6 +17,7 @@ from gradscope.figures import palette
 from gradscope.figures.compare import (
     COMPARABLE,
     Line,
+    Summary,
     bundle,
     choices,
     divided,
@@ -380,6 +381,7 @@ def test_a_summary_keeps_infinities_and_counts_nan():
     assert (found.low, found.median, found.high, found.runs, found.bad) == (1.0, np.inf, np.inf, 3, 1)
     assert summarize([None]) is None
     assert summarize([-np.inf], "all").median == -np.inf
+    assert summarize([1e25, 2e25, 3e25], "all") == Summary(2e25, 1e25, 3e25, 3, 0)  # large, and no infinity
 
 
 def test_the_most_telling_parameter_comes_first():

@@ -388,11 +388,18 @@ def summarize(values: Iterable[Any], spread: str = "10-90") -> Summary | None:
     found = np.array([float(value) for value in values if is_number(value)])
     if not len(found):
         return None
-    good = np.clip(found, -LARGE, LARGE)[None]
-    low, median, high = (float(one[0]) for one in quantiles(good, ~np.isnan(good), SPREADS[spread]))
-    bad = int(np.isnan(found).sum())
-    low, median, high = (np.inf if one > LARGE / 1e6 else one for one in (low, median, high))
-    return Summary(median, low, high, len(found) - bad, bad)
+    good = np.sort(found[~np.isnan(found)])
+    low, median, high = (_at_share(good, share) for share in SPREADS[spread])
+    return Summary(median, low, high, len(good), len(found) - len(good))
+
+
+def _at_share(ascending: np.ndarray, share: float) -> float:
+    """Return a quantile of ascending numbers, infinities among them; NaN of none."""
+    if not len(ascending):
+        return float("nan")
+    below, part = divmod(round(share * (len(ascending) - 1), 9), 1)
+    lower, upper = float(ascending[int(below)]), float(ascending[int(below) + (part > 0)])
+    return lower if lower == upper else (1 - part) * lower + part * upper
 
 
 def telling(rows: Sequence[Mapping[str, Any]], names: Iterable[str], metric: str, most: int = 12) -> list[str]:
