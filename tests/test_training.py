@@ -17,7 +17,7 @@ from hypothesis.extra import numpy as hnp
 
 from gradscope.adjoint import scan
 from gradscope.cells import CELLS, GRU, LSTM, RNN
-from gradscope.errors import ArgumentError
+from gradscope.errors import ArgumentError, ShapeError
 from gradscope.experiments.course import follow
 from gradscope.experiments.spec import Run
 from gradscope.experiments.tasks import Batch, Task, load_task
@@ -433,6 +433,24 @@ def test_a_segment_that_leaves_the_range_is_named_by_its_step_in_the_sequence():
     training = train(network, drawn(network, outputs=5), Shaken(), np.random.default_rng(0), plan)
     assert training.updates == 1
     assert training.first_bad_step == {"pass": "forward", "t": 18, "sequence": 1, "array": "states", "iteration": 1}
+
+
+@pytest.mark.parametrize("options", [{}, {"truncate": 7, "update_per": "segment"}])
+def test_a_batch_in_which_nothing_is_scored_has_a_loss_of_zero(options):
+    class Mute(Stream):
+        def draw(self, *arguments):
+            batch = super().draw(*arguments)
+            return dataclasses.replace(batch, scored=np.zeros(batch.inputs.shape[:2], bool))
+
+    plan = recipe(length=23, iterations=5, **options)
+    training = train(RNN(3, 4), drawn(RNN(3, 4), outputs=5), Mute(), np.random.default_rng(0), plan)
+    assert training.loss.tolist() == [0.0] * 5
+
+
+def test_a_batch_with_one_target_for_each_sequence_is_not_cut():
+    batch = load_task("digits_row").draw(np.random.default_rng(0), 8, 8)
+    with pytest.raises(ShapeError, match="Give a target after each step, or update per sequence"):
+        batch.between(0, 4)
 
 
 def test_an_epoch_of_segments_has_an_update_for_each():

@@ -110,7 +110,18 @@ class Batch:
         return Batch(**arrays)  # type: ignore[arg-type]
 
     def between(self, start: int, stop: int) -> Batch:
-        """Return some of the steps, ``start`` up to but not with ``stop``; there must be a target after each."""
+        """Return some of the steps, ``start`` up to but not with ``stop``.
+
+        Raises
+        ------
+        ShapeError
+            Unless there is a target after each step.
+        """
+        if self.targets is not None and not self.each_step:
+            raise ShapeError(
+                f"`targets` must have shape (T, B, ...) to be cut into segments, got {self.targets.shape}. "
+                "Give a target after each step, or update per sequence."
+            )
         names = ("inputs", "targets", "valid", "scored", "asked", "blind")
         arrays = {name: getattr(self, name) for name in names}
         chosen = {name: None if array is None else array[start:stop] for name, array in arrays.items()}

@@ -228,6 +228,11 @@ def _segments(batch: Batch, length: int | None) -> Iterator[tuple[int, Batch]]:
         yield start, batch if length >= batch.length else batch.between(start, start + length)
 
 
+def _is_scored(batch: Batch) -> bool:
+    """Return whether any output counts in the loss."""
+    return not batch.each_step or bool(batch.weights.any())
+
+
 def draw_examples(task: Task, rng: np.random.Generator, size: int, length: int) -> Batch:
     """Return the training set that is drawn once, before the first batch."""
     return task.draw(rng, size, length, "train")
@@ -283,9 +288,13 @@ def train(
             batch = replace(batch, inputs=scaling(batch.inputs))
         batch = batch.astype(dtype)
         course.begin(batch, rng)
+        learns = _is_scored(batch)
         for start, segment in _segments(batch, recipe.segment):
             if course.over():
                 break
+            if learns and not _is_scored(segment):
+                course.carry_on(segment)
+                continue
             if not course.advance(start, segment, frozen or {}):
                 continue
             if due(course.updates):
@@ -328,8 +337,14 @@ class _Course:
         """Begin with new sequences."""
         self.dropped, self.state = draw_factors(self.network, batch, self.recipe, rng), None
 
+    def carry_on(self, batch: Batch) -> None:
+        """Go over a segment in which nothing is scored, for its last state."""
+        with np.errstate(all="ignore"):
+            found = _loss_and_state(self.weights, self.network, batch, self.recipe.truncate, self.dropped, self.state)
+        self.state = found[1]
+
     def advance(self, start: int, batch: Batch, frozen: Mapping[str, np.ndarray]) -> bool:
-        """Make one update; return whether it was made: without a loss, or with one that is not finite, there is none.
+        """Make one update; return whether it was made: with a loss that is not finite there is none.
 
         The batch goes on where the last one ended, ``start`` steps after the beginning of its sequences.
         """
@@ -339,10 +354,6 @@ class _Course:
             loss, self.state = _loss_and_state(weights, self.network, batch, recipe.truncate, self.dropped, before)
             return loss + penalty(weights, recipe.l1, recipe.l2) if recipe.l1 or recipe.l2 else loss
 
-        if batch.each_step and not batch.weights.any():
-            with np.errstate(all="ignore"):
-                objective(self.weights)
-            return False
         with np.errstate(all="ignore"):
             loss, gradients = value_and_grad(objective)(self.weights)
             for name, rows in frozen.items():
