@@ -106,6 +106,26 @@ def test_runs_of_different_lengths_are_aligned_where_they_begin_or_where_they_en
     assert "Counted" not in figures.compare({"a": long, "b": long}).layout.meta["caption"]
 
 
+@pytest.mark.parametrize("probe", ["transport", "jacobian_rms"])
+def test_the_band_of_a_single_run_lies_around_its_line_from_either_end(seeds, probe):
+    for backwards in (False, True):
+        figure = figures.compare({"one": seeds[0]}, probe, backwards=backwards)
+        found = bundle("one", [line(seeds[0], probe)], backwards=backwards).series
+        outline = next(entry for entry in figure.data if (entry.meta or {}).get("role") == "band")
+        x, y = np.asarray(outline.x, float), np.asarray(outline.y, float)
+        for place, median in zip(found.x, found.median, strict=True):
+            here = y[x == place]
+            assert here.min() <= median <= here.max()
+
+
+def test_lags_and_ranks_have_no_end_to_count_from(seeds):
+    drawn = [
+        bundle("one", [line(seeds[0], "transport_spectrum")], backwards=backwards).series for backwards in (False, True)
+    ]
+    np.testing.assert_array_equal(drawn[0].x, drawn[1].x)
+    np.testing.assert_array_equal(drawn[0].median, drawn[1].median)
+
+
 def test_members_of_a_coarse_grid_count_where_they_were_measured():
     fine = record([[0.0], [1.0], [2.0]])
     entry = Field("transport", np.array([[4.0], [6.0]]), ("time", "batch"), "log10", {"time": [0, 2]})

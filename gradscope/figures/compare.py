@@ -327,9 +327,11 @@ def _check_alike(lines: Iterable[Line]) -> None:
 
 
 def _turned_back(one: Line) -> Series:
-    """Return a line with its places counted back from the last one."""
+    """Return a line with its places counted back from the last one; lags and ranks have no end to count from."""
     series = one.series
     assert series is not None
+    if one.axis in ("lag", "rank"):
+        return series
     back = {status: counts[::-1] for status, counts in series.counts.items()}
     arrays = {name: getattr(series, name)[::-1] for name in ("median", "low", "high", "under")}
     return replace(series, x=one.last - series.x[::-1], counts=back, **arrays)
@@ -571,7 +573,7 @@ def draw_bundles(
     _check_alike(line for one in shown for line in one.lines)
     single = all(len(one.lines) <= 1 for one in shown)
     if single and len(shown) <= BANDED * len(panels):
-        panels = {name: [_with_own_band(one) for one in panel] for name, panel in panels.items()}
+        panels = {name: [_with_own_band(one, backwards) for one in panel] for name, panel in panels.items()}
         shown = [one for panel in panels.values() for one in panel]
     page = _Page(probe, part, SPREAD_WORDS[spread], members, backwards, _finite(shown, probe, members), template, title)
     canvases = {name: page.overlay(panel) for name, panel in panels.items()}
@@ -579,14 +581,12 @@ def draw_bundles(
     return page.finish(canvases, shown, words if single else f"{about} {words}".strip())
 
 
-def _with_own_band(one: Bundle) -> Bundle:
+def _with_own_band(one: Bundle, backwards: bool) -> Bundle:
     """Return the bundle of a single run with the band of its sequences."""
     if one.series is None or one.lines[0].series is None or one.lines[0].series.size < 2:
         return one
-    own = one.lines[0].series
-    turned_back = len(own.x) > 0 and not np.array_equal(own.x, one.series.x)
-    step = -1 if turned_back else 1
-    return replace(one, series=replace(one.series, low=own.low[::step], high=own.high[::step]), own=True)
+    own = _turned_back(one.lines[0]) if backwards else one.lines[0].series
+    return replace(one, series=replace(one.series, low=own.low, high=own.high), own=True)
 
 
 def _finite(bundles: Iterable[Bundle], probe: str, members: bool) -> np.ndarray:
