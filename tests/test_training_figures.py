@@ -323,6 +323,7 @@ def test_gradients_before_and_after_share_their_axis_and_the_clipped_are_counted
     np.testing.assert_allclose(before.y, np.log10(records[60]["training_gradient_norm"]))
     np.testing.assert_allclose(after.y, np.log10(records[60]["training_gradient_norm.clipped"]))
     assert before.yaxis == after.yaxis == "y"
+    assert 3 > before.line.width > after.line.width  # where they are one, an edge of the first shows
     clipped = records[60]["training_gradient_norm"] > 1
     assert f"Clipped: {100 * clipped.mean():.3g} % of 60 gradients." in notes(figure)
     shares = trace(figure, "share of clipped updates", "heatmap")

@@ -390,8 +390,9 @@ def training_gradient(
     panels.panel(0.58, "Norm of the gradient", "1", True, **_upright(True, norm, after[1], extra))
     word = ", mean since the last evaluation" if mean else ""
     panels.curve(f"before clipping{word}", n, norm, palette.ORANGE, True)
-    panels.canvas.traces[-1]["line"] = panels.canvas.traces[-1]["line"] | {"width": 4.5}  # so that both are seen
     panels.curve(f"after clipping{word}", n, after[1], palette.BLUE, True)
+    for trace, width in zip(panels.canvas.traces[-2:], (2.5, 1.0), strict=True):  # an edge shows where both are one
+        trace["line"] = trace["line"] | {"width": width}
     if extra:
         panels.reference(extra[0], f"limit {scales.value(extra[0], 3)}", True)
     clipped = (after[1] != norm) & ~(np.isnan(after[1]) & np.isnan(norm))
