@@ -146,6 +146,7 @@ def _header(reader: Reader) -> list[Any]:
         home,
         html.Nav(
             [
+                dcc.Link("Runs", href="/", className="nav-link"),
                 dcc.Link("Training", href=training.PATH, className="nav-link"),
                 dcc.Link("Compare", href=compare.PATH, className="nav-link"),
                 dcc.Link("Scope", href=scope.PATH, className="nav-link"),
@@ -272,6 +273,7 @@ def register(app: Dash, reader: Reader) -> None:
     app.clientside_callback(
         ClientsideFunction("gradscope", "colours"), Output("colours", "data"), Input("templates", "data")
     )
+    app.clientside_callback(ClientsideFunction("gradscope", "here"), Input("url", "pathname"))
     app.clientside_callback(ClientsideFunction("gradscope", "name"), Output("named", "data"), Input("title", "data"))
     app.clientside_callback(
         ClientsideFunction("gradscope", "banner"),

@@ -85,6 +85,19 @@
       return dash.no_update;
     },
 
+    // The header says which page is open; a run is a page of the runs.
+    here: function (pathname) {
+      const part = (pathname || "/").split("/")[1] || "";
+      document.querySelectorAll(".nav-link").forEach(function (link) {
+        const own = new URL(link.href).pathname.split("/")[1];
+        if (own === (part === "run" ? "" : part)) {
+          link.setAttribute("aria-current", part === "run" ? "true" : "page");
+        } else {
+          link.removeAttribute("aria-current");
+        }
+      });
+    },
+
     name: function (title) {
       document.title = title;
       return dash.no_update;

@@ -78,6 +78,29 @@ def test_every_control_has_a_name_and_nothing_is_wider_than_the_page(visit, path
         assert page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0
 
 
+def test_the_header_leads_to_every_page_and_says_which_is_open(visit):
+    page = visit.open("/run/lstm-20-0.0")
+    here = page.locator(".nav-link[aria-current]")
+    expect(here).to_have_text("Runs")
+    expect(here).to_have_attribute("aria-current", "true")  # a page of the runs
+    for name in ("Training", "Compare", "Scope", "Runs"):
+        page.get_by_role("navigation", name="Pages").get_by_role("link", name=name, exact=True).click()
+        expect(here).to_have_text(name)
+        expect(here).to_have_attribute("aria-current", "page")
+    expect(page.locator("#match")).to_have_text(f"{visit.runs} runs")
+    visit.ready()
+
+
+def test_cards_that_wait_cost_the_page_nothing(visit):
+    page = visit.open("/run/lstm-20-0.0")
+    moved = page.evaluate("""() => {
+        const card = document.body.appendChild(document.createElement("div"));
+        card.className = "plot-wait standing";
+        return card.getAnimations().flatMap((one) => one.effect.getKeyframes()).flatMap(Object.keys);
+    }""")
+    assert set(moved) == {"offset", "computedOffset", "easing", "composite", "opacity"}  # what the compositor moves
+
+
 def test_the_focus_is_visible(visit):
     page = visit.open("/")
     page.keyboard.press("Tab")
