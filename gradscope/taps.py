@@ -237,7 +237,8 @@ class Heard:
         Returns
         -------
         Record
-            As :func:`gradscope.probe`. Gradients are those of the loss itself, whatever it sums or averages over.
+            As :func:`gradscope.probe`. Gradients are those of the loss itself, whatever it sums or averages over, and
+            whole: a scan with ``truncate`` is measured without its cuts.
 
         Raises
         ------

@@ -80,7 +80,7 @@ class Trajectory:
     rows: np.ndarray
     drives: np.ndarray | None = None
     masks: Masks = NO_MASKS
-    _gates: dict[tuple[int, int], dict[str, Gate]] = field(default_factory=dict, repr=False)
+    _gates: dict[tuple[int, int], dict[str, Gate]] = field(default_factory=dict, init=False, repr=False)
 
     def __repr__(self) -> str:
         sizes = f"T={self.length}, B={self.batch}, S={self.cell.state_size}, {self.rows.dtype}"
