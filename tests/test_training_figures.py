@@ -148,6 +148,12 @@ def test_cells_stand_at_their_true_place_on_the_axis_that_suits():
     np.testing.assert_array_equal(other.data[0].x, UNEVEN)
 
 
+def test_few_columns_are_named_and_no_tick_stands_before_the_first():
+    axis = figures.training_map(course((0, 1500)), "transport").layout.xaxis
+    assert dict(zip(axis.ticktext, axis.tickvals, strict=True)) == {"0": 0, "1,500": 1500}
+    assert figures.training_map(course(UNEVEN), "transport", scale="linear").layout.xaxis.tickvals is None
+
+
 def test_the_table_of_a_map_says_iterations_whatever_the_axis():
     records = course(UNEVEN)
     rows = figures.table(figures.training_map(records, "transport"))

@@ -45,6 +45,7 @@ __all__ = [
 
 TIMES = ("time", "step", "lag")
 ROWS = 400  # rows of a map: each is still about a pixel high
+COLUMNS = 8  # up to which each has its iteration beneath it
 FEW = 4  # inputs that are looked at one by one
 CHOSEN = ("parameter", "route", "block", "gate", "side")  # axes of which one place is looked at
 ALONG = ("time", "step", "lag", "rank", "unit", "input")  # axes that a map may show
@@ -435,8 +436,16 @@ def draw_training_map(data: Movie, scale: str | None = None, template: str = "li
     if not np.isfinite(shown).any():
         canvas.say("No finite value.")
     canvas.layout["yaxis"] = _upwards(data, y)
-    left, right = _ends(x)
-    return canvas.figure(xaxis=axis_of_iterations(left, right, scale), hovermode="closest")
+    axis = axis_of_iterations(*_ends(x), scale) | (_columns_named(x) if scale == "linear" else {})
+    return canvas.figure(xaxis=axis, hovermode="closest")
+
+
+def _columns_named(x: np.ndarray) -> dict[str, Any]:
+    """Return ticks that name each of a few wide columns, whose edges lie before the first iteration; else none."""
+    steps = np.diff(x)
+    if not 1 < len(x) <= COLUMNS or steps.max() > 2 * steps.min():
+        return {}
+    return {"tickmode": "array", "tickvals": x.tolist(), "ticktext": [f"{number:,.0f}" for number in x]}
 
 
 def _canvas(data: Movie, template: str, title: bool) -> Canvas:
