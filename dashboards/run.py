@@ -262,7 +262,7 @@ def _cursor(length: int) -> html.Section:
         title="Clear the mark (key: Escape)",
         type="button",
     )
-    hint = "Point at a figure to mark its step on all; a click keeps it, arrow keys move it."
+    hint = "Point to mark a step on all figures; a click keeps it, arrows move it."
     return html.Section(
         [
             html.Span("Step t", className="cursor-name"),

@@ -76,6 +76,8 @@ def test_every_control_has_a_name_and_nothing_is_wider_than_the_page(visit, path
         page = visit.open(path)
         assert page.evaluate(NAMELESS) == []
         assert page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0
+        hints = "[...document.querySelectorAll('.cursor-hint')].every((one) => one.scrollWidth <= one.clientWidth)"
+        assert page.evaluate(hints)  # none is cut
 
 
 def test_the_header_leads_to_every_page_and_says_which_is_open(visit):
