@@ -217,7 +217,7 @@ def page(reader: Reader, entry: dict[str, Any], search: str | None) -> Shown:
     probed = dcc.Store(id="probed", data={"run": entry["id"], "iteration": now, "layer": layer})
     side = [
         html.Div(ways(reader, entry["id"], search), id="ways", className="ways"),
-        *(_moment(entry, iterations, now) if now is not None else []),
+        *_moment(entry, iterations, now),
         _layers(shown, layer),
         html.Div(_numbers(reader, entry, layer), id="run-numbers"),
         _settings(entry),
@@ -432,6 +432,8 @@ def _layers(record: Record, layer: str) -> html.Section:
 
 def _moment(entry: dict[str, Any], iterations: list[int], now: int | None) -> list[Any]:
     """Return the switch between the iterations at which the run was probed."""
+    if now is None:
+        return [dmc.Select(id="iteration", data=[], display="none")]
     if len(iterations) < 2:
         word = moment(entry["config"], iterations[0])
         hidden = dmc.Select(id="iteration", data=[str(now)], value=str(now), display="none")
