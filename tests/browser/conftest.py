@@ -28,7 +28,8 @@ MARKUP = "<img src=x onerror=window.hurt=1>"
 CASES = ("diverged", "underflow", "zero", "infinite")
 SMALL = {"batch": 6, "hidden": 8}
 
-expect.set_options(timeout=20_000)
+PATIENCE = 90_000  # milliseconds that a page may take on a machine that is busy with other tests
+expect.set_options(timeout=PATIENCE)
 logging.getLogger("werkzeug").setLevel(logging.ERROR)
 
 
@@ -223,6 +224,7 @@ class Visit:
 def visit(page: Page, site: Site) -> Iterator[Visit]:
     """Return a visit that fails when the console has an error or a request leaves this machine."""
     visit = Visit(page, site.address)
+    page.set_default_timeout(PATIENCE)
     page.on("console", lambda message: message.type in ("error", "warning") and visit.errors.append(message.text))
     page.on("pageerror", lambda error: visit.errors.append(str(error)))
 
