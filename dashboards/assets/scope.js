@@ -25,7 +25,8 @@
   let due = false; // whether the numbers shown are still those of a moving hand
 
   function here() {
-    return document.querySelector(".scope-cards") !== null;
+    const left = window.location.pathname !== "/scope"; // another page has been asked for, if it has not come yet
+    return !left && document.querySelector(".scope-cards") !== null;
   }
 
   function address() {

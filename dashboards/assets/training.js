@@ -206,9 +206,14 @@
     }
   }
 
+  // Another page has been asked for and has not come yet: its address must stay.
+  function left() {
+    return window.location.pathname.split("/")[1] !== "training";
+  }
+
   // The address bar follows when the hand rests; the entry is replaced, so that one step back leaves the page.
   function follow() {
-    if (!here() || timer || !asked || !moments.length) {
+    if (!here() || left() || timer || !asked || !moments.length) {
       return;
     }
     const values = new URLSearchParams(window.location.search);
@@ -323,7 +328,7 @@
 
   own.run = function (run) {
     const path = "/training/" + encodeURIComponent(run);
-    if (run && decodeURIComponent(window.location.pathname.slice("/training/".length)) !== run) {
+    if (run && !left() && decodeURIComponent(window.location.pathname.slice("/training/".length)) !== run) {
       const values = new URLSearchParams(window.location.search);
       values.delete("iteration");
       const search = values.toString();
