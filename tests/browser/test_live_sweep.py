@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
+import psutil
 import pytest
 from playwright.sync_api import Page, expect
 
 from benchmarks.dashboard import fill
+from gradscope.errors import StoreError
 from gradscope.store import Store
 
 PATIENCE = 120_000  # milliseconds
@@ -24,8 +29,8 @@ QUICK = f"""
 hidden_size = 6
 batch_size = 4
 length = 16
-cell = ["RNN", "GRU"]
 seed = {list(range(SEEDS))}
+cell = ["RNN", "GRU"]
 """
 FIRST_RNN = """async () => {
     const found = [], api = await dash_ag_grid.getApiAsync("runs");
@@ -53,6 +58,25 @@ def sweep(folder: Path, text: str) -> Iterator[subprocess.Popen]:
             process.kill()
 
 
+def hold(store: Path, process: subprocess.Popen) -> None:
+    """Stop a sweep for a while once both cells have runs, so that a page of any speed finds it at work."""
+    while process.poll() is None:
+        if store.exists():
+            with contextlib.suppress(StoreError), Store(store) as read:
+                if {run["config"]["cell"] for run in read.runs() if run["status"] == "done"} == {"RNN", "GRU"}:
+                    break
+        time.sleep(0.02)
+    psutil.Process(process.pid).suspend()
+
+
+def until(page: Page, script: str) -> Any:
+    """Return what a script of promises gives, once it is something."""
+    started = time.monotonic()
+    while not (found := page.evaluate(script)) and time.monotonic() - started < PATIENCE / 1000:
+        page.wait_for_timeout(100)
+    return found
+
+
 def loaded(page: Page) -> list[str]:
     """Return the ids of the rows that the table holds."""
     return page.evaluate(
@@ -69,17 +93,21 @@ def test_a_sweep_fills_the_page_that_watches_it_and_leaves_filter_and_selection_
     page = visit.open("/?sort=seed")
     expect(page.get_by_role("heading", name="There is no store here")).to_be_visible()
     with sweep(tmp_path, QUICK) as process:
+        hold(tmp_path / "results.db", process)
         expect(page.locator("#match")).to_be_visible(timeout=PATIENCE)
+        expect(page.locator("#live")).to_contain_text("live")
         expect(page.locator("#runs .ag-row:has(.run-link)").first).to_be_visible(timeout=PATIENCE)
-        chosen = page.wait_for_function(FIRST_RNN, timeout=PATIENCE).json_value()
+        chosen = until(page, FIRST_RNN)
         page.locator(f"#runs .ag-row[row-id='{chosen}'] .ag-selection-checkbox input").click(timeout=PATIENCE)
         page.locator("#aside .chip", has_text="RNN").locator("label").click(timeout=PATIENCE)
         expect(page.locator("#match")).to_have_text(re.compile(r" of "), timeout=PATIENCE)
+        assert process.poll() is None
+        psutil.Process(process.pid).resume()
         assert process.wait(timeout=PATIENCE / 1000) == 0
     expect(page.locator("#progress")).to_have_text(re.compile(rf"^{2 * SEEDS} done$"), timeout=PATIENCE)
     expect(page.locator("#match")).to_have_text(f"{SEEDS} of {2 * SEEDS} runs", timeout=PATIENCE)
     expect(page.locator("#live")).to_be_empty()
-    page.wait_for_function("async () => (await dash_ag_grid.getApiAsync('runs')).getDisplayedRowCount() === 40")
+    assert until(page, "async () => (await dash_ag_grid.getApiAsync('runs')).getDisplayedRowCount() === 40")
     assert page.url.endswith("?cell=RNN&sort=seed")
     assert page.evaluate("async () => (await dash_ag_grid.getApiAsync('runs')).getSelectedRows().length") == 1
     selected = "async () => (await dash_ag_grid.getApiAsync('runs')).getSelectedRows()[0].run"
@@ -159,9 +187,8 @@ def test_every_one_of_ten_thousand_rows_can_be_reached_in_the_right_order(visit,
         kept = store.page(None, ["cell=GRU"], "first", "-decay_rate", MANY, names=["run"])
         expect(page.locator("#match")).to_have_text(f"{kept.count:,} of 10,000 runs")
         last = kept.count - 1
-        page.wait_for_function(
-            "async (count) => (await dash_ag_grid.getApiAsync('runs')).getDisplayedRowCount() === count", arg=kept.count
-        )
+        shown = "(await dash_ag_grid.getApiAsync('runs')).getDisplayedRowCount()"
+        assert until(page, f"async () => {shown} === {kept.count}")
         assert [row(page, index) for index in (0, last)] == [kept.rows[i]["run"] for i in (0, last)]
     counts = page.locator("#content .card[aria-label='Verdicts']")
     expect(counts).to_contain_text("GRU")
