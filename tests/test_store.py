@@ -537,6 +537,18 @@ def test_names_and_values_that_sqlite_has_no_form_for_come_back(path):
         assert store.columns(["flag", "Case"]) == {"flag": [True, 3], "Case": [2.0, None]}
 
 
+def test_values_that_no_column_holds_are_sorted_among_the_others(path):
+    values = [-0.0, 1.0, None, -2.0, math.nan, 0.5, 10**30, [1, 2]]
+    with Store(path, "w") as store:
+        sweep = store.add_sweep("study", {})
+        for number, value in enumerate(values):
+            store.start_run(f"r{number}", sweep, {"gain": value})
+            store.finish_run(f"r{number}", {}, {"rate": value})
+        for name in ("gain", "rate"):
+            for order, wanted in ((name, "r3 r0 r5 r1 r6 r7 r2 r4"), (f"-{name}", "r7 r6 r1 r5 r0 r3 r2 r4")):
+                assert [row["run"] for row in store.page(order=order).rows] == wanted.split()
+
+
 def test_more_names_than_a_table_may_have_columns_are_kept(path, monkeypatch):
     monkeypatch.setattr(overview, "MOST_COLUMNS", 5)
     with Store(path, "w") as store:

@@ -279,6 +279,8 @@ class Selection:
         column = self.expression(name)
         if column is None:
             raise unknown("order", name, [*FIXED, *(key for key in names.columns if key in self.known)])
+        if name not in _EXPRESSIONS:
+            column = f"ifnull({column}, {_kept_as_json(name)})"
         return f"ORDER BY {column} IS NULL, {column} {'DESC' if order.startswith('-') else 'ASC'}, o.run"
 
 
@@ -404,6 +406,12 @@ def members(connection: sqlite3.Connection, sweep: int | str | None, column: str
         return "", ()
     query = "SELECT run FROM member WHERE sweep IN (SELECT value FROM json_each(?))"
     return f"{column} IN ({query})", (json.dumps(ids),)
+
+
+def _kept_as_json(name: str) -> str:
+    """Return what sorts a value that its column cannot hold, such as -0.0; NaN is an object there and no value."""
+    place = f"""'$."{name}"'"""
+    return f"CASE WHEN json_type(o.exact, {place}) <> 'object' THEN json_extract(o.exact, {place}) END"
 
 
 def _quoted(name: str) -> str:
