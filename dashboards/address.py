@@ -85,7 +85,7 @@ class View:
         view = self
         for text in conditions:
             name, _, value = text.partition("=")
-            if name in CHIPS and value != "none":
+            if name in CHIPS and value != "none" and value[:1] not in ('"', "'"):
                 chip: dict[str, Any] = {name: (value,)}
                 view = replace(view, **chip)
             else:

@@ -176,7 +176,7 @@ def _entry(condition: str, textual: bool) -> dict[str, Any] | None:
     """Return one condition as AG Grid writes it, or None where it has no words for it."""
     match = _CONDITION.fullmatch(condition)
     sign, value = (match[2].replace("==", "="), match[3]) if match else ("", "")
-    if not value or "," in value or value.lower() in _WORDS:
+    if not value or "," in value or value[0] in "\"'" or value.lower() in _WORDS:
         return None
     if textual:
         return {"filterType": "text", "type": TEXT_FILTERS[sign], "filter": value} if sign in TEXT_FILTERS else None

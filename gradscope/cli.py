@@ -297,8 +297,9 @@ def _call(ctx: click.Context, name: str, command: click.Command, arguments: list
 def runs(store: Path, where: tuple[str, ...], sweep: str | None, limit: int, form: str | None) -> None:
     """List the runs of a STORE.
 
-    Conditions compare a parameter or a metric with a value by = != < <= > >=, and must all hold. The table shows the
-    last iteration of each run; --json and --csv give all of them.
+    Conditions compare a parameter or a metric with a value by = != < <= > >=, and must all hold. After = and != several
+    values may stand between commas. none, true, nan and numbers are values, and text that spells the same; in quotes
+    they are text alone: 'clip="none"'. The table shows the last iteration of each run; --json and --csv give all.
     """
     with Store(store) as opened:
         if form is None:

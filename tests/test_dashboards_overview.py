@@ -154,7 +154,7 @@ def test_conditions_and_the_filters_of_a_column_say_the_same(limits):
 
 
 @pytest.mark.parametrize(
-    "text", ["length=10,20", "length=nan", "length", "length>x", "other>1", "cell>3", "length=none"]
+    "text", ["length=10,20", "length=nan", "length", "length>x", "other>1", "cell>3", "length=none", 'cell="none"']
 )
 def test_what_a_columns_filter_cannot_hold_stays_a_condition(text):
     table = Table({"length": LENGTH, "cell": CELL}, ("length", "cell"))

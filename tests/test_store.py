@@ -25,6 +25,7 @@ from hypothesis import strategies as st
 from sample_records import CASES
 
 from gradscope.errors import ArgumentError, StoreError
+from gradscope.figures.sweeps import condition
 from gradscope.record import Field, Record, Status, to_json
 from gradscope.store import SILENT, Condition, Results, Store, file, overview, schema, writer
 from gradscope.store.owners import Owner, exists, this_process
@@ -817,6 +818,9 @@ def test_conditions_choose_rows(filled, where, expected):
         assert [run["id"] for run in store.runs(where=where)] == list(dict.fromkeys(expected))
 
 
+WORDS_LIKE_VALUES = ("none", "True", "1", "nan", "a,b", '"a"', "'a'", " a", "it's")
+
+
 @given(
     values=st.lists(st.none() | st.booleans() | st.integers(-5, 5) | st.floats(), min_size=1),
     operator=st.sampled_from(["=", "!=", "<", "<=", ">", ">="]),
@@ -844,6 +848,45 @@ def test_conditions_compare_like_python(values, operator, bound):
 @pytest.mark.parametrize("text", ["true", "True", "false"])
 def test_conditions_know_truth(text):
     assert Condition.parse(f"peephole={text}").holds(text.lower() == "true")
+
+
+@pytest.mark.parametrize("value", [None, True, 1, 0.5, math.nan, [1, 2], MARKUP, *WORDS_LIKE_VALUES])
+def test_the_condition_of_a_value_finds_it_and_no_text_that_looks_like_another(path, value):
+    """Of a value its own runs, of a text no run but its own; by the column and by what is kept beside it as JSON."""
+    others = [other for other in (None, True, 1, *WORDS_LIKE_VALUES) if other != value or isinstance(other, bool)]
+    with Store(path, "w") as store:
+        sweep = store.add_sweep("study", {})
+        for number, (own, second) in enumerate([(value, "x"), *((other, True) for other in others), (value, True)]):
+            store.start_run(f"r{number}", sweep, {"clip": own, "flag": second, "list": [own]})
+        wanted = {"r0", f"r{len(others) + 1}"}
+        where = [condition("clip", value)]
+        found = {row["run"] for row in store.page(where=where, limit=99).rows}
+        assert found == {row["run"] for row in store.table(where=where)}
+        assert found >= wanted
+        if isinstance(value, str):
+            assert found == wanted
+        assert store.page(where=[where[0].replace("=", "!=", 1)]).count == len(others) + 2 - len(found)
+
+
+def test_quotes_keep_a_comma_and_mean_a_text(path):
+    with Store(path, "w") as store:
+        sweep = store.add_sweep("study", {})
+        for number, value in enumerate(["a,b", "c", None, "none", 1, "it's", ""]):
+            store.start_run(f"r{number}", sweep, {"note": value})
+        for where, found in (
+            ('note="a,b",c', "r0 r1"),
+            ("note='a,b' , 'C'", "r0 r1"),
+            ("note=a,b", "r0"),
+            ("note=none", "r2 r3"),
+            ('note="none"', "r3"),
+            ("note='1'", ""),
+            ("note=it's, c", "r1 r5"),
+            ('note="it\'s"', "r5"),
+            ('note=""', "r6"),
+            ("note=", "r6"),
+        ):
+            assert [row["run"] for row in store.table(where=[where])] == found.split(), where
+            assert [row["run"] for row in store.page(where=[where]).rows] == found.split(), where
 
 
 @pytest.mark.parametrize("where", ["cell", "", "=LSTM", "length=<3", "length=>3", ">3"])

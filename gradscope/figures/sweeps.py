@@ -93,10 +93,25 @@ def group_runs(rows: Rows, by: Sequence[str]) -> list[tuple[tuple, list[Mapping[
 
 
 def condition(name: str, value: Any) -> str:
-    """Return the condition that keeps the runs with this value, in the words of :meth:`gradscope.store.Store.table`."""
+    """Return the condition that keeps the runs with this value, in the words of :meth:`gradscope.store.Store.table`.
+
+    Text that would be read as something else, such as ``"none"``, ``"1"`` or what holds a comma, stands in quotes.
+    """
     if isinstance(value, (list, tuple, dict)):
         return f"{name}={to_json(value)}"
+    if isinstance(value, str) and _reads_as_another(value):
+        mark = "'" if '"' in value else '"'
+        return f"{name}={mark}{value}{mark}"
     return f"{name}={'none' if value is None else value}"
+
+
+def _reads_as_another(text: str) -> bool:
+    """Return whether a text would be taken for a value, a list of several, or a quotation."""
+    try:
+        float(text)
+    except ValueError:
+        return text.casefold() in ("none", "true", "false") or "," in text or text.strip() != text or text[:1] in "\"'"
+    return True
 
 
 @dataclass(frozen=True)

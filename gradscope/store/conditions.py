@@ -15,6 +15,7 @@ from gradscope.record import to_json
 __all__ = ["Condition", "parse_all", "unknown_name"]
 
 LISTED = 24  # names in a message
+_PARTS = re.compile(r"(?:^|,)\s*(\"[^\"]*\"(?=\s*(?:,|$))|'[^']*'(?=\s*(?:,|$))|[^,]*?)\s*(?=,|$)", re.DOTALL)
 _CONDITION = re.compile(r"\s*(?P<key>[^<>=!]+?)\s*(?P<operator><=|>=|!=|==|=|<|>)\s*(?P<value>.*?)\s*", re.DOTALL)
 _ORDER: dict[str, Callable[[float, float], bool]] = {
     "<": lambda a, b: a < b,
@@ -26,7 +27,13 @@ _ORDER: dict[str, Callable[[float, float], bool]] = {
 
 @dataclass(frozen=True)
 class Condition:
-    """One condition on the rows of :meth:`Store.table`, such as ``length>=100``."""
+    """One condition on the rows of :meth:`Store.table`, such as ``length>=100``.
+
+    After ``=`` and ``!=`` several values may stand between commas; any of them will do. ``none``, ``true``, ``false``,
+    ``nan`` and numbers mean these values and text that spells the same, whatever its case; in quotes, single or double,
+    they mean the text alone: ``clip=none`` finds runs without clipping, ``clip="none"`` those whose clip is that word.
+    A comma in quotes belongs to the text.
+    """
 
     key: str
     operator: str
@@ -85,8 +92,8 @@ class Condition:
         return (equal if self.operator == "=" else f"NOT {equal}"), arguments
 
     def _texts(self) -> list[str]:
-        """Return the values any of which will do: the whole, and its parts between commas."""
-        return list(dict.fromkeys([self.value, *(text.strip() for text in self.value.split(","))]))
+        """Return the values any of which will do: the whole, and its parts between commas, quotes included."""
+        return list(dict.fromkeys([self.value, *_PARTS.findall(self.value)]))
 
 
 def _number(text: str) -> float | None:
@@ -97,8 +104,16 @@ def _number(text: str) -> float | None:
         return None
 
 
+def _unquoted(text: str) -> str | None:
+    """Return what stands between quotes, None where there are none."""
+    return text[1:-1] if len(text) > 1 and text[0] == text[-1] and text[0] in "\"'" else None
+
+
 def _same(value: Any, text: str) -> bool:
-    """Return whether a text spells a value."""
+    """Return whether a text spells a value; between quotes it spells a text alone."""
+    quoted = _unquoted(text)
+    if quoted is not None:
+        return isinstance(value, str) and value.casefold() == quoted.casefold()
     if isinstance(value, bool) or value is None or isinstance(value, str):
         return str(value).casefold() == text.casefold()
     number = _number(text)
@@ -109,10 +124,14 @@ def _same(value: Any, text: str) -> bool:
 
 def _same_in_sql(column: str, text: str, boolean: bool) -> tuple[str, list[Any]]:
     """Return as SQL whether a column holds what a text spells."""
-    folded, number = text.casefold(), _number(text)
+    quoted = _unquoted(text)
+    folded = (text if quoted is None else quoted).casefold()
+    number = _number(text)  # of a quoted text None
     parts: list[str] = []
     arguments: list[Any] = []
-    if boolean:
+    if boolean and quoted is not None:
+        parts.append("0")
+    elif boolean:
         parts.append(f"{column} = {int(folded == 'true')}" if folded in ("true", "false") else "0")
     else:
         parts.append(f"CASE typeof({column}) WHEN 'text' THEN casefold({column}) = ? ELSE 0 END")
@@ -120,7 +139,7 @@ def _same_in_sql(column: str, text: str, boolean: bool) -> tuple[str, list[Any]]
         if number is not None and not math.isnan(number):
             parts.append(f"(typeof({column}) IN ('integer', 'real') AND {column} = ?)")
             arguments.append(number)
-    if folded == "none":
+    if folded == "none" and quoted is None:
         parts.append(f"{column} IS NULL")
     return f"({' OR '.join(parts)})", arguments
 
