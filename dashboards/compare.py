@@ -16,17 +16,12 @@ from dash.exceptions import PreventUpdate
 
 from gradscope.errors import ArgumentError
 from gradscope.figures import Figure, palette
-from gradscope.figures.compare import (
-    COMPARABLE,
-    Bundle,
-    Summary,
-    bundle,
-    divided,
-    draw_bundles,
-    draw_difference,
-    summarize,
-)
+from gradscope.figures.compare import draw_pools
+from gradscope.figures.differences import draw_difference
+from gradscope.figures.lines import Pool, pool
+from gradscope.figures.parts import COMPARABLE, divided
 from gradscope.figures.settings import Look, label, ordered, same
+from gradscope.figures.spreads import Spread, spread
 from gradscope.figures.tiles import rows_of
 from gradscope.probes.catalogue import CATALOGUE
 
@@ -449,9 +444,9 @@ def draw(lines: Lines, now: Compared, probe: str, part: str | None) -> tuple[dic
     chosen = part if part in found else next(iter(found), "")
     choice = now.choice
 
-    def bundles(groups: Sequence[Group]) -> list[Bundle]:
+    def pools(groups: Sequence[Group]) -> list[Pool]:
         return [
-            bundle(
+            pool(
                 group.name,
                 lines.of(group.rows, probe, chosen),
                 spread=choice.band,
@@ -464,13 +459,13 @@ def draw(lines: Lines, now: Compared, probe: str, part: str | None) -> tuple[dic
     options: dict[str, Any] = {"part": chosen, "spread": choice.band, "backwards": now.backwards, "about": _pooled(now)}
 
     def overlay() -> Figure:
-        panels = {name: bundles(groups) for name, groups in now.panels.items()}
-        return draw_bundles(panels, probe, members=choice.members == "1", **options)
+        panels = {name: pools(groups) for name, groups in now.panels.items()}
+        return draw_pools(panels, probe, members=choice.members == "1", **options)
 
     def difference() -> Figure:
         if len(now.drawn()) != 2:
             raise ArgumentError("A difference needs exactly two runs or groups. Choose two.")
-        panels = {name: bundles(groups) for name, groups in now.panels.items() if len(groups) == 2}
+        panels = {name: pools(groups) for name, groups in now.panels.items() if len(groups) == 2}
         if not panels:
             raise ArgumentError("No panel has both groups. Choose one panel, or another parameter for the panels.")
         return draw_difference({name: (one, two) for name, (one, two) in panels.items()}, probe, **options)
@@ -557,14 +552,14 @@ def _setting(group: Group, name: str) -> str:
 
 def _number(group: Group, name: str, band: str) -> list[Any]:
     """Return a number of a group with its spread."""
-    found = summarize([row.get(name) for row in group.rows], band)
-    if found is None:
+    found = spread((row.get(name) for row in group.rows), band)
+    if not found.runs + found.bad:
         return ["–"]
     bad = [html.Span(f"{words.count(found.bad, 'run')} NaN", className="interval")] if found.bad else []
     return [words.number(found.median), *_spread(found), *bad]
 
 
-def _spread(found: Summary) -> list[Any]:
+def _spread(found: Spread) -> list[Any]:
     """Return the spread of a number, where there is more than one run."""
     return (
         [html.Span(f"[{words.number(found.low)}, {words.number(found.high)}]", className="interval")]

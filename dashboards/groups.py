@@ -8,8 +8,9 @@ from typing import Any
 from urllib.parse import parse_qsl, quote, urlencode
 
 from gradscope.errors import GradscopeError
-from gradscope.figures.compare import COMPARABLE, SPREADS, telling
+from gradscope.figures.parts import COMPARABLE
 from gradscope.figures.settings import DASHES, MOMENTS, Look, looks, numbered, ordered, same, titled
+from gradscope.figures.spreads import SPREADS, telling
 
 from . import words
 from .reader import Reader
@@ -66,7 +67,7 @@ class Choice:
     members : str
         ``"1"`` where each run is drawn as a thin line, too.
     band : str
-        What a band holds; one of :data:`gradscope.figures.compare.SPREADS`.
+        What a band holds; one of :data:`gradscope.figures.spreads.SPREADS`.
     align : str
         ``"start"``, ``"end"``, or ``""``: at the end where lengths differ.
     probe : tuple of str

@@ -7,7 +7,8 @@ from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from typing import Any
 
-from gradscope.figures.compare import Line, line, parts, ranked
+from gradscope.figures.lines import Line, line
+from gradscope.figures.parts import parts, ranked
 from gradscope.record import Record
 
 from .reader import Reader
@@ -39,7 +40,7 @@ class Lines:
         rows : sequence of dict
             From :meth:`Reader.population`.
         probe, part : str
-            As :func:`gradscope.figures.compare.line` takes them.
+            As :func:`gradscope.figures.lines.line` takes them.
         """
         return self._all(rows, probe, part, lambda record, run: line(record, probe, part, run))
 

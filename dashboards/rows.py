@@ -14,7 +14,8 @@ from flask import Response, request
 
 from gradscope.errors import GradscopeError
 from gradscope.figures.settings import is_number, place
-from gradscope.figures.sweeps import condition, group_runs, spread
+from gradscope.figures.spreads import spread
+from gradscope.figures.sweeps import condition, group_runs
 
 from . import grid, words
 from .address import parse

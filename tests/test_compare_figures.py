@@ -14,19 +14,11 @@ from sample_records import CASES, sample
 from gradscope import figures
 from gradscope.errors import ArgumentError
 from gradscope.figures import palette
-from gradscope.figures.compare import (
-    COMPARABLE,
-    Line,
-    Summary,
-    bundle,
-    choices,
-    divided,
-    line,
-    subtract,
-    summarize,
-    telling,
-)
+from gradscope.figures.differences import subtract
+from gradscope.figures.lines import Line, line, pool
+from gradscope.figures.parts import COMPARABLE, choices, divided
 from gradscope.figures.settings import HUES, Look, looks, numbered, ordered
+from gradscope.figures.spreads import Spread, spread, telling
 from gradscope.figures.tiles import columns_of, rows_of
 from gradscope.probes.catalogue import CATALOGUE
 from gradscope.record import Field, Record, Status
@@ -61,7 +53,7 @@ def record(values, found=None, axes=("time", "batch"), unit="log10", name="trans
 @pytest.mark.parametrize(("spread", "low", "high"), [("10-90", 0.1, 0.9), ("all", 0.0, 1.0)])
 @pytest.mark.parametrize("probe", ["transport", "state_gradient", "jacobian_norm", "retention"])
 def test_a_band_is_that_of_numpy_on_the_raw_arrays(seeds, probe, spread, low, high):
-    made = bundle("five", [line(one, probe) for one in seeds], spread=spread)
+    made = pool("five", [line(one, probe) for one in seeds], spread=spread)
     raw = np.stack([np.asarray(one[probe]) for one in seeds], axis=1)
     logged = np.log10(raw) if probe == "jacobian_norm" else raw
     medians = np.median(logged, axis=2)
@@ -75,7 +67,7 @@ def test_a_band_is_that_of_numpy_on_the_raw_arrays(seeds, probe, spread, low, hi
 @given(st.lists(st.lists(st.floats(-400, 5) | st.just(-np.inf) | st.just(np.nan), min_size=3, max_size=3), min_size=1))
 def test_the_median_of_any_runs_is_that_of_those_with_a_number(runs):
     lines = [line(record(np.array(run)[:, None]), "transport") for run in runs]
-    made = bundle("any", lines, spread="all")
+    made = pool("any", lines, spread="all")
     for place, column in enumerate(np.array(runs).T):
         good = np.sort(column[~np.isnan(column)])
         assert made.present[place] == len(good)
@@ -92,11 +84,11 @@ def test_the_median_of_any_runs_is_that_of_those_with_a_number(runs):
 
 def test_runs_of_different_lengths_are_aligned_where_they_begin_or_where_they_end():
     short, long = record([[0.0], [1.0]]), record([[5.0], [6.0], [7.0], [8.0]])
-    start = bundle("two", [line(one, "transport") for one in (short, long)], spread="all")
+    start = pool("two", [line(one, "transport") for one in (short, long)], spread="all")
     assert start.series.x.tolist() == [0, 1, 2, 3]
     assert start.present.tolist() == [2, 2, 1, 1]
     assert start.series.median.tolist() == [2.5, 3.5, 7, 8]
-    end = bundle("two", [line(one, "transport") for one in (short, long)], spread="all", backwards=True)
+    end = pool("two", [line(one, "transport") for one in (short, long)], spread="all", backwards=True)
     assert end.series.x.tolist() == [0, 1, 2, 3]
     assert end.series.median.tolist() == [4.5, 3.5, 6, 5]
     figure = figures.compare({"short": short, "long": long}, backwards=True)
@@ -110,7 +102,7 @@ def test_runs_of_different_lengths_are_aligned_where_they_begin_or_where_they_en
 def test_the_band_of_a_single_run_lies_around_its_line_from_either_end(seeds, probe):
     for backwards in (False, True):
         figure = figures.compare({"one": seeds[0]}, probe, backwards=backwards)
-        found = bundle("one", [line(seeds[0], probe)], backwards=backwards).series
+        found = pool("one", [line(seeds[0], probe)], backwards=backwards).series
         outline = next(entry for entry in figure.data if (entry.meta or {}).get("role") == "band")
         x, y = np.asarray(outline.x, float), np.asarray(outline.y, float)
         for place, median in zip(found.x, found.median, strict=True):
@@ -120,7 +112,7 @@ def test_the_band_of_a_single_run_lies_around_its_line_from_either_end(seeds, pr
 
 def test_lags_and_ranks_have_no_end_to_count_from(seeds):
     drawn = [
-        bundle("one", [line(seeds[0], "transport_spectrum")], backwards=backwards).series for backwards in (False, True)
+        pool("one", [line(seeds[0], "transport_spectrum")], backwards=backwards).series for backwards in (False, True)
     ]
     np.testing.assert_array_equal(drawn[0].x, drawn[1].x)
     np.testing.assert_array_equal(drawn[0].median, drawn[1].median)
@@ -130,7 +122,7 @@ def test_members_of_a_coarse_grid_count_where_they_were_measured():
     fine = record([[0.0], [1.0], [2.0]])
     entry = Field("transport", np.array([[4.0], [6.0]]), ("time", "batch"), "log10", {"time": [0, 2]})
     coarse = Record({"transport": entry}, {}, {"length": 2})
-    made = bundle("two", [line(one, "transport") for one in (fine, coarse)], spread="all")
+    made = pool("two", [line(one, "transport") for one in (fine, coarse)], spread="all")
     assert made.present.tolist() == [2, 1, 2]
     assert made.series.median.tolist() == [2, 1, 4]
     assert "Measured at 2 of 3 places." in notes(figures.compare({"a": fine, "b": coarse}))
@@ -269,7 +261,7 @@ def test_every_panel_has_a_place(number):
         (lambda one: figures.compare({"a": one}, spread="10-91"), "Did you mean '10-90'"),
         (lambda one: figures.compare({"a": one}, template="drak"), "Did you mean 'dark'"),
         (lambda one: figures.compare({"a": one, "b": {"c": one}}), "Put every group into a panel"),
-        (lambda one: summarize([1.0], "some"), "must be one of"),
+        (lambda one: spread([1.0], "some"), "must be one of"),
     ],
 )
 def test_what_cannot_be_drawn_is_refused_with_a_remedy(seeds, draw, remedy):
@@ -310,7 +302,7 @@ def test_a_difference_is_that_of_the_logs(seeds, probe):
 
 
 def test_the_band_of_a_difference_holds_all_pairs_of_runs(seeds, grus):
-    pair = [bundle(name, [line(one, "transport") for one in runs]) for name, runs in (("a", seeds), ("b", grus))]
+    pair = [pool(name, [line(one, "transport") for one in runs]) for name, runs in (("a", seeds), ("b", grus))]
     data = subtract(*pair, "transport")
     medians = [np.stack([np.median(one["transport"], axis=1) for one in runs], 1) for runs in (seeds, grus)]
     every = (medians[0][:, :, None] - medians[1][:, None, :]).reshape(31, -1)
@@ -322,7 +314,7 @@ def test_the_band_of_a_difference_holds_all_pairs_of_runs(seeds, grus):
 def test_zeros_of_a_difference_are_told_apart():
     one = record([[-np.inf], [-np.inf], [-2.0], [-2.0], [np.nan]])
     two = record([[-np.inf], [-1.0], [-np.inf], [-2.0], [-1.0]])
-    data = subtract(bundle("a", [line(one, "transport")]), bundle("b", [line(two, "transport")]), "transport")
+    data = subtract(pool("a", [line(one, "transport")]), pool("b", [line(two, "transport")]), "transport")
     assert data.zeros["both exactly zero"].tolist() == [True, False, False, False, False]
     assert data.zeros["a exactly zero"].tolist() == [False, True, False, False, False]
     assert data.zeros["b exactly zero"].tolist() == [False, False, True, False, False]
@@ -352,7 +344,7 @@ def test_axes_that_do_not_match_are_said_and_cut_nowhere_else():
 def test_a_difference_turns_its_sign_with_its_order(values, data):
     others = data.draw(st.lists(st.floats(-300, 300), min_size=len(values), max_size=len(values)))
     one, two = (
-        bundle(name, [line(record(np.array(v)[:, None]), "transport")]) for name, v in (("a", values), ("b", others))
+        pool(name, [line(record(np.array(v)[:, None]), "transport")]) for name, v in (("a", values), ("b", others))
     )
     there, back = subtract(one, two, "transport"), subtract(two, one, "transport")
     np.testing.assert_array_equal(there.series.median, -back.series.median)
@@ -391,17 +383,18 @@ def test_values_stand_in_order():
 
 @given(st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=20))
 def test_a_summary_is_that_of_numpy(values):
-    found = summarize(values)
+    found = spread(values, "10-90")
     np.testing.assert_allclose([found.low, found.median, found.high], np.quantile(values, [0.1, 0.5, 0.9]), atol=1e-6)
     assert found.runs == len(values)
 
 
 def test_a_summary_keeps_infinities_and_counts_nan():
-    found = summarize([np.inf, np.inf, 1.0, np.nan, None, "text", True], "all")
+    found = spread([np.inf, np.inf, 1.0, np.nan, None, "text", True])
     assert (found.low, found.median, found.high, found.runs, found.bad) == (1.0, np.inf, np.inf, 3, 1)
-    assert summarize([None]) is None
-    assert summarize([-np.inf], "all").median == -np.inf
-    assert summarize([1e25, 2e25, 3e25], "all") == Summary(2e25, 1e25, 3e25, 3, 0)  # large, and no infinity
+    assert spread([None]).runs == spread([]).bad == 0
+    assert np.isnan(spread([]).median)
+    assert spread([-np.inf]).median == -np.inf
+    assert spread([1e25, 2e25, 3e25]) == Spread(2e25, 1e25, 3e25, 3, 0)  # large, and no infinity
 
 
 def test_the_most_telling_parameter_comes_first():

@@ -151,12 +151,6 @@ def test_groups_hold_every_run_once_beside_those_of_the_same_values(pairs):
     assert firsts == sorted(firsts)
 
 
-def test_a_spread_counts_infinities_and_sets_nan_apart():
-    found = sweeps.spread([3.0, float("inf"), 1, float("nan"), None, "word", True])
-    assert (found.low, found.median, found.high, found.runs, found.bad) == (1.0, 3.0, float("inf"), 3, 1)
-    assert np.isnan(sweeps.spread([]).median)
-
-
 def test_conditions_of_cells_and_bars_choose_their_runs(tmp_path):
     peculiar = [
         {"cell": "LSTM", "p": 0.1},

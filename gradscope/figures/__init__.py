@@ -11,7 +11,7 @@ each have a mark of their own.
 
 from plotly.graph_objects import Figure as Figure
 
-from gradscope.figures.compare import compare, difference
+from gradscope.figures.compare import compare
 from gradscope.figures.curves import (
     cell_gradient,
     direct_gradient,
@@ -31,6 +31,7 @@ from gradscope.figures.curves import (
     transport_blocks,
     weight_gradient,
 )
+from gradscope.figures.differences import difference
 from gradscope.figures.gallery import caption, figure
 from gradscope.figures.gates import gate_activation, gate_saturation
 from gradscope.figures.learning import LEARNING, training_gradient, training_loss, training_numbers

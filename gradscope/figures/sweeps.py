@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +12,8 @@ import plotly.graph_objects as go
 from gradscope.errors import unknown
 from gradscope.figures import palette, scales
 from gradscope.figures.frame import Canvas, colorbar
-from gradscope.figures.settings import is_number, label, ordered, place, same
+from gradscope.figures.settings import label, ordered, place, same
+from gradscope.figures.spreads import spread
 from gradscope.probes.catalogue import unit, words
 from gradscope.record import Status, to_json
 
@@ -21,7 +21,6 @@ __all__ = [
     "STATES",
     "VERDICTS",
     "PhaseMap",
-    "Spread",
     "VerdictCounts",
     "condition",
     "count_verdicts",
@@ -30,7 +29,6 @@ __all__ = [
     "group_runs",
     "map_runs",
     "phase_map",
-    "spread",
     "verdict_counts",
 ]
 
@@ -40,34 +38,6 @@ STATES = ("failed", "interrupted", "running")  # of a run that has no verdict
 VERDICTS = ("vanishing", "stable", "exploding", "undetermined", "diverged", *STATES)
 GROWING = ("growth", "lyapunov_1")  # positive means that gradients grow, unlike a decay rate
 IN_WORDS = 60  # cells up to which each one is written out
-
-
-@dataclass(frozen=True)
-class Spread:
-    """What several runs have of one metric.
-
-    Attributes
-    ----------
-    median, low, high : float
-        Median, least and largest of the numbers, NaN where there is none. inf counts as a number.
-    runs, bad : int
-        Runs with a number, and runs with NaN.
-    """
-
-    median: float
-    low: float
-    high: float
-    runs: int
-    bad: int
-
-
-def spread(found: Iterable[Any]) -> Spread:
-    """Return median and range of a metric over several runs; what is no number is left out."""
-    numbers = [float(entry) for entry in found if is_number(entry)]
-    good = np.sort([entry for entry in numbers if not math.isnan(entry)])
-    if not len(good):
-        return Spread(math.nan, math.nan, math.nan, 0, len(numbers))
-    return Spread(_median(good), float(good[0]), float(good[-1]), len(good), len(numbers) - len(good))
 
 
 def group_runs(rows: Rows, by: Sequence[str]) -> list[tuple[tuple, list[Mapping[str, Any]]]]:
@@ -223,12 +193,6 @@ def map_runs(rows: Rows, x: str, y: str, value: str = "decay_rate") -> PhaseMap:
         low[cell], median[cell], high[cell] = found.low, found.median, found.high
         runs[cell], bad[cell] = found.runs, found.bad
     return PhaseMap(x, y, value, columns, lines, median, low, high, runs, bad)
-
-
-def _median(ascending: np.ndarray) -> float:
-    """Return the median of ascending numbers, infinities among them."""
-    below, above = float(ascending[(len(ascending) - 1) // 2]), float(ascending[len(ascending) // 2])
-    return below if below == above else below / 2 + above / 2
 
 
 def draw_map(data: PhaseMap, template: str = "light", title: bool = False) -> go.Figure:
