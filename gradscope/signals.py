@@ -177,7 +177,7 @@ def parse_inputs(name: str, content: bytes) -> Array:
     if 0 in array.shape:
         raise ShapeError(f"`file` must hold a number at least, got shape {array.shape}. Give every axis a length.")
     whole = array[:, None] if array.ndim == 2 else array
-    return whole.astype(np.float64)
+    return whole.astype(np.float64, copy=False)
 
 
 def _from_npy(content: bytes) -> Array:

@@ -18,6 +18,7 @@ from gradscope.probes import PRESETS, choose, probe
 from gradscope.probes.catalogue import unit, words
 from gradscope.record import Record, to_json
 from gradscope.report import report
+from gradscope.signals import load_inputs
 from gradscope.store import Store
 
 __all__ = ["command", "measure", "read_inputs"]
@@ -27,30 +28,22 @@ HEADLINES = ("decay_rate", "half_life", "horizon", "jacobian_norm", "retention",
 
 
 def read_inputs(path: str | Path, width: int) -> np.ndarray:
-    """Return inputs (T, B, I) from an ``.npy`` file; (T, I) is one sequence.
+    """Return inputs (T, B, I) for a model from a file, as :func:`gradscope.signals.load_inputs` reads it.
 
     Raises
     ------
     ArgumentError
-        When the file is missing or holds no plain array.
+        When the file cannot be read, or holds something else than real numbers.
     ShapeError
         When the array has another shape, or the features are not ``width``.
     """
-    path = Path(path)
-    try:
-        array = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        raise ArgumentError(
-            f"`--inputs` must be an .npy file of plain numbers, got {path} ({error}). Write it with np.save."
-        ) from error
-    if not isinstance(array, np.ndarray):
-        raise ArgumentError(f"`--inputs` must be one .npy array, got an archive {path}. Write it with np.save.")
-    array = array[:, None] if array.ndim == 2 else array
-    if array.ndim != 3 or array.shape[2] != width:
+    inputs = load_inputs(path)
+    if inputs.shape[2] != width:
         raise ShapeError(
-            f"`--inputs` must have shape (T, B, I={width}) or (T, I={width}), got {array.shape}. Time comes first."
+            f"`inputs` must have shape (T, B, I={width}) or (T, I={width}) for this model, got {inputs.shape} from "
+            f"{Path(path).name}. Time comes first, features last."
         )
-    return array
+    return inputs
 
 
 def measure(
@@ -71,7 +64,7 @@ def measure(
     weights : str or Path
         A file, as for :func:`gradscope.load_weights`.
     inputs : str or Path, optional
-        An ``.npy`` file (T, B, I); left out, white noise of unit variance, seeded by ``seed``.
+        A ``.npy`` or ``.csv`` file (T, B, I) or (T, I); left out, white noise of unit variance, seeded by ``seed``.
     name, activation : str
         As for :func:`gradscope.load_weights`.
     probes
@@ -140,7 +133,7 @@ def _keep(store: Store, record: Record, seconds: float) -> str:
 
 @click.command("probe")
 @click.argument("weights", type=click.Path(path_type=Path))
-@click.option("--inputs", type=click.Path(path_type=Path), help="An .npy file (T, B, I). Left out: white noise.")
+@click.option("--inputs", type=click.Path(path_type=Path), help="A .npy or .csv, (T, B, I) or (T, I). Left out: noise.")
 @click.option("--name", help="Which recurrent module, where the file holds several.")
 @click.option("--activation", default="tanh", show_default=True, help="The file does not say it.")
 @click.option("--probes", default="standard", show_default=True, help=f"{', '.join(PRESETS)}, or names with commas.")
@@ -198,7 +191,8 @@ def _tell(record: Record) -> None:
     about, cell = record.config, record.config["cell"]
     sizes = f"I = {cell['input_size']}, H = {cell['hidden_size']}" if "hidden_size" in cell else "several layers"
     click.echo(f"{cell['cell']} ({sizes}) from {about['weights']}{' ' + about['module'] if 'module' in about else ''}")
-    click.echo(f"{about['batch']} sequences of {about['length']} steps: {about['inputs']}")
+    many = "s" if about["batch"] > 1 else ""
+    click.echo(f"{about['batch']} sequence{many} of {about['length']} steps: {about['inputs']}")
     if "verdict_text" in record.summary:
         click.secho(record.summary["verdict_text"], bold=True)
     for name, layer in record.layers.items():

@@ -79,18 +79,22 @@ def test_one_sequence_needs_no_batch_axis(tmp_path):
     assert read_inputs(tmp_path / "x.npy", 2).shape == (5, 1, 2)
 
 
-@pytest.mark.parametrize("kind", ["missing", "text", "objects", "archive"])
-def test_a_file_that_holds_no_inputs_is_refused(kind, tmp_path):
-    path = tmp_path / "x.npy"
-    if kind == "text":
-        path.write_text("hello")
-    elif kind == "objects":
-        np.save(path, np.array([{}], dtype=object), allow_pickle=True)
-    elif kind == "archive":
-        with path.open("wb") as file:
-            np.savez(file, np.ones(2))
-    with pytest.raises(ArgumentError, match=r"np\.save"):
-        read_inputs(path, 2)
+@pytest.mark.parametrize(
+    ("name", "content", "remedy"),
+    [("missing.npy", None, "typing error"), ("x.npy", b"hello", "Save it again"), ("x.txt", b"1", r"numpy\.save")],
+)
+def test_a_file_that_holds_no_inputs_is_refused(name, content, remedy, tmp_path):
+    if content is not None:
+        (tmp_path / name).write_bytes(content)
+    with pytest.raises(ArgumentError, match=remedy):
+        read_inputs(tmp_path / name, 2)
+
+
+def test_a_table_will_do_as_well(weights, tmp_path):
+    (tmp_path / "x.csv").write_text("a,b\n1,2\n3,\n")
+    np.testing.assert_array_equal(read_inputs(tmp_path / "x.csv", 2), [[[1, 2]], [[3, np.nan]]])
+    result = run("probe", weights, "--inputs", tmp_path / "x.csv", "--probes", "retention")
+    assert "1 sequence of 2 steps: x.csv" in result.output
 
 
 def test_a_mistake_is_one_line_with_its_remedy(tmp_path):
