@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +21,8 @@ from .table import Table
 
 __all__ = ["Reader"]
 
-KEPT = 64  # answers held between requests: the records of a run or two, and a few views of the table
+KEPT = 2**28  # bytes of answers held between requests: records of some runs, and views of the table
+SAMPLED = 50  # entries of a long answer by which the size of all of them is judged
 
 LOOK = 1.0  # seconds between two looks whether the processes that carry out runs still live
 
@@ -28,6 +31,30 @@ AT_ONCE = 2**27  # bytes of arrays that are read in one go
 #: What a comparison knows of a run beside its settings: whether it has changed, and its numbers.
 HEAD = ("run", "status", "iteration", "attempts", "heartbeat")
 NUMBERS = ("decay_rate", "horizon", "verdict")
+
+
+class _Answers:
+    """Answers as far as there is room for them; the one that was not asked for the longest goes first."""
+
+    def __init__(self) -> None:
+        self._answers: OrderedDict[tuple, tuple[Any, int]] = OrderedDict()  # with their sizes, the last asked last
+        self.size = 0
+
+    def clear(self) -> None:
+        """Forget all."""
+        self._answers.clear()
+        self.size = 0
+
+    def get(self, about: tuple, find: Callable[[], Any]) -> Any:
+        """Return an answer, found now if need be; one that is larger than all the room is kept alone."""
+        if about not in self._answers:
+            answer = find()
+            self._answers[about] = (answer, _size(answer))
+            self.size += self._answers[about][1]
+            while self.size > KEPT and len(self._answers) > 1:
+                self.size -= self._answers.popitem(last=False)[1][1]
+        self._answers.move_to_end(about)
+        return self._answers[about][0]
 
 
 class Reader:
@@ -46,7 +73,7 @@ class Reader:
         self._lock = threading.RLock()
         self._store: Store | None = None
         self._opened = 0
-        self._kept: OrderedDict[tuple, Any] = OrderedDict()
+        self._kept = _Answers()
         self._counted: tuple[int, float, dict[str, int]] = (-1, 0.0, {})
         self._answered = (0, 0, 0)
 
@@ -104,12 +131,7 @@ class Reader:
             if now != self._answered:
                 self._kept.clear()
                 self._answered = now
-            if about not in self._kept:
-                self._kept[about] = question(store)
-                while len(self._kept) > KEPT:
-                    self._kept.popitem(last=False)
-            self._kept.move_to_end(about)
-            return self._kept[about]
+            return self._kept.get(about, lambda: question(store))
 
     def sweeps(self) -> list[dict[str, Any]]:
         """Return the sweeps of the store."""
@@ -221,6 +243,20 @@ class Reader:
         """Return how many seconds ago a running run last gave a sign of life, or None when none is running."""
         beats = self.columns(("heartbeat",), "last", "", ("status=running",)) if self.statuses().get("running") else []
         return time.time() - max(row["heartbeat"] for row in beats) if beats else None
+
+
+def _size(answer: Any) -> int:
+    """Return about how many bytes an answer takes; of a long one some entries stand for all."""
+    if hasattr(answer, "nbytes"):
+        return answer.nbytes
+    if isinstance(answer, dict):
+        parts = list(answer.values())
+    elif is_dataclass(answer):
+        parts = [getattr(answer, entry.name) for entry in fields(answer)]
+    else:
+        parts = list(answer) if isinstance(answer, (list, tuple)) else []
+    some = parts[:: max(1, len(parts) // SAMPLED)]
+    return sys.getsizeof(answer) + (sum(map(_size, some)) * len(parts) // len(some) if some else 0)
 
 
 def _id(sweep: str) -> int | None:

@@ -25,7 +25,7 @@ from shown_pages import add_run, fill, find, texts
 from gradscope import figures
 from gradscope.cli import cli
 from gradscope.dashboards import app, cards, command, run, shell, theme, words
-from gradscope.dashboards.reader import Reader
+from gradscope.dashboards.reader import Reader, _size
 from gradscope.errors import ArgumentError, StoreError
 from gradscope.store import Store
 
@@ -96,12 +96,28 @@ def test_the_reader_notices_what_others_write_and_forgets_what_it_knew(tmp_path)
     reader.close()
 
 
-def test_the_reader_answers_from_memory_while_nobody_writes(reader):
-    assert reader.record("run-0", 0) is reader.record("run-0", 0)
-    for number in range(40):
-        reader.page("first", "", (f"length>{number}",))
-        reader.page("first", "", (f"length<{number}",))
-    assert len(reader._kept) <= 64
+def test_the_reader_answers_from_memory_while_nobody_writes(reader, monkeypatch):
+    record = reader.record("run-0", 0)
+    assert reader.record("run-0", 0) is record
+    room = 2 * _size(record)
+    monkeypatch.setattr("gradscope.dashboards.reader.KEPT", room)
+    first = reader.page("first", "", ("length>0",))
+    for number in range(1000):
+        last = reader.page("first", "", (f"length>{number}",))
+        assert reader.page("first", "", (f"length>{number}",)) is last
+        assert reader.record("run-0", 0) is record  # what is asked for again and again stays
+        assert reader._kept.size <= room
+    assert reader.page("first", "", ("length>0",)) is not first
+    monkeypatch.setattr("gradscope.dashboards.reader.KEPT", 0)
+    assert reader.record("run-1", 0) is reader.record("run-1", 0)  # one that is larger than all room alone, too
+
+
+def test_the_size_of_an_answer_is_that_of_its_arrays_and_of_all_its_rows(reader):
+    record = reader.record("run-0", 0)
+    arrays = sum(array.nbytes for array in record.values())
+    assert arrays < _size(record) < 3 * arrays
+    rows = [{"number": float(number)} for number in range(10_000)]
+    assert _size(rows) == pytest.approx(sys.getsizeof(rows) + 10_000 * (sys.getsizeof(rows[0]) + sys.getsizeof(1.0)))
 
 
 def test_a_heartbeat_is_an_age_and_none_when_nothing_runs(reader, tmp_path):
