@@ -32,7 +32,8 @@ __all__ = ["BUDGET", "Batch", "Engine", "SchedulerLostError", "UnfitWorkerError"
 
 BUDGET = 1.0  # seconds after which a worker begins no other run of a batch
 STRANDED = 3.0  # seconds after which a batch whose worker is not there is given to another
-LOOK = 1.0  # seconds between two looks at how many workers there are
+LOOK = 1.0  # seconds between two looks at which workers there are
+FETCHED = 60.0  # seconds that it may take to fetch a batch before another look whether it is still there
 LEAST = 200e6  # bytes: a worker that has only begun uses most of that
 KEPT = 4  # tasks that a worker remembers
 PREFIX = "gradscope-run"
@@ -159,6 +160,8 @@ class _OnDask:
         self._looked, self._threads, self._count = -np.inf, 0, 0
         self._places: dict[str, str] = {}  # the worker of each batch that has one to itself
         self._missed: dict[str, float] = {}  # since when that worker is not there
+        self._sought = -np.inf  # when that was last asked
+        self._lost: set[str] = set()  # batches that were done and went with their worker before they were fetched
         self._ask(client.register_plugin, _one_death(SchedulerPlugin))
 
     def workers(self) -> int:
@@ -207,41 +210,68 @@ class _OnDask:
         return self._tasks[id(task)][1]
 
     def wait(self, seconds: float) -> list[Batch]:
-        try:
-            back = [self._back.get(timeout=seconds)]
-        except queue.Empty:
-            return self._stranded()
-        while not self._back.empty():
-            back.append(self._back.get())
-        return [self._collect(key) for key in back if key in self._begun]
+        collected = [self._collect(key) for key in self._arrived(seconds)]
+        return [*filter(None, collected), *self._stranded()]
 
-    def _collect(self, key: str) -> Batch:
-        """Return a batch that is back."""
+    def _arrived(self, seconds: float) -> list[str]:
+        """Return which batches can be fetched, after at most some seconds."""
+        back = []
+        with contextlib.suppress(queue.Empty):
+            back.append(self._back.get(timeout=seconds))
+            while True:
+                back.append(self._back.get_nowait())
+        again = {key for key in self._lost & self._begun.keys() if self._begun[key][1].done()}
+        self._lost -= again
+        return [key for key in [*back, *again] if key in self._begun]
+
+    def _collect(self, key: str) -> Batch | None:
+        """Return a batch that is back, None where its worker has gone with it."""
         from distributed import KilledWorker
 
-        batch, future = self._begun.pop(key)
-        self._places.pop(key, None)
+        batch, future = self._begun[key]
+        started = time.monotonic()
         try:
-            return Batch(batch.runs, tuple(future.result()))
+            ended = tuple(future.result(timeout=FETCHED)) if future.done() else None
         except KilledWorker as error:
+            self._forget(key)
             return Batch(batch.runs, lost=self._why(error.last_worker.address, error.last_worker.memory_limit))
         except Exception as error:  # what a run raises, it brings back itself
-            if future.status != "error" and self._broken(error):
-                raise self._gone() from None
-            raise UnfitWorkerError(
-                f"The workers cannot carry out runs: {reason(error)}. "
-                "Install the same version of gradscope, with `gradscope[sweep]`, where they run."
-            ) from error
+            if not isinstance(error, TimeoutError) or time.monotonic() - started < FETCHED:
+                raise self._failed(error, str(future.status)) from error
+            ended = None
+        if ended is None:
+            self._lost.add(key)
+            return None
+        self._forget(key)
+        return Batch(batch.runs, ended)
+
+    def _failed(self, error: Exception, status: str) -> GradscopeError:
+        """Return the error that ends the sweep when a batch cannot be fetched."""
+        if status != "error" and self._broken(error):
+            return self._gone()
+        return UnfitWorkerError(
+            f"The workers cannot carry out runs: {reason(error)}. "
+            "Install the same version of gradscope, with `gradscope[sweep]`, where they run."
+        )
+
+    def _forget(self, key: str) -> None:
+        """Forget a batch that is back."""
+        del self._begun[key]
+        self._places.pop(key, None)
+        self._missed.pop(key, None)
 
     def _stranded(self) -> list[Batch]:
-        """Return batches, as not begun, whose worker had gone before they reached it."""
-        crew, now = self._crew() if self._places else {}, time.monotonic()
+        """Return batches, as not begun, that have a worker to themselves which has gone before they were back."""
+        now = time.monotonic()
+        if not self._places or now - self._sought < LOOK:
+            return []
+        crew, self._sought = self._crew(), now
         gone = [key for key, place in self._places.items() if place not in crew]
         self._missed = {key: self._missed.get(key, now) for key in gone}
         back = []
         for key in [key for key, since in self._missed.items() if now - since > STRANDED]:
-            batch, future = self._begun.pop(key)
-            del self._places[key], self._missed[key]
+            batch, future = self._begun[key]
+            self._forget(key)
             self._ask(future.cancel)
             back.append(batch)
         return back

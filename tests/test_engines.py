@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
+import os
+import signal
+import time
 from collections.abc import Iterator
 from concurrent.futures import CancelledError
 from contextlib import contextmanager
@@ -13,6 +17,7 @@ from distributed import Client, LocalCluster
 from distributed.comm import CommClosedError
 
 from gradscope.experiments import engines
+from gradscope.experiments.clusters import local
 from gradscope.experiments.spec import Run
 
 pytestmark = pytest.mark.usefixtures("bounded")
@@ -48,8 +53,24 @@ class Answer:
     def __init__(self, error: BaseException, status: str) -> None:
         self._error, self.status = error, status
 
-    def result(self) -> None:
+    def done(self) -> bool:
+        return True
+
+    def result(self, timeout: float) -> None:
         raise self._error
+
+
+class Result(Answer):
+    """A future that has its result."""
+
+    def __init__(self) -> None:
+        super().__init__(RuntimeError("was cancelled"), "finished")
+
+    def result(self, timeout: float) -> list:
+        return []
+
+    def cancel(self) -> None:
+        pass
 
 
 def collected(client: Client, error: BaseException, status: str) -> engines.Batch:
@@ -107,3 +128,43 @@ def test_whatever_is_asked_of_a_scheduler_that_is_gone_ends_the_sweep(connection
             engines._OnDask(client, "tcp://host:1")
         with pytest.raises(engines.SchedulerLostError, match=GONE):
             engine.wait(PATIENCE)
+
+
+def test_a_batch_whose_worker_has_gone_comes_back_while_others_come_without_a_pause(client, monkeypatch):
+    """Its own worker was all it might go to; the queue is never empty for long enough to wait it out."""
+    monkeypatch.setattr(engines, "STRANDED", 0.2)
+    monkeypatch.setattr(engines, "LOOK", 0.05)
+    engine = engines._OnDask(client, "tcp://host:1")
+    stranded = engines.Batch((Run(seed=1),))
+    engine._begun["stranded"], engine._places["stranded"] = (stranded, Result()), "tcp://127.0.0.1:1"
+    begun = time.monotonic()
+    for number in itertools.count():
+        engine._begun[f"{number}"] = (engines.Batch((Run(seed=2),)), Result())
+        engine._back.put(f"{number}")
+        back = engine.wait(PATIENCE)
+        if stranded in back:
+            break
+        assert len(back) == 1
+        assert time.monotonic() - begun < PATIENCE
+    assert not engine._places
+    assert not engine._begun
+
+
+def test_a_batch_that_is_done_and_goes_with_its_worker_is_not_waited_for_in_vain():
+    """The worker dies when the batch is done and before it is fetched; without it there is nobody to repeat it."""
+    batch = engines.Batch((Run(hidden_size=2, batch_size=2, length=8),))
+    with local(1, None) as client:
+        engine = engines._OnDask(client, "this machine")
+        for alone, carried_out in ((False, 1), (True, 0)):  # alone it has yet to be begun again
+            engine.start(batch, alone)
+            ((_, future),) = engine._begun.values()
+            while not future.done():
+                time.sleep(0.01)
+            ((address, worker),) = client.run(os.getpid).items()
+            os.kill(worker, signal.SIGKILL)
+            while address in engine._crew():
+                time.sleep(0.01)
+            back = []
+            while not back:
+                back = engine.wait(1.0)
+            assert [(one.runs, len(one.ended), one.lost) for one in back] == [(batch.runs, carried_out, "")]
