@@ -334,6 +334,113 @@ def test_finishing_again_replaces_everything(filled):
         plain.close()
 
 
+# Runs under way ----------------------------------------------------------------------------------------------------
+
+
+def growing(updates: int) -> Record:
+    """Return a record with an array over the iterations so far, and a layer."""
+    record = small(decay_rate=float(updates))
+    record.fields["loss"] = Field("loss", np.arange(float(updates)), ("iteration",), "nat")
+    record.layers = {"layer1": small(decay_rate=-1.0)}
+    return record
+
+
+def so_far(store: Store, run: str) -> tuple:
+    """Return what a store holds of a run under way: its iterations, where the loss is and how long, the curve."""
+    loss = {n: len(record["loss"]) for n, record in store.records(run, ["loss"]).items() if "loss" in record}
+    return store.iterations(run), loss, list(store.curves(run).get("validation_loss", [[]])[0])
+
+
+def test_a_run_under_way_grows_and_is_replaced_when_it_is_done(path):
+    whole = {0: small(decay_rate=0.0), 3: growing(3), 5: growing(5)}
+    with Store(path, "w") as store:
+        sweep = store.add_sweep("study", {})
+        one, _ = owned(store, sweep, "run")
+        before = store.run("run")["heartbeat"]
+        assert store.add_records({"run": Results({0: small(decay_rate=0.0)})}, one) == {"run"}
+        assert store.run("run")["heartbeat"] > before
+        assert so_far(store, "run") == ([0], {}, [])
+        store.add_records({"run": Results({3: growing(3)}, curves={"validation_loss": {2: 1.0}})}, one)
+        assert so_far(store, "run") == ([0, 3], {3: 3}, [2])
+        late = Results({3: small(decay_rate=3.0), 5: growing(5)}, curves={"validation_loss": {2: 1.0, 4: 0.5}})
+        for _ in range(2):  # the same once more changes nothing
+            store.add_records({"run": late}, one)
+            assert so_far(store, "run") == ([0, 3, 5], {5: 5}, [2, 4])
+        assert store.layers("run") == ["layer1"]
+        assert store.arrays("run", "layer1") == ["x"]
+        assert store.arrays("run") == ["x", "loss"]
+        assert store.run("run")["status"] == "running"
+        assert store.probed() == {"run": 3}
+        (row,) = store.table(iteration="last")
+        assert (row["status"], row["iteration"], "decay_rate" in row) == ("running", None, False)
+        assert [(row["iteration"], row["decay_rate"]) for row in store.table()] == [(0, 0.0), (3, 3.0), (5, 5.0)]
+        assert store.page().statuses == {"running": 1}
+        assert store.across(["x"], iteration="last") == store.across(["x"], iteration="first") == {}
+        assert store.across(["x"], iteration=3).keys() == {"run"}
+        assert store.finished(["run"]) == set()
+        store.finish_runs({"run": Results(whole, {"loss_after": 1.0}, {"validation_loss": {2: 1.0}})}, one)
+        assert so_far(store, "run") == ([0, 3, 5], {3: 3, 5: 5}, [2])
+        assert store.table(iteration="last")[0]["decay_rate"] == 5.0
+        assert store.across(["x"], iteration="last").keys() == {"run"}
+        assert store.add_records({"run": late}, one) == set()  # too late
+        assert so_far(store, "run") == ([0, 3, 5], {3: 3, 5: 5}, [2])
+        assert_both_ways(store)
+
+
+def test_what_an_unfinished_attempt_has_left_is_readable_until_the_run_begins_anew(path):
+    with Store(path, "w") as store:
+        sweep = store.add_sweep("study", {})
+        one, _ = owned(store, sweep, "failed", "interrupted", "taken")
+        store.add_records({run: Results({0: growing(0), 2: growing(2)}) for run in ("failed", "interrupted", "taken")})
+        store.fail_run("failed", "boom")
+        store._connection.execute("UPDATE owner SET heartbeat = heartbeat - 61")
+        store._connection.execute("UPDATE run SET heartbeat = heartbeat - 61")
+        other, answers = owned(store, sweep, "taken")
+        assert answers == {"taken": "ours"}
+        assert store.iterations("taken") == []
+        assert store.add_records({"taken": Results({9: small()})}, one) == set()  # it is another's now
+        assert store.interrupt(one) == 1
+        for run in ("failed", "interrupted"):
+            assert store.iterations(run) == [0, 2]
+            assert store.add_records({run: Results({9: small()})}) == set()
+            assert store.claim(sweep, {run: {"cell": "LSTM"}}, other) == {run: "ours"}
+            assert (store.iterations(run), store.curves(run), store.arrays(run)) == ([], {}, [])
+
+
+def test_the_first_record_of_a_new_attempt_replaces_what_was_finished(filled):
+    with Store(filled, "w") as store:
+        store.start_run("run0", 1, store.run("run0")["config"])
+        assert store.iterations("run0") == [0, 120]
+        assert store.table(iteration="last")[0]["decay_rate"] == 0.5
+        store.add_records({"run0": Results({0: small(decay_rate=9.0)})})
+        assert store.iterations("run0") == [0]
+        assert store.metrics("run0") == {}
+        assert store.table(iteration="last")[0]["decay_rate"] is None
+        with pytest.raises(ArgumentError, match=r"got loss_after\. Give them to `finish_runs`"):
+            store.add_records({"run0": Results({}, {"loss_after": 1.0})})
+        with pytest.raises(ArgumentError, match="Call `start_run` first"):
+            store.add_records({"nobody": Results({0: small()})})
+
+
+def test_planned_runs_wait_until_somebody_begins_them(path):
+    with Store(path, "w") as store:
+        one, other = store.add_sweep("one", {}), store.add_sweep("other", {})
+        store.start_run("a", one, {})
+        store.plan(one, ["a", "b", "c"])
+        store.plan(other, ["c", "d"])
+        assert store.waiting() == 3
+        assert [sweep["waiting"] for sweep in store.sweeps()] == [2, 2]
+        owned(store, other, "c")
+        assert store.waiting() == 2
+        assert [sweep["waiting"] for sweep in store.sweeps()] == [1, 1]
+        store.plan(one, ["a", "b", "e", "f"])
+        assert store.waiting() == 4
+        with pytest.raises(ArgumentError, match="Take what `add_sweep` returned"):
+            store.plan(99, ["a"])
+    with Store(path) as store:
+        assert store.waiting() == 4
+
+
 def test_a_beat_reaches_only_what_is_running(filled):
     with Store(filled, "w") as store:
         owner = store.add_owner()
@@ -726,10 +833,11 @@ def test_layers_and_curves_come_back(path):
 # An older schema ---------------------------------------------------------------------------------------------------
 
 
-def test_an_older_store_is_read_as_it_is_and_brought_up_to_date_by_a_writer(tmp_path):
-    """The file was written by the first version of the store."""
+@pytest.mark.parametrize("version", [1, 2])
+def test_an_older_store_is_read_as_it_is_and_brought_up_to_date_by_a_writer(tmp_path, version):
+    """The files were written by earlier versions of the store."""
     old = tmp_path / "old.db"
-    shutil.copy(TESTS / "stores" / "schema_1.db", old)
+    shutil.copy(TESTS / "stores" / f"schema_{version}.db", old)
     before = old.read_bytes()
     with Store(old) as store:
         seen = settled([store.sweeps(), store.runs(), store.table(), store.table(iteration="last")])
@@ -738,7 +846,9 @@ def test_an_older_store_is_read_as_it_is_and_brought_up_to_date_by_a_writer(tmp_
         assert [run["status"] for run in store.runs()] == ["done", "done", "failed", "interrupted"]
         arrays = {run: store.record(run) for run in ("run0", "run1")}
         assert any(map(len, arrays.values()))
-        assert not any(entry.reason for record in arrays.values() for entry in record.fields.values())
+        reasons = {entry.reason for record in arrays.values() for entry in record.fields.values()}
+        assert reasons == ({""} if version == 1 else {"short"})
+        assert store.waiting() == 0
         assert store.page(where=["cell=LSTM"]).count == 1
     assert old.read_bytes() == before
     with Store(old, "w") as store:
@@ -747,6 +857,8 @@ def test_an_older_store_is_read_as_it_is_and_brought_up_to_date_by_a_writer(tmp_
         for run, record in arrays.items():
             assert_same(record, store.record(run))
         assert owned(store, 1, "run2", "run0")[1] == {"run2": "ours", "run0": "done"}
+        store.plan(1, ["run0", "run9"])
+        assert store.waiting() == 1
     with sqlite3.connect(old) as plain:
         assert plain.execute("PRAGMA user_version").fetchone() == (schema.SCHEMA,)
         assert plain.execute("PRAGMA integrity_check").fetchone() == ("ok",)
@@ -1072,7 +1184,7 @@ def test_a_newer_schema_is_refused(filled, mode):
     with sqlite3.connect(filled) as plain:
         plain.execute("PRAGMA user_version = 9")
     plain.close()
-    with pytest.raises(StoreError, match=r"schema 9, this gradscope reads 2\. Upgrade with `pip install -U gradscope`"):
+    with pytest.raises(StoreError, match=r"schema 9, this gradscope reads 3\. Upgrade with `pip install -U gradscope`"):
         Store(filled, mode)
 
 
@@ -1128,7 +1240,7 @@ def test_a_damaged_file_is_named(filled):
     content = bytearray(filled.read_bytes())
     content[4096:] = b"\xff" * (len(content) - 4096)
     filled.write_bytes(content)
-    with Store(filled) as store, pytest.raises(StoreError, match=r"damaged .* \.recover \| sqlite3 saved\.db"):
+    with pytest.raises(StoreError, match=r"damaged .* \.recover \| sqlite3 saved\.db"), Store(filled) as store:
         store.table()
 
 

@@ -30,7 +30,7 @@ from gradscope.store.overview import (
     members,
 )
 from gradscope.store.owners import Owner
-from gradscope.store.rows import WHOLE, build_field, flat, metrics_by_run
+from gradscope.store.rows import WHOLE, build_field, flat, metrics_by_run, stored
 
 __all__ = ["TIMEOUT", "Reader"]
 
@@ -72,7 +72,7 @@ class Reader:
         -------
         list of dict
             ``id``, ``name``, ``spec``, ``created`` (seconds since 1970), ``versions``, and how many of its runs are
-            ``running``, ``done``, ``failed`` and ``interrupted``.
+            ``running``, ``done``, ``failed`` and ``interrupted``, and ``waiting``: planned, and not begun yet.
         """
         states = ("running", "done", "failed", "interrupted")
         counts = ", ".join(f"ifnull(sum(state = '{state}'), 0)" for state in states)
@@ -83,9 +83,22 @@ class Reader:
                          LEFT JOIN run r ON r.number = m.run)
                     GROUP BY id ORDER BY id"""
             ).fetchall()
+            waiting = dict(connection.execute("SELECT sweep, count(*) FROM waiting GROUP BY sweep").fetchall())
         names = ("id", "name", "spec", "created", "versions", *states)
         sweeps = [dict(zip(names, row, strict=True)) for row in rows]
-        return [sweep | {key: self._json(sweep[key]) for key in ("spec", "versions")} for sweep in sweeps]
+        for sweep in sweeps:
+            sweep |= {key: self._json(sweep[key]) for key in ("spec", "versions")}
+            sweep["waiting"] = waiting.get(sweep["id"], 0)
+        return sweeps
+
+    def waiting(self) -> int:
+        """Return how many runs sweeps have asked for that nobody has begun yet; one that two ask for counts once.
+
+        With the runs that have begun, it says how many there will be. A store that was written before this was noted
+        knows of none.
+        """
+        with self._reading() as connection:
+            return connection.execute("SELECT count(DISTINCT run) FROM waiting").fetchone()[0]
 
     def runs(self, sweep: int | str | None = None, where: Sequence[str] = ()) -> list[dict[str, Any]]:
         """Return the runs, in the order in which they first began.
@@ -160,8 +173,9 @@ class Reader:
         list of dict
             The same keys in each: ``run``, ``sweep``, ``status``, ``iteration``, ``seconds``, ``heartbeat``,
             ``attempts``, ``error``, every parameter, every metric. An interval is ``<name>_low`` and
-            ``<name>_high``; what has no scalar form is JSON text. What a row lacks is None. A run that is running or
-            failed and has no record yet has one row with iteration None (not when ``iteration`` is a number).
+            ``<name>_high``; what has no scalar form is JSON text. What a row lacks is None. A run that has not
+            finished has one row with iteration None, the first or last of all not being known. Where every iteration
+            is asked for, or one by its number, it has the rows of those that it was probed at so far.
 
         Raises
         ------
@@ -373,6 +387,8 @@ class Reader:
     def record(self, run_id: str, iteration: int = 0, names: Iterable[str] | None = None) -> Record:
         """Return the record of a run, bit by bit what was given to :meth:`Store.finish_run`.
 
+        Of a run that has not finished, those are there that it was probed at so far.
+
         Parameters
         ----------
         run_id : str
@@ -425,7 +441,7 @@ class Reader:
         runs : iterable of str, optional
             Ids of the runs; all when left out.
         iteration : {"last", "first"} or int
-            The last or first record of each run, or the one of this iteration.
+            The last or first record of each run that has finished, or the one of this iteration.
 
         Returns
         -------
@@ -447,8 +463,8 @@ class Reader:
             chosen = "AND e.run IN (SELECT value FROM json_each(?))"
             arguments.append(json.dumps(list(runs)))
         if iteration in WHICH:
-            end = "max" if iteration == "last" else "min"
-            moment = f"(SELECT {end}(iteration) FROM record WHERE run = e.run AND layer = {WHOLE})"
+            moment = f"""(SELECT o.iteration FROM overview_{iteration} o JOIN run n ON n.number = o.run
+                          WHERE n.id = e.run)"""
         else:
             moment = "?"
             arguments.append(iteration)
@@ -482,7 +498,7 @@ class Reader:
         Returns
         -------
         dict of int to Record
-            By iteration, ascending; without further layers. Empty while the run has not finished.
+            By iteration, ascending; without further layers. Of a run that has not finished, those so far.
 
         Raises
         ------
@@ -493,23 +509,37 @@ class Reader:
         with self._reading() as connection:
             heads = connection.execute(
                 "SELECT iteration, summary, config FROM record WHERE run = ? AND layer = ? ORDER BY iteration",
-                (run_id, layer),
+                (run_id, stored(layer)),
             ).fetchall()
             rows = connection.execute(
                 f"""SELECT iteration, name, axes, coords, unit, dtype, shape, blob, status, reason FROM field
                     WHERE run = ? AND layer = ? AND name IN ({", ".join("?" * len(wanted))}) ORDER BY rowid""",
-                (run_id, layer, *wanted),
+                (run_id, stored(layer), *wanted),
             ).fetchall()
         found = {n: Record({}, self._json(summary), self._json(config)) for n, summary, config in heads}
         for iteration, *row in rows:
             found[iteration].fields[row[0]] = self._field(tuple(row))
         return found
 
-    def arrays(self, run_id: str) -> list[str]:
-        """Return the names of the arrays that the records of a run hold, each once, in the order of the file."""
+    def layers(self, run_id: str) -> list[str]:
+        """Return the names of the layers that the records of a run have beside the whole, in the order of the file."""
+        query = "SELECT layer FROM record WHERE run = ? AND layer != ? GROUP BY layer ORDER BY min(id)"
+        with self._reading() as connection:
+            return [str(row[0]) for row in connection.execute(query, (run_id, WHOLE)).fetchall()]
+
+    def arrays(self, run_id: str, layer: int | str = WHOLE) -> list[str]:
+        """Return the names of the arrays that the records of a run hold, each once, in the order of the file.
+
+        Parameters
+        ----------
+        run_id : str
+            The whole id.
+        layer : int or str
+            0 is the network as a whole.
+        """
         query = "SELECT name FROM field WHERE run = ? AND layer = ? GROUP BY name ORDER BY min(rowid)"
         with self._reading() as connection:
-            return [row[0] for row in connection.execute(query, (run_id, WHOLE)).fetchall()]
+            return [row[0] for row in connection.execute(query, (run_id, stored(layer))).fetchall()]
 
     def metrics(self, run_id: str) -> dict[str, Any]:
         """Return the metrics of a run as a whole, as the store got them; empty while it has not finished."""
@@ -536,7 +566,7 @@ class Reader:
                    WHERE run = ? AND iteration IS NOT NULL AND layer = ? AND text IS NULL AND status != ?
                    ORDER BY name, iteration"""
         with self._reading() as connection:
-            rows = connection.execute(query, (run_id, layer, Status.NOT_APPLICABLE)).fetchall()
+            rows = connection.execute(query, (run_id, stored(layer), Status.NOT_APPLICABLE)).fetchall()
         found: dict[str, list[tuple[int, float]]] = {}
         for name, iteration, value, _ in rows:
             found.setdefault(name, []).append((iteration, np.nan if value is None else value))
@@ -546,7 +576,7 @@ class Reader:
         }
 
     def iterations(self, run_id: str) -> list[int]:
-        """Return the iterations at which a run was probed, ascending; empty while it has not finished."""
+        """Return the iterations at which a run was probed, ascending; until it has finished, those so far."""
         query = "SELECT iteration FROM record WHERE run = ? AND layer = ? ORDER BY iteration"
         with self._reading() as connection:
             return [row[0] for row in connection.execute(query, (run_id, WHOLE)).fetchall()]
@@ -749,7 +779,7 @@ class Reader:
             return ArgumentError(f"`run` must be a whole id, got {run_id!r}. Give {run['id']!r}.")
         why = f": {run['error']}" if run["error"] else ""
         return ArgumentError(
-            f"`run` must have finished, and {run_id!r} is {run['status']}{why}. Run its sweep again to finish it."
+            f"`run` must have been probed, and {run_id!r} is {run['status']}{why}. Run its sweep again to finish it."
         )
 
 

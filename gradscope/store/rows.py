@@ -12,7 +12,7 @@ import numpy as np
 from gradscope.errors import ArgumentError
 from gradscope.record import Field, Record, Status, from_json, to_json
 
-__all__ = ["WHOLE", "Results", "build_field", "flat", "metrics_by_run"]
+__all__ = ["WHOLE", "Results", "build_field", "flat", "metrics_by_run", "stored"]
 
 WHOLE = 0  #: The layer of what a record says of the network as a whole.
 
@@ -86,6 +86,8 @@ class Results:
         The summary of each record, by iteration.
     whole : dict
         The metrics.
+    curves : tuple of str
+        The names of the scalars of single iterations.
     rows : dict of str to list of tuple
         Of the tables record, metric and field, all but the run.
     """
@@ -97,7 +99,7 @@ class Results:
         curves: Mapping[str, Mapping[int, float]] | None = None,
         seconds: float | None = None,
     ) -> None:
-        self.seconds, self.whole = seconds, dict(metrics or {})
+        self.seconds, self.whole, self.curves = seconds, dict(metrics or {}), tuple(curves or ())
         self.summaries: list[tuple[int, dict[str, Any]]] = []
         self.rows: dict[str, list[tuple]] = {"record": [], "metric": [], "field": []}
         for iteration, record in sorted(records.items()):
@@ -116,6 +118,10 @@ class Results:
         """Return the metrics of the run as :meth:`Store.metrics` will."""
         rows = [("", row[2], row[3], row[6], row[7]) for row in self.rows["metric"] if row[0] is None]
         return metrics_by_run(rows).get("", {})
+
+    def over_iterations(self) -> set[tuple[int | str, str]]:
+        """Return layer and name of each array that runs over the iterations of a training."""
+        return {(row[1], row[2]) for row in self.rows["field"] if json.loads(row[3])[:1] == ["iteration"]}
 
     def _add(self, iteration: int, layer: int | str, record: Record) -> dict[str, Any]:
         """Add the rows of one record and return its summary as it will be read."""
@@ -137,6 +143,11 @@ def _layer(name: str | int) -> str | int:
     if (isinstance(name, int) and name > 0) or (isinstance(name, str) and name and not name.isdecimal()):
         return name
     raise ArgumentError(f"`layers` must be named, or counted from 1, got {name!r}. Name it e.g. 'layer1'.")
+
+
+def stored(layer: str | int) -> str | int:
+    """Return the layer of a name as the file has it: a number where the name is one."""
+    return int(layer) if isinstance(layer, str) and layer.isdecimal() else layer
 
 
 def _array(entry: Field) -> tuple:

@@ -6,6 +6,7 @@
     owner  (token, host, space, pid, started, heartbeat)     a process that carries out runs, and its last sign of life
     run    (number, id, sweep, status, owner, started, heartbeat, attempts, seconds, error, config, versions)
     member (sweep, run)              which runs (by number) a sweep asked for; two sweeps may share a run
+    waiting (run, sweep)             runs (by id) that a sweep asked for and that nobody has begun yet
     record (id, run, iteration, layer, summary, config)    one probe; iteration 0 is before training, layer 0 the whole
     metric (run, iteration, layer, name, value, low, high, text, status)   scalars; iteration NULL: of the whole run
     field  (run, iteration, layer, name, axes, coords, unit, dtype, shape, blob, status, reason)   arrays
@@ -17,9 +18,10 @@
 
 ``metric`` holds the numbers of ``record.summary`` once more, one a row, for queries in SQL, and beside them scalars
 of single iterations such as a validation loss. There NaN is NULL with its :class:`~gradscope.record.Status`;
-infinities are SQLite's own. The overviews hold the same numbers a third time, a row for each run, so that a hundred
-thousand runs are filtered, sorted and counted in a moment. What SQLite has no value for (NaN, a truth value among
-numbers) and names that make no column are in ``exact``, as JSON.
+infinities are SQLite's own. While a run is under way, these tables hold what it has measured so far. The overviews hold
+the numbers of finished runs a third time, a row for each run, so that a hundred thousand runs are filtered, sorted and
+counted in a moment; the row of any other run says its parameters and has no iteration. What SQLite has no value for
+(NaN, a truth value among numbers) and names that make no column are in ``exact``, as JSON.
 
 A newer schema is refused. An older one is brought up to date by the first writer, in one transaction; a reader sees it
 as if it were, and leaves the file as it is.
@@ -33,7 +35,7 @@ from collections.abc import Callable
 __all__ = ["APPLICATION", "SCHEMA", "make", "migrate", "shadow", "tables", "version"]
 
 APPLICATION = 0x67726473  # "grds" in the header of the file
-SCHEMA = 2  #: The schema that this version reads and writes.
+SCHEMA = 3  #: The schema that this version reads and writes.
 
 SWEEP = """
 CREATE TABLE sweep (
@@ -55,6 +57,9 @@ MEMBER = """
 CREATE TABLE member (
     sweep INTEGER NOT NULL REFERENCES sweep (id), run INTEGER NOT NULL REFERENCES run (number),
     PRIMARY KEY (sweep, run)) WITHOUT ROWID
+"""
+WAITING = """
+CREATE TABLE waiting (run TEXT NOT NULL, sweep INTEGER NOT NULL, PRIMARY KEY (run, sweep)) WITHOUT ROWID
 """
 OVERVIEWS = """
 CREATE TABLE overview_last (
@@ -105,7 +110,7 @@ def make(connection: sqlite3.Connection) -> None:
     """Make the tables of a new file, unless another program has just done it."""
     connection.execute("BEGIN IMMEDIATE")
     if not tables(connection):
-        _run_all(connection, SWEEP, OWNER, RUN, MEMBER, RESULTS, OVERVIEWS, RUNNING, STATUS, NAMES)
+        _run_all(connection, SWEEP, OWNER, RUN, MEMBER, WAITING, RESULTS, OVERVIEWS, RUNNING, STATUS, NAMES)
         connection.execute(f"PRAGMA application_id = {APPLICATION}")
         connection.execute(f"PRAGMA user_version = {SCHEMA}")
     connection.execute("COMMIT")
@@ -113,19 +118,23 @@ def make(connection: sqlite3.Connection) -> None:
 
 
 def migrate(connection: sqlite3.Connection, refresh: Callable[[int], None]) -> None:
-    """Bring a file of schema 1 up to date, all in one transaction; ``refresh`` makes the overview of a run.
+    """Bring an older file up to date, all in one transaction; ``refresh`` makes the overview of a run.
 
-    Records, metrics and arrays stay where they are; why elements are missing was not kept then.
+    Records, metrics and arrays stay where they are. Schema 1 did not keep why elements are missing, and schema 2 not
+    which runs were still to begin.
     """
     connection.execute("BEGIN IMMEDIATE")
     try:
-        if version(connection) == 1:  # nobody else has done it meanwhile
+        found = version(connection)  # somebody else may have done it meanwhile
+        if found == 1:
             # The new tables take the old ones' names in the end: then whatever refers to `run` still does.
             _copy_from_1(connection, "main", "_2")
             for name in ("member", "run"):
                 _run_all(connection, f"DROP TABLE {name}", f"ALTER TABLE {name}_2 RENAME TO {name}")
             _run_all(connection, "DROP INDEX IF EXISTS metric_name", REASON, OVERVIEWS, RUNNING, STATUS, NAMES)
             _refresh_all(connection, refresh)
+        if found < SCHEMA:
+            _run_all(connection, WAITING)
             connection.execute(f"PRAGMA user_version = {SCHEMA}")
         connection.execute("COMMIT")
     except BaseException:
@@ -134,13 +143,15 @@ def migrate(connection: sqlite3.Connection, refresh: Callable[[int], None]) -> N
 
 
 def shadow(connection: sqlite3.Connection, refresh: Callable[[int], None]) -> None:
-    """Show a file of schema 1 as one of this, without changing it: SQLite finds temporary tables before others."""
+    """Show an older file as one of this schema, without changing it: SQLite finds temporary tables before others."""
     connection.execute("BEGIN")
     try:
-        _copy_from_1(connection, "temp", "")
-        _run_all(connection, OVERVIEWS.replace("CREATE TABLE", "CREATE TEMP TABLE"))
-        connection.execute("CREATE TEMP VIEW field AS SELECT rowid, *, '' reason FROM main.field")
-        _refresh_all(connection, refresh)
+        _run_all(connection, WAITING.replace("CREATE TABLE", "CREATE TEMP TABLE"))
+        if version(connection) == 1:
+            _copy_from_1(connection, "temp", "")
+            _run_all(connection, OVERVIEWS.replace("CREATE TABLE", "CREATE TEMP TABLE"))
+            connection.execute("CREATE TEMP VIEW field AS SELECT rowid, *, '' reason FROM main.field")
+            _refresh_all(connection, refresh)
         connection.execute("COMMIT")
     except BaseException:
         connection.rollback()

@@ -20,7 +20,7 @@ from gradscope.store.file import AGAIN, check_ours, check_place, choose_journal
 from gradscope.store.overview import FIXED, Overview
 from gradscope.store.owners import Owner, this_process
 from gradscope.store.reader import TIMEOUT, Reader
-from gradscope.store.rows import Results
+from gradscope.store.rows import WHOLE, Results
 
 __all__ = ["Store"]
 
@@ -109,6 +109,26 @@ class Store(Reader):
             insert = "INSERT INTO sweep (name, spec, created, versions) VALUES (?, ?, ?, ?) RETURNING id"
             return connection.execute(insert, values).fetchone()[0]
 
+    def plan(self, sweep: int, run_ids: Iterable[str]) -> None:
+        """Note which runs a sweep asks for, before they begin: so a reader knows how many there will be.
+
+        Each of them waits until :meth:`start_run` or :meth:`claim` begins it, whichever sweep that is for. What was
+        planned for the sweep before is forgotten.
+
+        Parameters
+        ----------
+        sweep : int
+            From :meth:`add_sweep`.
+        run_ids : iterable of str
+            Those that have begun already are left out.
+        """
+        with self._writing() as connection:
+            _known_sweep(connection, sweep)
+            connection.execute("DELETE FROM waiting WHERE sweep = ?", (sweep,))
+            query = """INSERT OR IGNORE INTO waiting
+                       SELECT ?1, ?2 WHERE NOT EXISTS (SELECT 1 FROM run WHERE id = ?1)"""
+            connection.executemany(query, [(run_id, sweep) for run_id in run_ids])
+
     def add_owner(self) -> str:
         """Note that this process will carry out runs, and return the token that says so; see :meth:`beat`."""
         owner, now = this_process(), time.time()
@@ -127,7 +147,8 @@ class Store(Reader):
     def start_run(self, run_id: str, sweep: int, config: Mapping[str, Any], owner: str | None = None) -> None:
         """Note that a run has begun; one that exists is begun once more, and its attempts are counted.
 
-        What an earlier attempt has finished stays readable until :meth:`finish_run` replaces it.
+        What an earlier attempt has finished stays readable until there is something newer; what an unfinished one
+        left is removed.
 
         Parameters
         ----------
@@ -185,7 +206,13 @@ class Store(Reader):
                 "Give it another name."
             )
         now, text = time.time(), to_json(config)
-        before = connection.execute("SELECT config FROM run WHERE id = ?", (run_id,)).fetchone()
+        query = """SELECT config, status = 'done' OR o.iteration IS NOT NULL FROM run r
+                   LEFT JOIN overview_last o ON o.run = r.number WHERE r.id = ?"""
+        before = connection.execute(query, (run_id,)).fetchone()
+        if before is None:
+            connection.execute("DELETE FROM waiting WHERE run = ?", (run_id,))
+        elif not before[1]:  # an unfinished attempt
+            _clear(connection, run_id)
         number = connection.execute(
             """INSERT INTO run (id, sweep, config, status, owner, started, heartbeat, attempts, versions)
                VALUES (?, ?, ?, 'running', ?, ?, ?, 1, ?)
@@ -271,6 +298,68 @@ class Store(Reader):
                     written.add(run_id)
         return written
 
+    def add_records(self, results: Mapping[str, Results], owner: str | None = None) -> set[str]:
+        """Write what runs under way have measured so far, all in one transaction; they stay running.
+
+        A record takes the place of one of the same iteration, a curve that of one of the same name, and an array over
+        the iterations of the training, which grows, that of the same name in an earlier record. The first of them
+        replaces what an earlier attempt has finished. :meth:`finish_runs` replaces them all; of a run that fails or is
+        interrupted they stay, until it begins anew. The overview, and so :meth:`page` and :meth:`table` for the first
+        or last iteration, tells of finished runs alone.
+
+        Parameters
+        ----------
+        results : dict of str to Results
+            By the id of the run; without metrics of the run as a whole, which belong to its end.
+        owner : str, optional
+            Whose runs they are; those that another has taken over since, or that are not running, are left alone.
+
+        Returns
+        -------
+        set of str
+            The runs that were written.
+
+        Raises
+        ------
+        ArgumentError
+            For a run that was not begun, or a metric of a run as a whole; nothing is written then.
+        """
+        written = set()
+        with self._writing() as connection:
+            for run_id, found in results.items():
+                number, config, holder = _known_run(connection, run_id)
+                if found.whole:
+                    raise ArgumentError(
+                        f"`results` must hold no metrics of a run that is under way, got {', '.join(found.whole)}. "
+                        "Give them to `finish_runs`."
+                    )
+                status = connection.execute("SELECT status FROM run WHERE number = ?", (number,)).fetchone()[0]
+                if status == "running" and (owner is None or holder == owner):
+                    self._extend(connection, run_id, number, config, found)
+                    written.add(run_id)
+        return written
+
+    def _extend(
+        self, connection: sqlite3.Connection, run_id: str, number: int, config: dict[str, Any], results: Results
+    ) -> None:
+        """Add to what the file holds of a run that is under way."""
+        query = "SELECT 1 FROM overview_last WHERE run = ? AND iteration IS NOT NULL"
+        if connection.execute(query, (number,)).fetchone():
+            _clear(connection, run_id)
+            self._overview.write(connection, number, config, [], {})
+        for iteration in {row[0] for row in results.rows["record"]}:
+            for table in results.rows:
+                connection.execute(f"DELETE FROM {table} WHERE run = ? AND iteration = ?", (run_id, iteration))
+        for name in results.curves:
+            query = "DELETE FROM metric WHERE run = ? AND name = ? AND layer = ? AND iteration IS NOT NULL"
+            connection.execute(query, (run_id, name, WHOLE))
+        for layer, name in results.over_iterations():
+            query = "DELETE FROM field WHERE run = ? AND name = ? AND layer = ?"
+            connection.execute(query, (run_id, name, layer))
+        for table, rows in results.rows.items():
+            _insert(connection, table, run_id, rows)
+        connection.execute("UPDATE run SET heartbeat = ? WHERE number = ?", (time.time(), number))
+
     def _finish(
         self, connection: sqlite3.Connection, run_id: str, number: int, config: dict[str, Any], results: Results
     ) -> None:
@@ -278,8 +367,8 @@ class Store(Reader):
         for _, summary in results.summaries:
             _check_names(config, summary)
         _check_names(config, results.whole)
+        _clear(connection, run_id)
         for table, rows in results.rows.items():
-            connection.execute(f"DELETE FROM {table} WHERE run = ?", (run_id,))
             _insert(connection, table, run_id, rows)
         self._overview.write(connection, number, config, results.summaries, results.whole_as_read())
         connection.execute(
@@ -288,7 +377,10 @@ class Store(Reader):
         )
 
     def fail_run(self, run_id: str, error: str, seconds: float | None = None, owner: str | None = None) -> None:
-        """Mark a run as failed, with the error that ended it; nothing where another owner has taken it over."""
+        """Mark a run as failed, with the error that ended it; nothing where another owner has taken it over.
+
+        What it has measured until then stays.
+        """
         with self._writing() as connection:
             number, _, holder = _known_run(connection, run_id)
             if owner is None or holder == owner:
@@ -356,6 +448,12 @@ def _standing(found: tuple, owner: str) -> str:
         return "done" if status == "done" else "ours"
     silent = Owner(holder or "", host or "", space or "", pid or 0).is_silent(heartbeat, time.time())
     return "ours" if silent else "held"
+
+
+def _clear(connection: sqlite3.Connection, run_id: str) -> None:
+    """Remove what the file holds of what a run has measured, its overview aside."""
+    for table in ("record", "metric", "field"):
+        connection.execute(f"DELETE FROM {table} WHERE run = ?", (run_id,))
 
 
 def _insert(connection: sqlite3.Connection, table: str, run_id: str, rows: list[tuple]) -> None:
