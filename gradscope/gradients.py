@@ -18,6 +18,7 @@ from gradscope.backward import Backward
 from gradscope.errors import ArgumentError, ShapeError
 from gradscope.linearization import Linearization
 from gradscope.logscale import LOG10_2, Apart, Scaled, log10_norms, log10_total
+from gradscope.trajectory import Trajectory
 
 __all__ = ["WEIGHTS", "GradientNorms", "Truncation", "gradient_norms", "step_gradients", "truncation"]
 
@@ -111,8 +112,8 @@ def gradient_norms(linearization: Linearization, direct: Array, exponent: Array 
     Returns
     -------
     GradientNorms
-        -inf where exactly zero. A gradient of 1e-5000 is kept as -5000, and so is that of a unit or block 5000 decades
-        below its neighbours. One exponent stands for a whole sequence in ``weights``, ``heard`` and ``passed`` alone:
+        -inf where exactly zero. A gradient of 1e-5000 is kept as -5000, and so is that of a unit, block or input 5000
+        decades below its neighbours, as long as no weight itself is below 1e-230. One exponent stands for a whole sequence in ``weights``, ``heard`` and ``passed`` alone:
         what lies some 300 decades below the loudest reads -inf there, too.
 
     Raises
@@ -232,7 +233,8 @@ def _mend(result: GradientNorms, linearization: Linearization, own: Scaled) -> N
     units = result.units[:, :-1] < loudest - REACH
     parts = (result.total_blocks[:, :-1] < result.total[:-1] - REACH) & heard
     inputs = result.inputs < np.where(alive[1:], result.total[1:], -np.inf).max(axis=1, keepdims=True) - REACH
-    lost = (units.any(axis=(0, 2)) | parts.any(axis=(0, 2))).nonzero()[0]
+    inputs &= np.isfinite(result.inputs) | _read(trajectory)
+    lost = (units.any(axis=(0, 2)) | parts.any(axis=(0, 2)) | inputs.any(axis=1)).nonzero()[0]
     if not lost.size:
         return
     counted = None if trajectory.valid is None else np.vstack([np.ones_like(trajectory.valid[:1]), trajectory.valid])
@@ -250,6 +252,12 @@ def _mend(result: GradientNorms, linearization: Linearization, own: Scaled) -> N
             if parts[block, t].any():
                 found = log10_total(rows, 0)
                 result.total_blocks[block, t] = np.where(parts[block, t], found, result.total_blocks[block, t])
+
+
+def _read(trajectory: Trajectory) -> Array:
+    """Return which inputs (I,) have a weight: the gradient of another is exactly zero, and not lost."""
+    weights = trajectory.params.get("W_x")
+    return np.zeros(trajectory.cell.input_size, bool) if weights is None else weights.any(axis=0)
 
 
 def _log10_rms(logs: Array, counted: Array | None, t: int) -> Array:

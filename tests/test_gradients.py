@@ -267,6 +267,26 @@ def test_a_block_far_below_the_other_keeps_its_own_exponent():
     np.testing.assert_allclose(record.units[1, 0, 1], np.log10(keep) * length, rtol=1e-9)
 
 
+@pytest.mark.parametrize("scale", [1e-100, 1e-185, 1e-200, 1e-229, 0.0])
+@pytest.mark.parametrize("padded", [False, True])
+def test_an_input_that_is_hardly_read_keeps_its_own_exponent(scale, padded):
+    """One column of W_x is far below the other, and the gradient falls to where their product leaves the floats."""
+    cell, rng = gs.LSTM(2, 3, forget_bias=-8.0), np.random.default_rng(0)
+    params = {name: 1e-3 * array if name == "W_h" else array for name, array in cell.init(rng).items()}
+    params["W_x"][:, 1] = params["W_x"][:, 0]
+    inputs, direct = rng.normal(size=(60, 2, 2)), np.zeros((61, 2, 6))
+    inputs[..., 1], direct[-1] = 0.0, 1.0
+    valid = np.ones((60, 2), bool)
+    valid[:20, 0] = not padded
+    alike = gradient_norms(gs.linearize(gs.unroll(cell, params, inputs, valid=valid)), direct)
+    params["W_x"][:, 1] *= scale
+    norms = gradient_norms(gs.linearize(gs.unroll(cell, params, inputs, valid=valid)), direct)
+    with np.errstate(divide="ignore"):
+        wanted = alike.inputs + [0.0, np.log10(scale)]
+    np.testing.assert_allclose(norms.inputs, wanted, rtol=1e-12, atol=1e-12)
+    assert (alike.inputs[0] < -180).all()
+
+
 def test_numbers_with_an_exponent_each_give_the_same_where_floats_reach():
     case = make_case("LSTM", length=30, batch=3, hidden_size=4)
     lin = gs.linearize(gs.unroll(case.cell, case.params, case.inputs, case.state))
