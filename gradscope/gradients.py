@@ -113,8 +113,9 @@ def gradient_norms(linearization: Linearization, direct: Array, exponent: Array 
     -------
     GradientNorms
         -inf where exactly zero. A gradient of 1e-5000 is kept as -5000, and so is that of a unit, block or input 5000
-        decades below its neighbours, as long as no weight itself is below 1e-230. One exponent stands for a whole sequence in ``weights``, ``heard`` and ``passed`` alone:
-        what lies some 300 decades below the loudest reads -inf there, too.
+        decades below its neighbours, as long as no weight itself is below 1e-230. One exponent stands for a whole
+        sequence in ``weights``, ``heard`` and ``passed`` alone: what lies some 300 decades below the loudest reads
+        -inf there, too.
 
     Raises
     ------
@@ -257,7 +258,7 @@ def _mend(result: GradientNorms, linearization: Linearization, own: Scaled) -> N
 def _read(trajectory: Trajectory) -> Array:
     """Return which inputs (I,) have a weight: the gradient of another is exactly zero, and not lost."""
     weights = trajectory.params.get("W_x")
-    return np.zeros(trajectory.cell.input_size, bool) if weights is None else weights.any(axis=0)
+    return np.zeros(trajectory.cell.input_size, bool) if weights is None else np.abs(weights).max(axis=0) > 0
 
 
 def _log10_rms(logs: Array, counted: Array | None, t: int) -> Array:
