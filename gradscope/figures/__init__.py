@@ -11,6 +11,7 @@ each have a mark of their own.
 
 from plotly.graph_objects import Figure as Figure
 
+from gradscope.figures.atlas import compare_maps
 from gradscope.figures.compare import compare
 from gradscope.figures.curves import (
     cell_gradient,
@@ -35,6 +36,7 @@ from gradscope.figures.differences import difference
 from gradscope.figures.gallery import caption, figure
 from gradscope.figures.gates import gate_activation, gate_saturation
 from gradscope.figures.learning import LEARNING, training_gradient, training_loss, training_numbers
+from gradscope.figures.map_differences import difference_map
 from gradscope.figures.maps import input_gradient, transport_map, unit_gradient, write_survival
 from gradscope.figures.routes import routes
 from gradscope.figures.spectra import jacobian_eigenvalues, transport_spectrum
@@ -49,7 +51,9 @@ __all__ = [
     "caption",
     "cell_gradient",
     "compare",
+    "compare_maps",
     "difference",
+    "difference_map",
     "direct_gradient",
     "figure",
     "finite_time_exponents",

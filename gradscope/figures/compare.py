@@ -15,14 +15,14 @@ from gradscope.errors import ArgumentError, unknown
 from gradscope.figures import palette, scales
 from gradscope.figures.frame import BELOW, Canvas, axis_title, place
 from gradscope.figures.lines import Line, Pool, check_alike, line, logarithmic, pool, turned_back
-from gradscope.figures.parts import COMPARABLE, choices
+from gradscope.figures.parts import COMPARABLE, MAPPED, choices
 from gradscope.figures.series import Lane, Series, lanes, thin
 from gradscope.figures.settings import Look, numbered, plain
 from gradscope.figures.tiles import rows_of, tiled
 from gradscope.probes.catalogue import CATALOGUE
 from gradscope.record import Record, Status
 
-__all__ = ["SPREAD_WORDS", "Panels", "Runs", "compare", "draw_pools", "lines_of", "records_of", "usual"]
+__all__ = ["SPREAD_WORDS", "Panels", "Runs", "compare", "draw_pools", "lines_of", "panels_of", "records_of", "usual"]
 
 AT_ONE = ("jacobian_norm", "jacobian_rms", "jacobian_blocks", "nonnormality")  # against the line at 1
 SPREAD_WORDS = {"10-90": "10\N{EN DASH}90 % of runs", "all": "least to largest run"}
@@ -91,7 +91,7 @@ def compare(
     >>> import gradscope as gs
     >>> figure = gs.figures.compare({"bias 0": low_bias, "bias 3": high_bias}, "transport")  # doctest: +SKIP
     """
-    panels = _panels(groups)
+    panels = panels_of(groups)
     names = list(dict.fromkeys(name for panel in panels.values() for name in panel))
     looks = looks or {name: numbered(number) for number, name in enumerate(names)}
     common = part or usual(panels, probe)
@@ -114,7 +114,7 @@ def compare(
     )
 
 
-def _panels(groups: Mapping[str, Any]) -> dict[str, Mapping[str, Runs]]:
+def panels_of(groups: Mapping[str, Any]) -> dict[str, Mapping[str, Runs]]:
     """Return the panels of a figure; a plain figure is one without a name."""
     if not groups:
         raise ArgumentError("`groups` must hold a group of records at least, got none. Give e.g. {'a': record}.")
@@ -136,12 +136,13 @@ def lines_of(runs: Runs, probe: str, part_name: str) -> list[Line]:
     return [line(one, probe, part_name, str(number)) for number, one in enumerate(records_of(runs))]
 
 
-def usual(panels: Mapping[str, Mapping[str, Runs]], probe: str) -> str:
+def usual(panels: Mapping[str, Mapping[str, Runs]], probe: str, mapped: bool = False) -> str:
     """Return the part that is shown unasked."""
-    if probe not in COMPARABLE:
-        raise unknown("probe", probe, COMPARABLE)
+    known = MAPPED if mapped else COMPARABLE
+    if probe not in known:
+        raise unknown("probe", probe, known)
     every = [record for panel in panels.values() for runs in panel.values() for record in records_of(runs)]
-    return next(iter(choices(every, probe)), "")
+    return next(iter(choices(every, probe, mapped)), "")
 
 
 def draw_pools(

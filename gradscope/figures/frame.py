@@ -277,7 +277,7 @@ class Canvas:
             meta={"role": "aid"},
         )
 
-    def cells(self, x: np.ndarray, y: Sequence[Any], marks: np.ndarray, hover: str) -> None:
+    def cells(self, x: np.ndarray, y: Sequence[Any] | np.ndarray, marks: np.ndarray, hover: str) -> None:
         """Colour the cells of a heat map that hold no value, each status in its own colour.
 
         A value below the float range is a value: a grey veil lies on it. What does not apply stays blank.
@@ -285,21 +285,28 @@ class Canvas:
         for status in sorted(set(np.unique(marks).tolist()) - {Status.OK, Status.NOT_APPLICABLE}):
             veil = status == Status.UNDERFLOW
             word, colour = BELOW if veil else palette.STATUSES[Status(status)]
-            tone = palette.faded(colour, 0.45) if veil else colour
-            reading = {"hoverinfo": "skip"} if veil else {"hovertemplate": f"{hover}<br>{word}<extra></extra>"}
-            self.add(
-                type="heatmap",
-                x=x,
-                y=y,
-                z=np.where(marks == status, 1, np.nan).astype(np.float32),
-                colorscale=[[0, tone], [1, tone]],
-                showscale=False,
-                hoverongaps=False,
-                name=word,
-                meta={"role": "status", "status": word},
-                **reading,
+            self.stamp(
+                x, y, marks == status, word, palette.faded(colour, 0.45) if veil else colour, "" if veil else hover
             )
-            self.key(word, tone)
+
+    def stamp(
+        self, x: np.ndarray, y: Sequence[Any] | np.ndarray, mask: np.ndarray, word: str, tone: str, hover: str
+    ) -> None:
+        """Colour the cells of a heat map where the mask says so; ``word`` says what they are."""
+        reading = {"hovertemplate": f"{hover}<br>{word}<extra></extra>"} if hover else {"hoverinfo": "skip"}
+        self.add(
+            type="heatmap",
+            x=x,
+            y=y,
+            z=np.where(mask, 1, np.nan).astype(np.float32),
+            colorscale=[[0, tone], [1, tone]],
+            showscale=False,
+            hoverongaps=False,
+            name=word,
+            meta={"role": "status", "status": word},
+            **reading,
+        )
+        self.key(word, tone)
 
     def rule(self, y: float, dash: str = "dash") -> None:
         """Draw a quiet reference line across the plot."""

@@ -19,6 +19,7 @@ from gradscope.record import Record, Status
 __all__ = [
     "Picture",
     "Strips",
+    "by_block",
     "draw_picture",
     "draw_strips",
     "gate_activation",
@@ -354,7 +355,7 @@ def picture(record: Record, gate: str | None = None, order: str = "mean", stretc
     x, steps = np.asarray(entry.coord("step"), float), values.shape[1]
     block = -(-steps // COLUMNS)
     if block > 1:
-        x, values, marks = _by_block(block, x, values, marks)
+        x, values, marks = by_block(block, x, values, marks)
     rows = np.argsort(_means(values), kind="stable") if order == "mean" else np.arange(len(values))
     log = bool(np.abs(values[np.isfinite(values)]).max(initial=0.0) > LARGE)
     if log:
@@ -375,7 +376,7 @@ def picture(record: Record, gate: str | None = None, order: str = "mean", stretc
     )
 
 
-def _by_block(block: int, x: np.ndarray, *arrays: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def by_block(block: int, x: np.ndarray, *arrays: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return middles of blocks of steps, means of what is finite, and the largest status in each."""
     values, marks = arrays
     cuts = np.arange(0, len(x), block)

@@ -187,8 +187,13 @@ def _named(title: Any, fallback: str, log: bool = False) -> tuple[str, str]:
 
 
 def _place(trace: Mapping[str, Any], layout: Mapping[str, Any], letter: str, row: bool = False) -> str:
-    """Return the name of an axis of places: ``time``, ``unit``; a ``row`` is named before its first comma."""
-    name, unit = _named(_axis(trace, layout, letter).get("title"), letter)
+    """Return the name of an axis of places: ``time``, ``unit``; a ``row`` is named before its first comma.
+
+    Of several panels only those at the edge write it beside the axis; the traces know it.
+    """
+    told = _meta(trace).get("axes")
+    title = told.get(letter) if isinstance(told, Mapping) else None
+    name, unit = _named(title or _axis(trace, layout, letter).get("title"), letter)
     name = unit if unit == "rank" else PLACES.get(name, name.split(",")[0] if row else name)
     return f"{name} axis" if name in (*HEAD, *TAIL) else name
 
@@ -380,7 +385,7 @@ def _about(trace: Mapping[str, Any], layout: Mapping[str, Any]) -> Row:
     quantity, unit = _named(bar.get("title"), str(trace.get("name") or ""))
     meta, name = _meta(trace), str(trace.get("name") or "")
     about = {
-        "series": name,
+        "series": str(meta.get("series", name)),
         "quantity": str(meta.get("quantity", quantity)),
         "measured_in": str(meta.get("unit", unit)),
     }

@@ -23,12 +23,19 @@ def columns_of(number: int) -> int:
     return number if number <= 3 else min(MOST_ACROSS, -(-number // 2)) if number <= 8 else MOST_ACROSS
 
 
-def rows_of(number: int) -> int:
-    """Return how many rows of panels there are."""
-    return -(-number // columns_of(number))
+def rows_of(number: int, columns: int | None = None) -> int:
+    """Return how many rows of panels there are, with so many side by side where that is given."""
+    return -(-number // (columns or columns_of(number)))
 
 
-def tiled(canvases: Mapping[str, Canvas], xaxis: dict[str, Any], layout: dict[str, Any]) -> go.Figure:
+def tiled(
+    canvases: Mapping[str, Canvas],
+    xaxis: dict[str, Any],
+    layout: dict[str, Any],
+    *,
+    columns: int | None = None,
+    told: Mapping[str, str] | None = None,
+) -> go.Figure:
     """Return the figure of one canvas, or of several as named panels.
 
     Parameters
@@ -39,12 +46,17 @@ def tiled(canvases: Mapping[str, Canvas], xaxis: dict[str, Any], layout: dict[st
         The x axis of each panel.
     layout : dict
         What the figure has beside.
+    columns : int, optional
+        How many panels stand side by side; by default as square as can be.
+    told : dict of str to str, optional
+        What stands behind the name of a panel. With it a single one has its name above it, too.
     """
-    if len(canvases) == 1:
+    told = told or {}
+    if len(canvases) == 1 and not told:
         return next(iter(canvases.values())).figure(xaxis=xaxis, **layout)
     made = [canvas.parts(xaxis=dict(xaxis)) for canvas in canvases.values()]
-    columns = columns_of(len(made))
-    rows = rows_of(len(made))
+    columns = columns or columns_of(len(made))
+    rows = rows_of(len(made), columns)
     first = made[0]["layout"]
     notes = list(dict.fromkeys(note for one in made for note in one["layout"]["meta"]["notes"]))
     decimated = {key: entry for one in made for key, entry in one["layout"]["meta"]["decimated"].items()}
@@ -58,12 +70,11 @@ def tiled(canvases: Mapping[str, Canvas], xaxis: dict[str, Any], layout: dict[st
     data, named = [], set[str]()
     for number, (name, one) in enumerate(zip(canvases, made, strict=True)):
         cell = _Cell(number, columns, rows, len(made))
-        told = _told(one["layout"]["yaxis"].get("title", {}).get("text", ""))
-        data += [cell.trace(trace, named, name, told) for trace in one["data"]]
+        data += [cell.trace(trace, named, name, one["layout"]) for trace in one["data"]]
         cell.add_axes(whole, one["layout"])
         whole["shapes"] += [cell.placed(shape) for shape in one["layout"]["shapes"]]
         kept = [entry for entry in one["layout"]["annotations"] if entry.get("name") != "note"]
-        whole["annotations"] += [cell.placed(entry) for entry in kept] + [cell.heading(name)]
+        whole["annotations"] += [cell.placed(entry) for entry in kept] + [cell.heading(name, told.get(name, ""))]
     lines = len([line for note in notes for line in textwrap.wrap(note, FOOTNOTE)])
     top = (first["margin"]["t"] if "title" in first else 10) + 12
     whole["margin"] = {"l": 10, "r": 16, "t": top, "b": FOOT + NOTE * lines + 4 * bool(lines)}
@@ -91,22 +102,24 @@ class _Cell:
         self.number, self.leftmost, self.lowest = number, column == 0, number + columns >= count
         self.names = {"x": _axis("x", number + 1), "y": _axis("y", 2 * number + 1), "y2": _axis("y", 2 * number + 2)}
 
-    def trace(self, trace: dict[str, Any], named: set[str], panel: str, told: dict[str, str]) -> dict[str, Any]:
+    def trace(self, trace: dict[str, Any], named: set[str], panel: str, layout: dict[str, Any]) -> dict[str, Any]:
         """Return a trace on the axes of the panel; what the legend names already stays out of it.
 
-        A table of the figure finds in its ``meta`` the panel, and what the axis shows where it has no title.
+        A table of the figure finds in its ``meta`` the panel, and what the axes show where they have no title.
         """
         name = str(trace.get("name", ""))
         meta = dict(trace.get("meta") or {})
+        titles = {letter: layout[f"{letter}axis"].get("title", {}).get("text", "") for letter in "xy"}
+        meta["axes"] = titles
         if "series" in meta:
             series = ", ".join(filter(None, (panel, str(meta["series"]))))
-            meta |= {"series": series} | (told if meta.get("role") != "count" else {})
+            meta = (_told(titles["y"]) if meta.get("role") != "count" else {}) | meta | {"series": series}
         shown = trace.get("showlegend", True) and trace["type"] == "scatter"
         again = {"showlegend": False} if shown and name in named else {}
         if shown:
             named.add(name)
         y = "y2" if trace.get("yaxis") == "y2" else "y"
-        return trace | {"xaxis": self.names["x"], "yaxis": self.names[y]} | again | ({"meta": meta} if meta else {})
+        return trace | {"xaxis": self.names["x"], "yaxis": self.names[y]} | again | {"meta": meta}
 
     def add_axes(self, whole: dict[str, Any], layout: dict[str, Any]) -> None:
         """Add the axes of the panel: common ranges, labels at the edges of the figure alone."""
@@ -124,7 +137,7 @@ class _Cell:
                 own["matches"] = "y"
             whole[_long(self.names[name])] = axis | own
         across = layout["xaxis"] | {"domain": list(self.x), "anchor": y}
-        if "yaxis2" in layout:
+        if layout["yaxis"]["domain"][0]:
             across |= {"anchor": "free", "position": self.y[0]}
         if not self.lowest:
             across["title"] = {"text": ""}
@@ -140,10 +153,11 @@ class _Cell:
             moved[key] = f"{self.names[name]} domain" if ref.endswith("domain") or ref == "paper" else self.names[name]
         return moved
 
-    def heading(self, name: str) -> dict[str, Any]:
-        """Return the name of the panel above it."""
+    def heading(self, name: str, told: str) -> dict[str, Any]:
+        """Return the name of the panel above it, and what is told of it."""
         at = {"xref": "paper", "yref": "paper", "x": self.x[0], "y": self.y[1], "xanchor": "left", "yanchor": "bottom"}
-        return at | {"text": f"<b>{plain(name)}</b>", "font": {"size": 12}, "name": "panel", "yshift": 1}
+        text = " \N{MIDDLE DOT} ".join(filter(None, (f"<b>{plain(name)}</b>" if name else "", told)))
+        return at | {"text": text, "font": {"size": 12}, "name": "panel", "yshift": 1}
 
 
 def _told(title: str) -> dict[str, str]:
