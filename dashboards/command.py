@@ -14,6 +14,7 @@ from types import FrameType
 from typing import Any
 
 import click
+from threadpoolctl import threadpool_limits
 from werkzeug.serving import make_server
 
 from gradscope.errors import ArgumentError
@@ -46,7 +47,8 @@ def dashboard(store: Path, port: int, host: str, inputs: Path | None, opened: bo
             click.echo(f"Warning: {host} lets everyone in who can reach this machine.", err=True)
         if opened:
             webbrowser.open(address)
-        _serve(server)
+        with threadpool_limits(1):  # the Scope's products are small: on two threads they wait for each other
+            _serve(server)
 
 
 def listen(host: str, port: int) -> socket.socket:

@@ -9,11 +9,14 @@ import time
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from gradscope.activations import ACTIVATIONS
 from gradscope.cells import CELLS
+from gradscope.dashboards import command
 from gradscope.dashboards.app import create_app
 from gradscope.dashboards.scope import BINARY, MEASURE, SENT, Desk, answer
 from gradscope.errors import ArgumentError, ShapeError
@@ -21,6 +24,7 @@ from gradscope.figures.scope import SCOPE
 from gradscope.initializers import INITIALIZERS
 from gradscope.scope import LIMITS, Setting, StoppedError, is_dense, limits, measure
 from gradscope.signals import SIGNALS
+from gradscope.store import Store
 
 SMALL = {"hidden_size": "6", "length": "20", "batch": "3"}
 
@@ -250,3 +254,20 @@ def test_a_pinned_setting_is_measured_once_and_not_exactly_while_a_hand_moves(mo
     answer(desk, {**SMALL, "gain": "1.5", "pin": pin, "exact": "1"})
     answer(desk, {**SMALL, "gain": "1.6", "pin": pin})
     assert seen == [(1.5, True), (1.0, True), (1.6, False)]
+
+
+def test_the_command_serves_with_products_on_one_thread(monkeypatch, tmp_path):
+    """On two threads a small product waits for the other core, on a busy machine for long."""
+    store, threads = tmp_path / "results.db", []
+
+    def serve(server) -> None:
+        np.ones((9, 9)) @ np.ones((9, 9))
+        threads.extend(pool["num_threads"] for pool in threadpool_info())
+        server.server_close()
+
+    Store(store, "w").close()
+    monkeypatch.setattr(command, "_serve", serve)
+    with threadpool_limits(2):
+        found = CliRunner().invoke(command.dashboard, [str(store), "--port", "0"])
+    assert found.exit_code == 0, found.output
+    assert set(threads) == {1}
