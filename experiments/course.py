@@ -7,6 +7,7 @@ that differ in, say, the forget bias see the same sequences.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import dataclass, replace
 from typing import Any
@@ -22,6 +23,7 @@ from .training import (
     Recipe,
     Scaling,
     Score,
+    SoFar,
     Training,
     ablate,
     build_network,
@@ -34,7 +36,7 @@ from .training import (
     train,
 )
 
-__all__ = ["Course", "follow"]
+__all__ = ["Course", "Glimpse", "follow"]
 
 Metrics = dict[str, float | str | None]
 
@@ -58,16 +60,56 @@ class Course:
     curves: dict[str, dict[int, float]]
 
 
-def follow(run: Run, task: Task) -> Course:
-    """Draw the network of a run, probe it and, with iterations, train it, probing and evaluating as the run says."""
-    return _Observer(run, task).course()
+@dataclass(frozen=True)
+class Glimpse:
+    """What has just been seen of a training that goes on.
+
+    Attributes
+    ----------
+    iteration : int
+        The number of updates made.
+    record : Record
+        Of the network then.
+    so_far : callable or None
+        Returns the training until then; None before it.
+    unit : str
+        Of the loss.
+    """
+
+    iteration: int
+    record: Record
+    so_far: SoFar | None = None
+    unit: str = "1"
+
+    def course(self) -> Course:
+        """Return what a store can hold until the next glimpse: the record, with the course of the training so far."""
+        if self.so_far is None:
+            return Course({self.iteration: self.record}, {}, {})
+        training = self.so_far()
+        record = replace(self.record, fields=dict(self.record.fields), summary=dict(self.record.summary))
+        _note(record, training, self.unit)
+        return Course({self.iteration: record}, {}, _curves(training))
+
+
+def follow(run: Run, task: Task, watch: Callable[[Glimpse], None] = lambda glimpse: None) -> Course:
+    """Draw the network of a run, probe it and, with iterations, train it, probing and evaluating as the run says.
+
+    Parameters
+    ----------
+    run : Run
+    task : Task
+    watch : callable
+        Is given a glimpse of a training each time that it is probed, the last time left out: what it finds there is
+        what this returns.
+    """
+    return _Observer(run, task, watch).course()
 
 
 class _Observer:
     """One run, with everything that it needs drawn."""
 
-    def __init__(self, run: Run, task: Task) -> None:
-        self.run, self.task, self.config = run, task, run.config
+    def __init__(self, run: Run, task: Task, watch: Callable[[Glimpse], None]) -> None:
+        self.run, self.task, self.config, self.watch = run, task, run.config, watch
         streams = np.random.default_rng(run.seed).spawn(7)
         drawing, self.batches, probed, held_out, validated, scored, scaled = streams
         self.length = self.config["length"]
@@ -120,11 +162,17 @@ class _Observer:
                 record.fields[f"weight.{name}"] = Field(f"weight.{name}", array, axes, "1", {})
         self.records[iteration] = record
 
+    def glimpse(self, iteration: int, weights: dict[str, np.ndarray], so_far: SoFar | None) -> None:
+        """Probe the network while the training goes on, and show what there is."""
+        self.look(iteration, weights)
+        self.watch(Glimpse(iteration, self.records[iteration], so_far, self.task.unit))
+
     def course(self) -> Course:
         """Return the course of the run."""
-        self.look(0, self.weights)
         if not self.run.iterations:
+            self.look(0, self.weights)
             return Course(self.records, {}, {})
+        self.glimpse(0, self.weights, None)
         test, learned = self.whole("test"), self.learned()
         before = evaluate(self.network, self.weights, test)
         recipe = Recipe.of(self.config)
@@ -138,7 +186,7 @@ class _Observer:
             scaling=self.scaling,
             frozen=self.frozen,
             due=schedule(self.config["probe_schedule"]),
-            watch=self.look,
+            watch=self.glimpse,
         )
         # A training that ended before its first update has measured the same weights twice: the later record tells why.
         # With `patience` the weights are those of an earlier update, and so is the record of them.

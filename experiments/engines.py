@@ -1,5 +1,10 @@
 """Engines: who carries out the runs of a study - this process, workers of this machine, or those of a cluster.
 
+What a training measures on its way is shown while it goes on: a worker holds it until this process asks, about once a
+second, and the answer travels as results do. So the same holds on this machine and on a cluster, where a worker may see
+neither the store nor this process, and nothing gathers at the scheduler. What is lost on the way, or was not asked for
+in time, comes with the results.
+
 Runs travel in batches, because a message costs a few milliseconds and a small run hardly more. A worker gives back
 what it has not begun after :data:`BUDGET` seconds, so a batch is never long by mistake. A batch that is lost with its
 worker comes back with the reason; which of its runs was to blame nobody can tell.
@@ -7,9 +12,11 @@ worker comes back with the reason; which of its runs was to blame nobody can tel
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 import queue
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import CancelledError
@@ -19,9 +26,11 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 import numpy as np
 
 from gradscope.errors import ArgumentError, GradscopeError
+from gradscope.store import Results
 
 from .clusters import local, remote
-from .measurement import Ended, carry_out, reason
+from .course import Glimpse
+from .measurement import Ended, Post, carry_out, reason
 from .spec import Run
 from .tasks import Task
 
@@ -37,6 +46,8 @@ FETCHED = 60.0  # seconds that it may take to fetch a batch before another look 
 LEAST = 200e6  # bytes: a worker that has only begun uses most of that
 KEPT = 4  # tasks that a worker remembers
 PREFIX = "gradscope-run"
+WATCH = 1.0  # seconds between two looks at what runs under way have measured so far
+SHARE = 0.1  # of the time that such looks may take
 DIED = (
     "Its worker died, twice: perhaps it was killed, perhaps for lack of memory. "
     "Use fewer workers, smaller batches or shorter sequences."
@@ -46,7 +57,11 @@ OUTGREW = (
     "Give each worker more with `--memory`, or use smaller batches or shorter sequences."
 )
 
+Watch = Callable[[dict[str, Results]], None]
+"""Is given what runs under way have measured so far, by the id of the run."""
+
 _tasks: dict[bytes, Task] = {}
+_posts: dict[str, Post] = {}  # by the key of a batch that this process, a worker, carries out
 T = TypeVar("T")
 
 
@@ -88,8 +103,8 @@ class Engine(Protocol):
     def start(self, batch: Batch, alone: bool = False) -> None:
         """Begin a batch; with ``alone`` on a worker that has nothing else."""
 
-    def wait(self, seconds: float) -> list[Batch]:
-        """Return batches that are back, after at most some seconds."""
+    def wait(self, seconds: float, watch: Watch) -> list[Batch]:
+        """Return batches that are back, after at most some seconds; meanwhile give what runs measure to ``watch``."""
 
 
 class _Here:
@@ -97,6 +112,7 @@ class _Here:
 
     def __init__(self) -> None:
         self._begun: list[Batch] = []
+        self._told = -np.inf  # when something was last shown
 
     def workers(self) -> int:
         return 1
@@ -107,10 +123,17 @@ class _Here:
     def start(self, batch: Batch, alone: bool = False) -> None:
         self._begun.append(batch)
 
-    def wait(self, seconds: float) -> list[Batch]:
+    def wait(self, seconds: float, watch: Watch) -> list[Batch]:
         batch, *self._begun = self._begun
-        run = batch.runs[0]
-        return [Batch(batch.runs, (carry_out(run, task_of(run)),))]
+        run, post = batch.runs[0], Post()
+
+        def show(run: Run, glimpse: Glimpse) -> None:
+            post.put(run, glimpse)
+            if time.monotonic() - self._told > WATCH:
+                watch(post.take())
+                self._told = time.monotonic()
+
+        return [Batch(batch.runs, (carry_out(run, task_of(run), show),))]
 
 
 def task_of(run: Run) -> Task:
@@ -118,7 +141,7 @@ def task_of(run: Run) -> Task:
     return run.load_task()
 
 
-def work(runs: Sequence[tuple[Run, bytes]], budget: float) -> list[Ended]:
+def work(runs: Sequence[tuple[Run, bytes]], budget: float, key: str) -> list[Ended]:
     """Carry out runs one after another until the budget is spent; at least one.
 
     Parameters
@@ -127,13 +150,25 @@ def work(runs: Sequence[tuple[Run, bytes]], budget: float) -> list[Ended]:
         Each with its task as bytes, so that a worker needs no file of its own.
     budget : float
         Seconds after which no other run is begun.
+    key : str
+        Of the batch; see :func:`seen`.
     """
     started, ended = time.monotonic(), []
-    for run, task in runs:
-        ended.append(carry_out(run, _unpacked(task)))
-        if time.monotonic() - started > budget:
-            break
+    _posts[key] = post = Post()
+    try:
+        for run, task in runs:
+            ended.append(carry_out(run, _unpacked(task), post.put))
+            if time.monotonic() - started > budget:
+                break
+    finally:
+        del _posts[key]
     return ended
+
+
+def seen(prefix: str) -> dict[str, dict[str, Results]]:
+    """Return what was seen, on this worker, of batches whose keys begin so, since this was last asked."""
+    found = {key: post.take() for key, post in list(_posts.items()) if key.startswith(prefix)}
+    return {key: results for key, results in found.items() if results}
 
 
 def _unpacked(data: bytes) -> Task:
@@ -163,6 +198,16 @@ class _OnDask:
         self._sought = -np.inf  # when that was last asked
         self._lost: set[str] = set()  # batches that were done and went with their worker before they were fetched
         self._ask(client.register_plugin, _one_death(SchedulerPlugin))
+        self._prefix = f"{PREFIX}-{os.getpid()}-{id(self):x}-"
+        self._seen: queue.SimpleQueue[dict[str, dict[str, Results]]] = queue.SimpleQueue()
+        self._ended = threading.Event()
+        self._watcher: threading.Thread | None = None
+
+    def close(self) -> None:
+        """Look at the workers no more."""
+        self._ended.set()
+        if self._watcher is not None:
+            self._watcher.join(LOOK)  # a worker that does not answer keeps nobody
 
     def workers(self) -> int:
         if time.monotonic() - self._looked > LOOK:
@@ -191,15 +236,31 @@ class _OnDask:
 
     def start(self, batch: Batch, alone: bool = False) -> None:
         self._count += 1
-        key = f"{PREFIX}-{os.getpid()}-{id(self):x}-{self._count}"
+        key = f"{self._prefix}{self._count}"
         runs = [(run, self._packed(task_of(run))) for run in batch.runs]
         place = {}
         if alone:
             self._places[key] = next(iter(self._crew().keys() - self._places.values()), "")
             place = {"workers": [self._places[key]], "allow_other_workers": False}
-        future = self._ask(self._client.submit, work, runs, BUDGET, key=key, pure=False, **place)
+        future = self._ask(self._client.submit, work, runs, BUDGET, key, key=key, pure=False, **place)
         self._begun[key] = (batch, future)
         future.add_done_callback(lambda _, key=key: self._back.put(key))
+        if self._watcher is None and any(run.config.get("iterations") for run in batch.runs):
+            self._watcher = threading.Thread(target=self._look_at_runs, name="gradscope-watch", daemon=True)
+            self._watcher.start()
+
+    def _look_at_runs(self) -> None:
+        """Ask the workers now and then what they have seen of the runs that they carry out, however long it takes."""
+        last = took = 0.0
+        while not self._ended.wait(max(min(last, took) / SHARE, WATCH)):  # one look that is slow says nothing yet
+            started = time.monotonic()
+            # A scheduler that is gone, or a worker that goes: the results, or their lack, tell.
+            with contextlib.suppress(Exception, asyncio.CancelledError):
+                answers = self._client.run(seen, self._prefix, on_error="ignore")
+                for answer in filter(None, answers.values()):
+                    self._seen.put(answer)
+                    self._back.put("")  # a word, which is no batch's key
+            last, took = took, time.monotonic() - started
 
     def _packed(self, task: Task) -> bytes:
         """Return a task as bytes, the same ones each time."""
@@ -209,8 +270,13 @@ class _OnDask:
             self._tasks[id(task)] = (task, cloudpickle.dumps(task))
         return self._tasks[id(task)][1]
 
-    def wait(self, seconds: float) -> list[Batch]:
-        collected = [self._collect(key) for key in self._arrived(seconds)]
+    def wait(self, seconds: float, watch: Watch) -> list[Batch]:
+        arrived = self._arrived(seconds)
+        while not self._seen.empty():
+            for key, results in self._seen.get().items():
+                if key in self._begun and key not in arrived:
+                    watch(results)
+        collected = [self._collect(key) for key in arrived]
         return [*filter(None, collected), *self._stranded()]
 
     def _arrived(self, seconds: float) -> list[str]:
@@ -341,15 +407,17 @@ def engine(workers: int | None, scheduler: str | None, runs: int, memory: str | 
     """
     check(workers, scheduler, memory)
     if scheduler is not None:
-        with remote(scheduler) as client:
-            yield _OnDask(client, scheduler)
+        with remote(scheduler) as client, contextlib.closing(_OnDask(client, scheduler)) as crew:
+            yield crew
     elif workers == 0:
         yield _Here()
     else:
         from dask.system import CPU_COUNT
 
         with local(min(CPU_COUNT if workers is None else workers, runs), memory) as client:
-            yield _OnDask(client, str(getattr(client.scheduler, "address", "this machine")))
+            address = str(getattr(client.scheduler, "address", "this machine"))
+            with contextlib.closing(_OnDask(client, address)) as crew:
+                yield crew
 
 
 def check(workers: int | None, scheduler: str | None, memory: str | None) -> None:

@@ -1,8 +1,9 @@
 """The runner: has the runs of a study carried out, and writes them to a store.
 
 One engine everywhere: a ``LocalCluster`` of single-thread processes by default, the scheduler of a cluster by its
-address, or no worker at all for debugging. Only this process writes the store; workers send results back. A run that
-raises, or whose worker dies twice, is recorded as failed and costs nothing but itself.
+address, or no worker at all for debugging. Only this process writes the store; workers send results back, and about
+once a second what trainings under way have measured so far: all of it goes into the store in one transaction. A run
+that raises, or whose worker dies twice, is recorded as failed and costs nothing but itself.
 
 Several sweeps may share a store: each claims its runs as an owner with a heartbeat, waits for what another living
 owner carries out, and takes over what a dead one has left.
@@ -17,7 +18,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
-from gradscope.errors import ArgumentError, StoreError
+from gradscope.errors import ArgumentError, GradscopeError, StoreError
 from gradscope.store import Results, Store
 
 from .engines import Batch, Engine, check, engine
@@ -147,6 +148,7 @@ def run_study(
         crew = stack.enter_context(engine(workers, scheduler, len(wanted), memory)) if wanted else None
         sweep = store.add_sweep(study.name, study.describe())
         store.include(sweep, finished)
+        store.plan(sweep, runs)
         if crew is not None:
             tally.ready = time.monotonic()
             _Books(wanted, store, sweep, tally, progress).carry_out(crew)
@@ -198,7 +200,7 @@ class _Books:
                 self._progress(self._tally)
                 time.sleep(TICK if self._held or self._waiting else 0)
                 continue
-            back = crew.wait(TICK)
+            back = crew.wait(TICK, self._show)
             for batch in back:
                 self._under_way -= 1
                 self._settle(batch, last_try=alone)
@@ -249,6 +251,11 @@ class _Books:
         back = {ended.id for ended in batch.ended}
         self._waiting.extendleft(run for run in reversed(batch.runs) if run.id not in back)
         self._write(batch.ended)
+
+    def _show(self, results: dict[str, Results]) -> None:
+        """Write what runs under way have measured so far, for whoever watches them; nobody waits for it."""
+        with contextlib.suppress(GradscopeError):  # what is amiss, a full disk perhaps, the next write will tell
+            self._store.add_records(results, self._owner)
 
     def _write(self, ended: Sequence[Ended]) -> None:
         """Write runs that have come to their end, in one transaction where that goes, and tell of each."""

@@ -127,7 +127,7 @@ def test_whatever_is_asked_of_a_scheduler_that_is_gone_ends_the_sweep(connection
         with pytest.raises(engines.SchedulerLostError, match=GONE):
             engines._OnDask(client, "tcp://host:1")
         with pytest.raises(engines.SchedulerLostError, match=GONE):
-            engine.wait(PATIENCE)
+            engine.wait(PATIENCE, lambda results: None)
 
 
 def test_a_batch_whose_worker_has_gone_comes_back_while_others_come_without_a_pause(client, monkeypatch):
@@ -141,7 +141,7 @@ def test_a_batch_whose_worker_has_gone_comes_back_while_others_come_without_a_pa
     for number in itertools.count():
         engine._begun[f"{number}"] = (engines.Batch((Run(seed=2),)), Result())
         engine._back.put(f"{number}")
-        back = engine.wait(PATIENCE)
+        back = engine.wait(PATIENCE, lambda results: None)
         if stranded in back:
             break
         assert len(back) == 1
@@ -166,5 +166,5 @@ def test_a_batch_that_is_done_and_goes_with_its_worker_is_not_waited_for_in_vain
                 time.sleep(0.01)
             back = []
             while not back:
-                back = engine.wait(1.0)
+                back = engine.wait(1.0, lambda results: None)
             assert [(one.runs, len(one.ended), one.lost) for one in back] == [(batch.runs, carried_out, "")]

@@ -67,6 +67,30 @@ def slow(images, length):
     return delayed(images, length)
 
 
+def held(images, length):
+    import os
+    import time
+
+    from gradscope.experiments.tasks.digits import delayed
+
+    drawn, started = globals().setdefault("drawn", []), time.monotonic()
+    drawn.append(length)
+    # Four times before the training, once for each update: after the second it waits to be seen.
+    while len(drawn) > 6 and not os.path.exists(os.environ["SEEN"]) and time.monotonic() - started < 90:
+        time.sleep(0.01)
+    return delayed(images, length)
+
+
+def torn(images, length):
+    from gradscope.experiments.tasks.digits import delayed
+
+    drawn = globals().setdefault("drawn", [])
+    drawn.append(length)
+    if len(drawn) > 8:  # four times before the training, once for each update
+        raise ValueError("the film tore")
+    return delayed(images, length)
+
+
 def deadly(images, length):
     import os
     import signal
@@ -240,13 +264,13 @@ def test_a_late_result_leaves_a_run_to_the_sweep_that_has_taken_it_over(tmp_path
     """A machine that was asleep for over a minute wakes up in the middle of a run."""
     carry_out, thefts = measurement.measure, []
 
-    def sleep(run: Run, task: Task):
+    def sleep(run: Run, task: Task, watch):
         if not thefts:
             for table in ("owner", "run"):
                 store._connection.execute(f"UPDATE {table} SET heartbeat = heartbeat - 61")
             thefts.append((run.id, store.add_owner()))
             assert store.claim(1, {run.id: run.config}, thefts[0][1]) == {run.id: "ours"}
-        return carry_out(run, task)
+        return carry_out(run, task, watch)
 
     def finish(tally: Tally) -> None:
         if tally.elsewhere:
@@ -323,6 +347,140 @@ def test_progress_is_told_and_adds_up(tmp_path):
     assert np.isnan(seen[0].rate)
     assert seen[1].seconds_left > 0
     assert seen[3].seconds_left == 0
+
+
+# Trainings under way ------------------------------------------------------------------------------------------------
+
+
+TRAINED = {**SMALL, "iterations": 9, "probe_schedule": "every:2", "evaluate_every": 3, "keep": "everything"}
+
+
+def rows(store: Store) -> dict:
+    """Every byte that a store holds of what its runs have measured."""
+    found = {}
+    for table in ("record", "metric", "field"):
+        names = [row[1] for row in store._connection.execute(f"PRAGMA table_info({table})") if row[1] != "id"]
+        query = f"SELECT {', '.join(names)} FROM {table} ORDER BY run, iteration, layer, name"
+        found[table] = store._connection.execute(query.replace(", name", ", id") if table == "record" else query)
+    return {table: cursor.fetchall() for table, cursor in found.items()}
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_watched_or_not_a_training_leaves_the_same_bytes(tmp_path, monkeypatch, workers):
+    wanted = study(iterations=9, probe_schedule="every:2", evaluate_every=3, keep="everything", layers=[1, 2])
+    monkeypatch.setattr(engines, "WATCH", 0.0)
+    written = []
+    add, kept = Store.add_records, []
+
+    def count(store: Store, results: dict, owner: str) -> set:
+        written.append(add(store, results, owner))
+        return written[-1]
+
+    for watched in (True, False):
+        monkeypatch.setattr(Store, "add_records", count if watched else lambda *_: set())
+        with opened(tmp_path, f"{watched}.db") as store:
+            assert run_study(wanted, store, workers=workers).done == 2
+            kept.append(rows(store))
+    assert kept[0] == kept[1]
+    assert len({row[1] for row in kept[0]["record"]}) == 6
+    assert any(written) or workers  # workers may be done before they are asked
+
+
+def seen_of(store: Store, run: str) -> tuple[list[int], dict[int, int], list[int]]:
+    """What a reader finds of a training: where it was probed, where its losses stand and how many, its evaluations."""
+    losses = {n: len(one["training_loss"]) for n, one in store.records(run, ["training_loss"]).items() if len(one)}
+    return store.iterations(run), losses, list(store.curves(run).get("validation_loss", [[]])[0])
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_training_is_seen_while_it_goes_on(tmp_path, monkeypatch, workers):
+    monkeypatch.setattr(engines, "task_of", replaced(held, "digits_delayed"))
+    monkeypatch.setattr(engines, "WATCH", 0.0)
+    monkeypatch.setenv("SEEN", str(tmp_path / "seen"))
+    wanted = Study("test", (Sweep(**TRAINED),))
+    (run,) = wanted.runs()
+    found: list[tuple] = []
+    with opened(tmp_path) as store, Store(store.path) as reader:
+        add = store.add_records
+
+        def look(results: dict, owner: str) -> set:
+            written = add(results, owner)
+            assert reader.run(run)["status"] == "running"
+            assert reader.page(names=["iteration"]).rows == [{"iteration": None}]
+            found.append(seen_of(reader, run))
+            if found[-1][0][-1] >= 2:
+                (tmp_path / "seen").touch()
+            return written
+
+        monkeypatch.setattr(store, "add_records", look)
+        run_study(wanted, store, workers=workers)
+        iterations, losses, evaluations = seen_of(reader, run)
+        assert (iterations, losses, evaluations) == ([0, 2, 4, 6, 8, 9], {9: 9}, [0, 3, 6, 9])
+        assert reader.page(names=["iteration"]).rows == [{"iteration": 9}]
+    assert len(found) >= (5 if workers == 0 else 1)
+    for probed, losses, scored in found:
+        last = probed[-1]
+        assert probed == [n for n in iterations if n <= last]
+        assert last < 9
+        assert losses == ({last: last} if last else {})
+        assert scored == [n for n in evaluations if n <= last and last]
+
+
+def test_a_training_that_fails_or_loses_its_worker_begins_anew_and_ends_as_any_other(tmp_path, monkeypatch):
+    wanted, calm = Study("test", (Sweep(**TRAINED),)), tmp_path / "calm.db"
+    (run,) = wanted.runs()
+    monkeypatch.setattr(engines, "WATCH", 0.0)
+    with Store(calm, "w") as store:
+        run_study(wanted, store, workers=0)
+        whole = rows(store)
+    with opened(tmp_path, "failed.db") as store, monkeypatch.context() as patch:
+        patch.setattr(engines, "task_of", replaced(torn, "digits_delayed"))
+        assert run_study(wanted, store, workers=0).failed == 1
+        assert store.run(run)["status"] == "failed"
+        assert seen_of(store, run) == ([0, 2, 4], {4: 4}, [0, 3])
+        patch.undo()
+        assert run_study(wanted, store, workers=0).done == 1
+        assert rows(store) == whole
+    begun: list[list[int]] = []
+    killed: list[int] = []
+
+    def kill(store: Store, results: dict, owner: str) -> set:
+        written = add(store, results, owner)
+        begun.append(store.iterations(run))
+        if begun[-1][-1] >= 2 and not killed:
+            killed.append(multiprocessing.active_children()[0].pid)
+            os.kill(killed[0], signal.SIGKILL)
+        if begun[-1][-1] >= 2 and store.run(run)["attempts"] == 2:
+            (tmp_path / "seen").touch()
+        return written
+
+    add = Store.add_records
+    monkeypatch.setattr(Store, "add_records", kill)
+    monkeypatch.setattr(engines, "task_of", replaced(held, "digits_delayed"))
+    monkeypatch.setenv("SEEN", str(tmp_path / "seen"))
+    with opened(tmp_path, "killed.db") as store:
+        assert run_study(wanted, store, workers=1).done == 1
+        assert store.run(run)["attempts"] == 2
+        assert all(probed[0] == 0 for probed in begun)
+        assert rows(store) == whole
+
+
+def test_planned_runs_are_counted_before_they_begin(tmp_path):
+    seen = []
+    with opened(tmp_path) as store:
+        with pytest.raises(KeyboardInterrupt):
+            run_study(study(seed=range(40)), store, workers=0, progress=lambda tally: interrupt(tally, store, seen))
+        assert seen == [(0, 0), (1, 40)]
+        assert store.waiting() + len(store.runs()) == 40
+        run_study(study(seed=range(40)), store, workers=0)
+        assert store.waiting() == 0
+
+
+def interrupt(tally: Tally, store: Store, seen: list) -> None:
+    """Note how many runs there are, and end the sweep after the first."""
+    seen.append((tally.done, store.waiting() + len(store.runs())))
+    if tally.done:
+        raise KeyboardInterrupt
 
 
 def test_heartbeats_come_while_runs_are_under_way(tmp_path, monkeypatch):

@@ -100,10 +100,10 @@ def test_a_mistake_is_answered_with_its_remedy_and_exit_code_2(folder, arguments
 
 
 def test_failed_runs_are_counted_with_their_reason_and_exit_code_1(folder, monkeypatch):
-    def refuse(run, task):
+    def refuse(run, task, watch):
         if run.cell == "RNN":
             raise MemoryError("no room for W_h")
-        return measure(run, task)
+        return measure(run, task, watch)
 
     measure = measurement.measure
     monkeypatch.setattr(measurement, "measure", refuse)

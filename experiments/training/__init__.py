@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .divergence import first_bad_step
-from .loop import Recipe, Training, batch_loss, batches, draw_examples, train
+from .loop import Recipe, SoFar, Training, batch_loss, batches, draw_examples, train
 from .losses import (
     Score,
     cross_entropy,
@@ -33,6 +33,7 @@ __all__ = [
     "Recipe",
     "Scaling",
     "Score",
+    "SoFar",
     "Training",
     "ablate",
     "batch_loss",

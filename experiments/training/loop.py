@@ -27,7 +27,7 @@ from .optimizers import optimizer
 from .schedules import Due, ends, rate_schedule
 from .weights import Scaling, Weights, cells_of, network_params
 
-__all__ = ["Recipe", "Training", "batch_loss", "batches", "draw_examples", "train"]
+__all__ = ["Recipe", "SoFar", "Training", "batch_loss", "batches", "draw_examples", "train"]
 
 EVERY = 100
 """Updates between two evaluations where there is no epoch."""
@@ -160,6 +160,10 @@ class Training:
         return float(np.mean(changed & ~np.isnan(self.gradient_norm)))  # a NaN stays what it is
 
 
+SoFar = Callable[[], Training]
+"""Returns what a training that goes on had done at some moment."""
+
+
 @dataclass(frozen=True)
 class Factors:
     """What dropout leaves of the hidden states and of the inputs: factors, or None where nothing is dropped."""
@@ -249,7 +253,7 @@ def train(
     scaling: Scaling | None = None,
     frozen: Mapping[str, np.ndarray] | None = None,
     due: Due = ends,
-    watch: Callable[[int, dict[str, np.ndarray]], None] = lambda iteration, weights: None,
+    watch: Callable[[int, dict[str, np.ndarray], SoFar], None] = lambda iteration, weights, so_far: None,
 ) -> Training:
     """Train on batches of the training split.
 
@@ -273,7 +277,7 @@ def train(
     due : callable
         From the number of updates made to whether to ``watch`` now.
     watch : callable
-        Takes the number of updates and the weights then.
+        Takes the number of updates, the weights then, and a function that returns what was done until then.
 
     Returns
     -------
@@ -297,9 +301,9 @@ def train(
                 continue
             if not course.advance(start, segment, frozen or {}):
                 continue
-            if due(course.updates):
-                watch(course.updates, course.weights)
             course.evaluate_now()
+            if due(course.updates):
+                watch(course.updates, course.weights, course.so_far())
     return course.ended()
 
 
@@ -390,10 +394,26 @@ class _Course:
             return False
         return sum(iteration > self.best[0] for iteration in self.evaluations) >= self.recipe.patience
 
+    def so_far(self) -> SoFar:
+        """Return what makes the training until now, later, perhaps in another thread: the history only grows."""
+        updates, weights, evaluations = self.updates, self.weights, dict(self.evaluations)
+        return lambda: _training(weights, self.history[:updates], evaluations, updates)
+
     def ended(self) -> Training:
         """Return what was done."""
         kept, weights = self.updates, self.weights
         if self.recipe.patience is not None and self.best is not None:
             kept, weights = self.best
-        loss, before, after, cosine, rate = np.array(self.history, float).reshape(-1, 5).T
-        return Training(weights, loss, before, after, cosine, rate, self.evaluations, kept, self.bad)
+        return _training(weights, self.history, self.evaluations, kept, self.bad)
+
+
+def _training(
+    weights: dict[str, np.ndarray],
+    history: list[tuple[float, float, float, float, float]],
+    evaluations: dict[int, Score],
+    kept: int,
+    bad: dict[str, Any] | None = None,
+) -> Training:
+    """Return what a training did from the numbers of its iterations."""
+    loss, before, after, cosine, rate = np.array(history, float).reshape(-1, 5).T
+    return Training(weights, loss, before, after, cosine, rate, evaluations, kept, bad)
