@@ -24,7 +24,9 @@ Array = Any
 ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
     "tanh": lambda x: anp.tanh(x),
     "softsign": lambda x: x / (1.0 + anp.abs(x)),
-    "sigmoid": lambda x: anp.exp(-anp.logaddexp(0.0, -x)),  # of 1 / (1 + e^-x) autograd squares the denominator
+    "sigmoid": lambda x: anp.where(  # autograd squares the denominator
+        x > -350.0, 1.0 / (1.0 + anp.exp(-anp.maximum(x, -350.0))), anp.exp(anp.minimum(x, -350.0))
+    ),
     "relu": lambda x: anp.where(x > 0.0, x, 0.0 * x),
     "identity": lambda x: 1.0 * x,
     "hard_sigmoid": lambda x: anp.where(anp.abs(x) < 3.0, x / 6.0 + 0.5, 1.0 * (x > 0.0)),
