@@ -14,7 +14,7 @@ from typing import Any
 
 from gradscope.errors import ArgumentError, StoreError
 from gradscope.record import Record
-from gradscope.store import Page, Store
+from gradscope.store import WHOLE, Page, Store
 
 from .address import MOMENTS
 from .table import Table
@@ -103,6 +103,10 @@ class Reader:
             self._now(store)
             return self._counted[2]
 
+    def waiting(self) -> int:
+        """Return how many runs were planned that nobody has begun yet."""
+        return self._ask(lambda store: store.waiting(), "waiting")
+
     def _now(self, store: Store) -> tuple[int, int, int]:
         """Return what tells one state of the store from another; a sweep that was killed wrote nothing of it."""
         version, (known, asked, statuses) = store.version(), self._counted
@@ -183,35 +187,32 @@ class Reader:
         """Return how often each run was probed, of those with at least so many records."""
         return self._ask(lambda store: store.probed(least), "probed", least)
 
-    def arrays(self, run: str) -> list[str]:
-        """Return the names of the arrays that the records of a run hold."""
-        return self._ask(lambda store: store.arrays(run), "arrays", run)
+    def layers(self, run: str) -> list[str]:
+        """Return the names of the layers that the records of a run have."""
+        return self._ask(lambda store: store.layers(run), "layers", run)
+
+    def arrays(self, run: str, layer: int | str = WHOLE) -> list[str]:
+        """Return the names of the arrays that the records of a run, or of one of its layers, hold."""
+        return self._ask(lambda store: store.arrays(run, layer), "arrays", run, layer)
 
     def curves(self, run: str) -> dict[str, Any]:
         """Return the numbers of a run over the iterations."""
         return self._ask(lambda store: store.curves(run), "curves", run)
 
-    def summaries(self, run: str) -> dict[int, Record]:
-        """Return the records of a run without their arrays, by iteration."""
-        return self._ask(lambda store: store.records(run), "summaries", run)
+    def summaries(self, run: str, layer: int | str = WHOLE) -> dict[int, Record]:
+        """Return the records of a run, or of one of its layers, without their arrays, by iteration."""
+        return self._ask(lambda store: store.records(run, layer=layer), "summaries", run, layer)
 
-    def moments(self, run: str, names: Sequence[str]) -> Iterator[tuple[int, Record]]:
-        """Yield a few arrays of every iteration, ascending; large ones are read one by one, and none is kept."""
-        found = self.iterations(run)
-        if not found:
-            return
-        with self._open() as store:
-            first = store.record(run, found[0], names)
-        yield found[0], first
-        if len(found) * sum(values.nbytes for values in first.values()) <= AT_ONCE:
+    def moments(self, run: str, names: Sequence[str], layer: int | str = WHOLE) -> Iterator[tuple[int, Record]]:
+        """Yield a few arrays of every iteration, ascending; many or large ones in several goes, and none is kept."""
+        left, count = self.iterations(run), 1
+        while left:
+            some, left = left[:count], left[count:]
             with self._open() as store:
-                records = store.records(run, names)
-            yield from ((iteration, record) for iteration, record in records.items() if iteration > found[0])
-            return
-        for iteration in found[1:]:
-            with self._open() as store:
-                record = store.record(run, iteration, names)
-            yield iteration, record
+                records = store.records(run, names, layer, some)
+            yield from records.items()
+            size = max((sum(values.nbytes for values in record.values()) for record in records.values()), default=0)
+            count = max(1, AT_ONCE // max(size, 1))
 
     def population(
         self, when: str, sweep: str = "", where: tuple[str, ...] = ()

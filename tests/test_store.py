@@ -798,6 +798,8 @@ def test_one_array_of_every_iteration_comes_in_one_look(path):
             assert_same(whole, one)
         assert [list(one) for one in store.records("r").values()] == [[], [], []]
         assert store.records("r", ["x"], "layer1").keys() == {0}
+        assert store.records("r", ["x"], iterations=[30, 8, 0]).keys() == {0, 30}
+        assert store.records("r", ["x"], iterations=[]) == {}
         np.testing.assert_array_equal(store.records("r", ["x"], "layer1")[0]["x"], np.arange(3.0))
         assert store.records("nobody") == {}
         assert store.arrays("r")[-1] == "x"

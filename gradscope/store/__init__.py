@@ -10,8 +10,8 @@ from __future__ import annotations
 from gradscope.store.conditions import Condition
 from gradscope.store.overview import FIXED, Page, Span
 from gradscope.store.owners import SILENT
-from gradscope.store.rows import Results
+from gradscope.store.rows import WHOLE, Results
 from gradscope.store.schema import SCHEMA
 from gradscope.store.writer import Store
 
-__all__ = ["FIXED", "SCHEMA", "SILENT", "Condition", "Page", "Results", "Span", "Store"]
+__all__ = ["FIXED", "SCHEMA", "SILENT", "WHOLE", "Condition", "Page", "Results", "Span", "Store"]

@@ -480,7 +480,13 @@ class Reader:
             found[run].fields[row[0]] = self._field(tuple(row))
         return found
 
-    def records(self, run_id: str, names: Iterable[str] = (), layer: int | str = WHOLE) -> dict[int, Record]:
+    def records(
+        self,
+        run_id: str,
+        names: Iterable[str] = (),
+        layer: int | str = WHOLE,
+        iterations: Iterable[int] | None = None,
+    ) -> dict[int, Record]:
         """Return the records of a run at every iteration, with some of their arrays, in one look at the file.
 
         It is what a picture over the iterations needs: one array of two hundred records is read in a few
@@ -494,6 +500,8 @@ class Reader:
             Only these arrays; those that a record lacks are left out.
         layer : int or str
             0 is the network as a whole.
+        iterations : iterable of int, optional
+            Only these, where there is a record; every one when left out.
 
         Returns
         -------
@@ -506,15 +514,17 @@ class Reader:
             When an array is damaged.
         """
         wanted = list(names)
+        only = "" if iterations is None else "AND iteration IN (SELECT value FROM json_each(?))"
+        at = (run_id, stored(layer), *([] if iterations is None else [json.dumps(list(iterations))]))
         with self._reading() as connection:
             heads = connection.execute(
-                "SELECT iteration, summary, config FROM record WHERE run = ? AND layer = ? ORDER BY iteration",
-                (run_id, stored(layer)),
+                f"SELECT iteration, summary, config FROM record WHERE run = ? AND layer = ? {only} ORDER BY iteration",
+                at,
             ).fetchall()
             rows = connection.execute(
                 f"""SELECT iteration, name, axes, coords, unit, dtype, shape, blob, status, reason FROM field
-                    WHERE run = ? AND layer = ? AND name IN ({", ".join("?" * len(wanted))}) ORDER BY rowid""",
-                (run_id, stored(layer), *wanted),
+                    WHERE run = ? AND layer = ? {only} AND name IN ({", ".join("?" * len(wanted))}) ORDER BY rowid""",
+                (*at, *wanted),
             ).fetchall()
         found = {n: Record({}, self._json(summary), self._json(config)) for n, summary, config in heads}
         for iteration, *row in rows:
