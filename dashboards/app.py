@@ -8,6 +8,8 @@ from urllib.parse import urlsplit
 from dash import Dash
 from flask import Response, abort, request
 
+from gradscope.figures.page import plotly_script
+
 from . import cards, compare, overview, run, scope, shell, theme, training
 from .reader import Reader
 
@@ -15,6 +17,9 @@ __all__ = ["LOOPBACK", "create_app"]
 
 #: Names under which a server that listens on this machine alone may be addressed.
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
+
+#: What names the version of a script or style in its address: the browser need not ask for that one again.
+VERSIONS = {"m", "v"}
 
 
 def create_app(store: str | Path, hosts: tuple[str, ...] | None = LOOPBACK, inputs: Path | None = None) -> Dash:
@@ -57,8 +62,17 @@ def create_app(store: str | Path, hosts: tuple[str, ...] | None = LOOPBACK, inpu
     training.register(app, reader)
     scope.register(app, inputs)
     cards.register(app)
+    _serve_plotly(app)
     _secure(app, hosts)
     return app
+
+
+def _serve_plotly(app: Dash) -> None:
+    """Answer with plotly.js."""
+
+    @app.server.get(theme.PLOTLY)
+    def plotly() -> Response:
+        return Response(plotly_script(), mimetype="text/javascript")
 
 
 def _secure(app: Dash, hosts: tuple[str, ...] | None) -> None:
@@ -91,6 +105,8 @@ def _secure(app: Dash, hosts: tuple[str, ...] | None) -> None:
         response.headers["Referrer-Policy"] = "no-referrer"
         response.headers["Cross-Origin-Resource-Policy"] = "same-origin"
         response.headers["Cross-Origin-Opener-Policy"] = "same-origin"
+        if request.path.startswith(("/assets/", theme.PLOTLY)) and VERSIONS & set(request.args):
+            response.headers["Cache-Control"] = "public, max-age=31536000, immutable"
         return response
 
 

@@ -7,8 +7,7 @@ import logging
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import dash_mantine_components as dmc
-from dash import MATCH, ClientsideFunction, Dash, Input, Output, State, dcc, html
+from dash import ALL, ClientsideFunction, Dash, Input, Output, State, dcc, html
 from flask import Response, request
 
 from gradscope.errors import GradscopeError
@@ -16,25 +15,28 @@ from gradscope.figures import Figure, to_csv
 
 from . import words
 
-__all__ = ["card", "drawn", "export_menu", "figure_card", "heading", "noticed", "part", "register", "table"]
+__all__ = [
+    "answer",
+    "card",
+    "chooser",
+    "drawn",
+    "export_menu",
+    "figure_card",
+    "heading",
+    "noticed",
+    "part",
+    "register",
+    "table",
+]
 
-#: A Graph without the button that would send its data elsewhere.
-CONFIG: Any = {
-    "displaylogo": False,
-    "showSendToCloud": False,
-    "displayModeBar": "hover",
-    "responsive": True,
-    "modeBarButtonsToRemove": ["select2d", "lasso2d", "autoScale2d", "zoomIn2d", "zoomOut2d", "toImage"],
-}
-
-#: Where the browser sends a figure that is to come back as CSV; `assets/gradscope.js` knows it, too.
+#: Where the browser sends a figure that is to come back as CSV; `assets/export.js` knows it, too.
 TABLE = "/figure.csv"
 LARGEST = 64 * 2**20  # bytes of a figure that is sent
 EXPORTS = {"png": "Picture (PNG)", "svg": "Drawing (SVG)", "csv": "Numbers (CSV)"}
 
 
 def part(kind: str, name: Any) -> dict[str, Any]:
-    """Return the id of one part of a figure's card: its ``figure``, ``graph``, ``body``, ``caption`` ..."""
+    """Return the id of what belongs to a card: its ``figure`` ..."""
     return {"type": kind, "name": name}
 
 
@@ -49,31 +51,43 @@ def heading(title: str, unit: Any, *controls: Any) -> html.Div:
     return html.Div([name, unit, html.Div(list(controls), className="card-aside")], className="card-head")
 
 
-def export_menu(name: str, title: str) -> dmc.Menu:
-    """Return the menu that saves a figure as PNG, SVG or CSV; the browser makes the file from what it shows."""
-    label = f"Save the figure {title}"
-    sign = dmc.ActionIcon(
-        html.Span(className="icon icon-save"),
-        variant="subtle",
-        color="gray",
-        size="md",
-        className="export",
-        **words.aria(label=label),
-        **{"data-export-of": name},
+def export_menu() -> html.Div:
+    """Return the menu that saves a figure as PNG, SVG or CSV, one for all cards: the browser makes the file."""
+    told: list[Any] = [{"data-export": kind} for kind in EXPORTS]
+    items = [
+        html.Button(text, type="button", role="menuitem", tabIndex=-1, **kind)
+        for text, kind in zip(EXPORTS.values(), told, strict=True)
+    ]
+    return html.Div(items, id="export-menu", className="export-menu", role="menu")
+
+
+def _export_button(name: str, title: str) -> html.Button:
+    """Return the button of a card from which that menu hangs."""
+    told: Any = {"data-export-of": name} | words.aria(
+        label=f"Save the figure {title}", haspopup="menu", expanded="false"
     )
-    items = [dmc.MenuItem(text, **{"data-export": kind, "data-of": name}) for kind, text in EXPORTS.items()]
-    return dmc.Menu(
-        [dmc.MenuTarget(sign), dmc.MenuDropdown(items)], position="bottom-end", withinPortal=True, shadow="md"
-    )
+    return html.Button(html.Span(className="icon icon-save"), type="button", className="export", **told)
+
+
+def chooser(name: str, title: str, choices: Sequence[str]) -> html.Select:
+    """Return the choice of what a card shows; the first is shown unasked, the browser's link holds another."""
+    told: Any = {"data-choice": name} | words.aria(label=f"What the card {title} shows")
+    return html.Select([html.Option(text, value=text) for text in choices], className="chooser", **told)
 
 
 def figure_card(
-    name: str, title: str, controls: Sequence[Any] = (), size: str = "", data: dict[str, Any] | None = None
+    name: str,
+    title: str,
+    controls: Sequence[Any] = (),
+    size: str = "",
+    data: dict[str, Any] | None = None,
+    asks: bool = False,
 ) -> html.Section:
-    """Return the card of a figure, which may be still to come.
+    """Return the card of a figure, which is still to come.
 
-    Whoever has the figure writes it, with :func:`drawn`, to the Store ``part("figure", name)``; the browser then puts
-    it in with the template of the colours in use, and its caption and unit with it.
+    A card that asks gets its figure from the address that an element around it has as its ``data-source``, when the
+    reader comes near; the name of the card, and what is chosen in its :func:`chooser`, go along. The figure of any
+    other is written, from :func:`drawn`, to the Store ``part("figure", name)``.
 
     Parameters
     ----------
@@ -87,42 +101,48 @@ def figure_card(
         A class that sets the height, e.g. ``"tall"``.
     data : dict, optional
         The figure, from :func:`drawn`, when it is there already.
+    asks : bool
+        Whether the card asks for its figure.
     """
-    named: Any = {"data-figure": name}  # for the browser, which watches when it comes near
+    named: Any = {"data-figure": name}
     body = html.Div(
         [
             html.Div(className="plot-wait"),
-            dcc.Graph(id=part("graph", name), config=CONFIG, className="plot-graph"),
-            html.Div(id=part("notice", name), className="plot-notice", role="status"),
+            html.Div(className="plot-graph"),
+            html.Div(className="plot-notice", role="status"),
         ],
-        id=part("body", name),
         className="plot is-waiting",
         role="group",
         **words.aria(label=title),
         **named,
     )
     return card(
-        heading(title, html.Span(id=part("unit", name), className="unit"), *controls, export_menu(name, title)),
+        heading(title, html.Span(className="unit"), *controls, _export_button(name, title)),
         body,
-        html.P(id=part("caption", name), className="caption"),
-        dcc.Store(id=part("figure", name), data=data),
+        html.P(className="caption"),
+        *([] if asks else [dcc.Store(id=part("figure", name), data=data)]),
         className=f"figure-card {size}".strip(),
         **words.aria(label=title),
     )
 
 
 def drawn(make: Callable[[], Figure]) -> dict[str, Any]:
-    """Return a figure as the browser takes it, or the reason why there is none.
+    """Return a figure as a Store takes it, or the reason why there is none: see :func:`answer`."""
+    return json.loads(answer(make))
+
+
+def answer(make: Callable[[], Figure]) -> str:
+    """Return a figure as the browser takes it, JSON, or the reason why there is none.
 
     One figure that fails leaves the others alone: the reason stands in its place, and the whole trace in the log.
     """
     try:
-        return {"figure": json.loads(make().to_json())}
+        return f'{{"figure":{make().to_json()}}}'
     except GradscopeError as error:
-        return noticed(str(error))
+        return json.dumps(noticed(str(error)))
     except Exception as error:
         logging.getLogger(__name__).exception("a figure failed")
-        return noticed(f"This figure could not be drawn: {type(error).__name__}: {error}", failed=True)
+        return json.dumps(noticed(f"This figure could not be drawn: {type(error).__name__}: {error}", failed=True))
 
 
 def noticed(text: str, failed: bool = False) -> dict[str, Any]:
@@ -140,22 +160,21 @@ def table(sent: bytes) -> Response:
 
 
 def register(app: Dash) -> None:
-    """Let the browser draw each figure when it arrives, and again when the colours change; answer with its numbers."""
+    """Let the browser draw the figures that come from Dash, and answer with the numbers of any figure."""
 
     @app.server.post(TABLE)
     def numbers() -> Response:
         return table(request.get_data(cache=False) if (request.content_length or 0) <= LARGEST else b"")
 
     app.clientside_callback(
-        ClientsideFunction("gradscope", "draw"),
-        Output(part("graph", MATCH), "figure"),
-        Output(part("body", MATCH), "className"),
-        Output(part("notice", MATCH), "children"),
-        Output(part("caption", MATCH), "children"),
-        Output(part("unit", MATCH), "children"),
-        Input(part("figure", MATCH), "data"),
-        Input("colours", "data"),
-        State("templates", "data"),
-        State(part("graph", MATCH), "figure"),
-        State(part("graph", MATCH), "id"),
+        ClientsideFunction("gradscope", "given"),
+        Output("figures", "data"),
+        Input(part("figure", ALL), "data"),
+        State(part("figure", ALL), "id"),
+    )
+    app.clientside_callback(
+        ClientsideFunction("gradscope", "templates"),
+        Output("figures", "data", allow_duplicate=True),
+        Input("templates", "data"),
+        prevent_initial_call="initial_duplicate",
     )

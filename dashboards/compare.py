@@ -754,5 +754,7 @@ def answer(reader: Reader, choice: Choice, controls: dict[str, Any], before: dic
         }
     )
     after = _marks(shown)
-    changed = {name: no_update if after[name] == seen.get(name) else shown[name] for name in PLACES}
+    changed: dict[str, Any] = {name: no_update if after[name] == seen.get(name) else shown[name] for name in PLACES}
+    if changed["search"] is not no_update:
+        changed["search"] = PATH + changed["search"]  # whoever has gone on to another page keeps that one's address
     return {"parts": changed, "marks": after}

@@ -328,11 +328,9 @@ def _register_browser(app: Dash) -> None:
         app.clientside_callback(ClientsideFunction("gradscope", name), output, *inputs, prevent_initial_call=first)
 
     sink = Output("overview-sink", "data", allow_duplicate=True)
-    graphs = [cards.part("graph", name) for name in ("phase_map", "verdict_counts")]
     own("link", Output("copy", "value"), Input("url", "href"), first=False)
     own("follow", sink, Input("overview-link", "data"))
     own("rows", Output("rows-sink", "data"), Input("rows", "data"), first=False)
-    own("pick", Output("picked", "data"), *(Input(graph, "clickData") for graph in graphs))
     own("chosen", Output("compare", "disabled"), Input("runs", "selectedRows"))
     own("compare", sink, Input("compare", "n_clicks"))
 
@@ -350,6 +348,8 @@ def answer(
     table = reader.table(parse(search).when)
     shown = parts(reader, asked(trigger, search, controls, model, picked, table))
     changed = changes(shown, _seen(before, search, controls, model))
+    if changed["search"] is not no_update:
+        changed["search"] = "/" + changed["search"]
     return {"parts": changed, "marks": marks(shown)}
 
 

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import functools
+import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, urlencode
 
 import dash_mantine_components as dmc
-from dash import MATCH, ClientsideFunction, Dash, Input, Output, State, ctx, dcc, html, no_update
+from dash import ClientsideFunction, Dash, Input, Output, State, ctx, dcc, html, no_update
 from dash.exceptions import PreventUpdate
+from flask import Response, request
 
 from gradscope import figures
-from gradscope.errors import GradscopeError
+from gradscope.errors import ArgumentError, GradscopeError
 from gradscope.figures import palette
 from gradscope.probes.catalogue import CATALOGUE
 from gradscope.record import Record
@@ -24,9 +26,25 @@ from .reader import Reader
 from .sheet import order
 from .training import training_link
 
-__all__ = ["WHOLE", "Shown", "draw", "layer_of", "layers", "moment", "page", "register", "summary", "views", "ways"]
+__all__ = [
+    "WHOLE",
+    "Shown",
+    "draw",
+    "layer_of",
+    "layers",
+    "moment",
+    "page",
+    "register",
+    "source",
+    "summary",
+    "views",
+    "ways",
+]
 
 Draw = Callable[[Record], figures.Figure]
+
+#: Where the cards of a run ask for their figures.
+FIGURE = "/run/figure"
 
 #: The record of a whole network, beside those of its layers.
 WHOLE = "whole"
@@ -213,7 +231,8 @@ def page(reader: Reader, entry: dict[str, Any], search: str | None) -> Shown:
     head = [html.Div(heading(entry), className="run-head")]
     head.append(html.Div(summary(reader, entry, now, layer), id="summary"))
     length = _length(layers(shown)[layer])
-    groups = html.Div(_groups(reader, entry, layer), id="run-groups", className="run-groups")
+    named: Any = {"data-source": source(entry["id"], now, layer)}
+    groups = html.Div(_groups(reader, entry, layer), id="run-groups", className="run-groups", **named)
     probed = dcc.Store(id="probed", data={"run": entry["id"], "iteration": now, "layer": layer})
     side = [
         html.Div(ways(reader, entry["id"], search), id="ways", className="ways"),
@@ -344,18 +363,9 @@ def _group(question: str, names: list[str], record: Record) -> html.Section:
 
 def _card(name: str, record: Record) -> html.Section:
     """Return the card of a probe, with the choice of what it shows where there is one."""
-    choices = list(views(name, record)) if name in record else [CATALOGUE[name].title]
-    select = dmc.Select(
-        id={"type": "choice", "name": name},
-        data=choices,
-        value=choices[0],
-        size="xs",
-        w=146,
-        allowDeselect=False,
-        display="none" if len(choices) < 2 else None,
-        **words.aria(label=f"What the card {_title(name)} shows"),
-    )
-    return cards.figure_card(name, _title(name), [select, dcc.Store(id={"type": "seen", "name": name})])
+    choices = list(views(name, record)) if name in record else []
+    chooser = [cards.chooser(name, _title(name), choices)] if len(choices) > 1 else []
+    return cards.figure_card(name, _title(name), chooser, asks=True)
 
 
 # The side ------------------------------------------------------------------------------------------------------------
@@ -496,17 +506,32 @@ def _settings(entry: dict[str, Any]) -> html.Section:
 # Answers -------------------------------------------------------------------------------------------------------------
 
 
-def draw(reader: Reader, run: str, iteration: int, name: str, choice: str | None, layer: str = WHOLE) -> dict[str, Any]:
-    """Return the figure of a card, or the reason why there is none."""
+def source(run: str, iteration: int | None, layer: str) -> str:
+    """Return where the cards of a run ask for their figures."""
+    return f"{FIGURE}?" + urlencode({"run": run, "iteration": "" if iteration is None else iteration, "layer": layer})
+
+
+def draw(reader: Reader, run: str, iteration: int, name: str, choice: str | None, layer: str = WHOLE) -> str:
+    """Return the figure of a card as JSON, or the reason why there is none."""
 
     def make() -> figures.Figure:
-        record = layers(reader.record(run, iteration))[layer]
+        record = layers(reader.record(run, iteration)).get(layer)
+        if record is None:
+            raise ArgumentError(f"`layer` must be one of the run's, got {layer!r}. Open the run anew.")
         found = views(name, record) if name in record else {}
         if not found:
             return figures.figure(name, record)  # its error says what is missing
         return found.get(choice or "", next(iter(found.values())))(record)
 
-    return cards.drawn(make)
+    return cards.answer(make)
+
+
+def _asked_figure(reader: Reader, asked: Mapping[str, str]) -> str:
+    """Return the figure that a card asks for."""
+    run, iteration, name = asked.get("run", ""), asked.get("iteration", ""), asked.get("name", "")
+    if not iteration.isdecimal() or name not in CATALOGUE or int(iteration) not in reader.iterations(run):
+        return json.dumps(cards.noticed("There is no such figure. Open the run anew.", failed=True))
+    return draw(reader, run, int(iteration), name, asked.get("choice"), asked.get("layer", WHOLE))
 
 
 def turned(reader: Reader, search: str | None, probed: dict[str, Any]) -> tuple[Any, ...]:
@@ -524,10 +549,11 @@ def turned(reader: Reader, search: str | None, probed: dict[str, Any]) -> tuple[
     if (now, layer) == (probed["iteration"], probed["layer"]):
         raise PreventUpdate
     fresh = layer != probed["layer"]
-    asked = probed | {"iteration": now, "layer": layer}
+    asked = probed | {"iteration": now, "layer": layer}, source(entry["id"], now, layer)
     cards_and_numbers = (_groups(reader, entry, layer), _numbers(reader, entry, layer)) if fresh else (no_update,) * 2
     told = summary(reader, entry, now, layer), ways(reader, entry["id"], search)
-    return search, str(now), layer, asked, *told, *cards_and_numbers
+    link = run_link(entry["id"], View()) + (search or "")
+    return link, str(now), layer, *asked, *told, *cards_and_numbers
 
 
 def register(app: Dash, reader: Reader) -> None:
@@ -544,6 +570,7 @@ def register(app: Dash, reader: Reader) -> None:
         Output("iteration", "value"),
         Output("layer", "value"),
         Output("probed", "data"),
+        Output("run-groups", "data-source"),
         Output("summary", "children"),
         Output("ways", "children"),
         Output("run-groups", "children"),
@@ -561,7 +588,7 @@ def register(app: Dash, reader: Reader) -> None:
         if run_of(pathname) != probed["run"]:
             raise PreventUpdate
         if ctx.triggered_id in ("iteration", "layer"):
-            search = query(parse(search), iteration=chosen, layer=layer)
+            search = query(parse(search), iteration=chosen, layer=None if layer == WHOLE else layer)
         return turned(reader, search, probed)
 
     app.clientside_callback(
@@ -571,21 +598,6 @@ def register(app: Dash, reader: Reader) -> None:
         Input("cursor", "max"),
     )
 
-    app.clientside_callback(
-        ClientsideFunction("gradscope", "watch"),
-        Output({"type": "seen", "name": MATCH}, "data"),
-        Input({"type": "seen", "name": MATCH}, "id"),
-    )
-
-    @app.callback(
-        Output(cards.part("figure", MATCH), "data"),
-        Input({"type": "seen", "name": MATCH}, "data"),
-        Input("probed", "data"),
-        Input({"type": "choice", "name": MATCH}, "value"),
-        State({"type": "choice", "name": MATCH}, "id"),
-        prevent_initial_call=True,
-    )
-    def fill(seen: int | None, probed: dict[str, Any], choice: str | None, identity: dict[str, str]) -> dict[str, Any]:
-        if seen is None:
-            raise PreventUpdate
-        return draw(reader, probed["run"], probed["iteration"], identity["name"], choice, probed["layer"])
+    @app.server.get(FIGURE)
+    def figure_of_run() -> Response:
+        return Response(_asked_figure(reader, request.args), mimetype="application/json")

@@ -11,7 +11,7 @@ from dash import ClientsideFunction, Dash, Input, Output, State, dcc, html, no_u
 
 from gradscope.errors import GradscopeError
 
-from . import compare, overview, run, scope, states, theme, training, words
+from . import cards, compare, overview, run, scope, states, theme, training, words
 from .address import parse, run_of
 from .reader import Reader
 from .sheet import parts
@@ -93,9 +93,10 @@ def layout(reader: Reader) -> dmc.MantineProvider:
             dcc.Store(id="page", data=""),
             dcc.Store(id="title", data="gradscope"),
             dcc.Store(id="named"),
-            dcc.Store(id="colours"),
+            dcc.Store(id="figures"),
             dcc.Store(id="templates", data=theme.templates()),
             html.Div(id="trouble", role="alert"),
+            cards.export_menu(),
             _banner(),
             dmc.AppShell(
                 [
@@ -270,9 +271,6 @@ def register(app: Dash, reader: Reader) -> None:
             return (no_update,) * 5
         return now.content, now.aside, _navbar(shown=bool(now.aside)), f"{now.title} · gradscope", now.key
 
-    app.clientside_callback(
-        ClientsideFunction("gradscope", "colours"), Output("colours", "data"), Input("templates", "data")
-    )
     app.clientside_callback(ClientsideFunction("gradscope", "here"), Input("url", "pathname"))
     app.clientside_callback(ClientsideFunction("gradscope", "name"), Output("named", "data"), Input("title", "data"))
     app.clientside_callback(

@@ -7,8 +7,9 @@ import hashlib
 from typing import Any
 
 from gradscope import figures
+from gradscope.figures.page import plotly_script
 
-__all__ = ["GRID_THEME", "INDEX", "INDEX_HASH", "MANTINE", "SCHEMES", "templates"]
+__all__ = ["GRID_THEME", "INDEX", "INDEX_HASH", "MANTINE", "PLOTLY", "SCHEMES", "templates"]
 
 SCHEMES = ("light", "dark")
 
@@ -93,10 +94,15 @@ _BEFORE_PAINT = (
 )
 INDEX_HASH = "'sha256-" + base64.b64encode(hashlib.sha256(_BEFORE_PAINT.encode()).digest()).decode() + "'"
 
+#: Where plotly.js is. The browser gets it, and makes it ready, beside everything else; no figure waits for Dash.
+PLOTLY = "/plotly.js"
+_PLOTLY_VERSION = hashlib.sha256(plotly_script().encode()).hexdigest()[:12]
+
 INDEX = f"""<!DOCTYPE html>
 <html lang="en">
 <head>
 <script>{_BEFORE_PAINT}</script>
+<script id="plotly" src="{PLOTLY}?v={_PLOTLY_VERSION}" async></script>
 {{%metas%}}
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>{{%title%}}</title>

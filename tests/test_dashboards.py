@@ -20,11 +20,12 @@ from click.testing import CliRunner
 from dash.exceptions import PreventUpdate
 from hypothesis import given
 from hypothesis import strategies as st
+from plotly.offline import get_plotlyjs_version
 from shown_pages import add_run, fill, find, texts
 
 from gradscope import figures
 from gradscope.cli import cli
-from gradscope.dashboards import app, cards, command, run, shell, theme, words
+from gradscope.dashboards import app, command, run, shell, theme, words
 from gradscope.dashboards.reader import Reader, _size
 from gradscope.errors import ArgumentError, StoreError
 from gradscope.store import Store
@@ -156,20 +157,20 @@ def test_a_page_has_a_card_for_each_probe_under_its_question(reader):
 
 
 def test_a_figure_that_cannot_be_drawn_gives_its_reason(reader, monkeypatch, caplog):
-    assert "figure" in run.draw(reader, "run-0", 0, "jacobian_norm", None)
-    assert "`name` must be one of" in run.draw(reader, "run-0", 0, "retension", None)["notice"]
-    drawn = json.dumps(run.draw(reader, "run-4", 0, "retention", None)).replace("<br>", " ")
+    assert "figure" in json.loads(run.draw(reader, "run-0", 0, "jacobian_norm", None))
+    assert "`name` must be one of" in json.loads(run.draw(reader, "run-0", 0, "retension", None))["notice"]
+    drawn = str(json.loads(run.draw(reader, "run-4", 0, "retention", None))).replace("<br>", " ")
     assert "needs a cell with a gate that keeps" in drawn
     monkeypatch.setattr(figures, "figure", lambda name, record: 1 / 0)
-    answer = run.draw(reader, "run-0", 0, "jacobian_norm", None)
+    answer = json.loads(run.draw(reader, "run-0", 0, "jacobian_norm", None))
     assert answer == {"notice": "This figure could not be drawn: ZeroDivisionError: division by zero", "failed": True}
     assert "Traceback" in caplog.text
 
 
 def test_an_unknown_choice_draws_the_first(reader):
-    first = run.draw(reader, "run-0", 0, "gate_activation", "forget")
-    assert run.draw(reader, "run-0", 0, "gate_activation", "nonsense") == first
-    assert run.draw(reader, "run-0", 0, "gate_activation", "output") != first
+    first = json.loads(run.draw(reader, "run-0", 0, "gate_activation", "forget"))
+    assert json.loads(run.draw(reader, "run-0", 0, "gate_activation", "nonsense")) == first
+    assert json.loads(run.draw(reader, "run-0", 0, "gate_activation", "output")) != first
 
 
 def test_ways_follow_the_order_and_the_filters_of_the_overview(reader):
@@ -182,8 +183,9 @@ def test_ways_follow_the_order_and_the_filters_of_the_overview(reader):
 
 def test_turning_to_another_iteration_changes_link_request_and_summary(reader):
     probed = {"run": "run-0", "iteration": 0, "layer": "whole"}
-    search, value, layer, now, summary, *_ = run.turned(reader, "?iteration=60", probed)
-    assert (search, value, layer, now) == ("?iteration=60", "60", "whole", probed | {"iteration": 60})
+    link, value, layer, now, asks, summary, *_ = run.turned(reader, "?iteration=60", probed)
+    assert (link, value, layer, now) == ("/run/run-0?iteration=60", "60", "whole", probed | {"iteration": 60})
+    assert asks == run.source("run-0", 60, "whole")
     assert "stable" in texts(summary)
     with pytest.raises(PreventUpdate):
         run.turned(reader, "", probed)
@@ -265,9 +267,21 @@ def test_the_badge_says_whether_the_sweep_lives():
 
 def test_progress_counts_the_runs_by_status_and_the_numbers_add_up():
     said = texts(shell.progress({"done": 2, "failed": 1, "interrupted": 3, "running": 4}))
-    assert said.split() == ["2", "done", "4", "running", "1", "failed", "3", "interrupted"]
-    assert texts(shell.progress({"running": 1})).split() == ["0", "done", "1", "running"]
+    assert said.split() == ["2", "of", "10", "done", "4", "running", "1", "failed", "3", "interrupted"]
+    assert texts(shell.progress({"running": 1})).split() == ["0", "of", "1", "done", "1", "running"]
+    assert texts(shell.progress({"done": 9, "failed": 1})).split() == ["9", "done", "1", "failed"]
     assert shell.progress({}) == []
+
+
+def test_progress_is_that_of_all_planned_runs():
+    bar, *said = shell.progress({"done": 37, "running": 2}, waiting=1061)
+    assert texts(said).split() == ["37", "of", "1,100", "done", "2", "running"]
+    assert [(part.className, part.style["flexGrow"]) for part in bar.children] == [
+        ("done", 37),
+        ("running", 2),
+        ("waiting", 1061),
+    ]
+    assert texts(shell.progress({}, waiting=3)).split() == ["0", "of", "3", "done"]
 
 
 def test_a_sweep_that_was_killed_is_told_without_a_write(tmp_path, monkeypatch):
@@ -330,9 +344,30 @@ def test_the_browser_may_load_nothing_from_elsewhere(client):
     assert all(source.startswith("/") and not source.startswith("//") for source in sources)
 
 
-def test_no_component_offers_to_send_data_away():
-    assert cards.CONFIG["showSendToCloud"] is False
-    assert cards.CONFIG["displaylogo"] is False
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {"iteration": "0", "name": "transport"},
+        {"run": "gone", "iteration": "0", "name": "transport"},
+        {"run": "run-0", "iteration": "", "name": "transport"},
+        {"run": "run-0", "iteration": "7", "name": "transport"},
+        {"run": "run-0", "iteration": "0", "name": "<img>"},
+        {"run": "run-0", "iteration": "0", "name": "transport", "layer": "layer9"},
+    ],
+)
+def test_a_card_that_asks_for_what_is_not_there_is_told(reader, asked):
+    answer = app.create_app(reader.path).server.test_client().get("/run/figure", query_string=asked)
+    assert answer.status_code == 200
+    assert "Open the run anew." in answer.json["notice"]
+
+
+def test_plotly_is_served_for_good_and_in_the_version_that_draws(reader):
+    client = app.create_app(reader.path).server.test_client()
+    address = re.search(r'<script id="plotly" src="(/plotly\.js\?v=\w+)" async>', client.get("/").text)[1]
+    answer = client.get(address)
+    assert get_plotlyjs_version() in answer.text[:500]
+    assert "immutable" in answer.headers["Cache-Control"]
+    assert "immutable" not in client.get("/?v=1").headers.get("Cache-Control", "")
 
 
 def test_both_templates_go_to_the_browser_as_plain_data():

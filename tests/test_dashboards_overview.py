@@ -122,6 +122,15 @@ def store_of(path: Path, *configs: dict, **metrics: list) -> Reader:
     return Reader(path / "results.db")
 
 
+def test_the_columns_that_tell_runs_apart_come_first_and_of_groups_their_numbers(tmp_path):
+    """A parameter that some runs lack and the others share tells little, as does the seed."""
+    configs = [{"seed": 1, "dropout": 0.5, "length": 10, "cell": "RNN"}, {"seed": 2, "length": 20, "cell": "LSTM"}]
+    table = store_of(tmp_path, *configs, decay_rate=[1.0, 2.0]).table("last")
+    assert [name for name in table.parameters if table.partial(name)] == ["dropout"]
+    assert grid.shown(table, View()) == ["length", "cell", "decay_rate", "seed", "dropout"]
+    assert grid.shown(table, View(group=("cell",))) == ["cell", "decay_rate", "length", "seed", "dropout"]
+
+
 def test_what_is_constant_is_told_and_what_varies_has_a_column(reader, tmp_path):
     table = reader.table("first")
     assert {"cell", "hidden_size", "activation", "forget_bias", "length"} <= set(table.varying)
@@ -324,7 +333,7 @@ def test_only_what_changed_is_sent(reader):
     filtered = sent("control", "", CONTROLS | {"cell": ["GRU"]}, {})
     assert {"search", "rows", "map", "counts", "match"} <= set(filtered)
     assert not {"columns", "x", "where", "cell:chips"} & set(filtered)
-    assert filtered["search"] == "?cell=GRU"
+    assert filtered["search"] == "/?cell=GRU"
     assert filtered["match"] == "2 of 8 runs"
 
 

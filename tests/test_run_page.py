@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 import sample_records
@@ -91,14 +93,15 @@ def test_a_layer_that_is_not_there_opens_the_first(reader):
 
 def test_turning_to_a_layer_changes_cards_numbers_and_verdict(reader):
     probed = {"run": "stack", "iteration": 0, "layer": "whole"}
-    link, _, layer, now, summary, _, cards, numbers = run.turned(reader, "?layer=layer2", probed)
-    assert (link, layer, now["layer"]) == ("?layer=layer2", "layer2", "layer2")
+    link, _, layer, now, asks, summary, _, cards, numbers = run.turned(reader, "?layer=layer2", probed)
+    assert (link, layer, now["layer"]) == ("/run/stack?layer=layer2", "layer2", "layer2")
+    assert asks == run.source("stack", 0, "layer2")
     assert "layer2" in texts(summary)
     assert "Gate activation" in texts(cards)
     assert "Decay rate" in texts(numbers)
-    drawn = run.draw(reader, "stack", 0, "gate_activation", "update", "layer2")
+    drawn = json.loads(run.draw(reader, "stack", 0, "gate_activation", "update", "layer2"))
     assert drawn["figure"]["data"][0]["name"] == "update"
-    assert "notice" in run.draw(reader, "stack", 0, "gate_activation", None)
+    assert "notice" in json.loads(run.draw(reader, "stack", 0, "gate_activation", None))
 
 
 def test_the_time_of_a_backward_direction_is_said(reader):

@@ -207,7 +207,7 @@
     if (!bar() || event.ctrlKey || event.metaKey || event.altKey || !target.closest) {
       return;
     }
-    const open = Array.from(document.querySelectorAll("[role=menu], [role=listbox]")).some((one) => one.offsetParent);
+    const open = Array.from(document.querySelectorAll("[role=menu], [role=listbox]")).some((one) => one.checkVisibility());
     if (event.key === "Escape" && kept !== null && !open) {
       keep(null);
       return;
@@ -233,31 +233,8 @@
   window.addEventListener("resize", draw);
   window.addEventListener("popstate", draw);
 
-  // A figure that is drawn, zoomed or moved shows the mark at its new place. It says so itself once Plotly has it.
-  let looks = 0;
-  function attend() {
-    const bodies = Array.from(document.querySelectorAll(".plot.is-drawn"));
-    bodies.forEach(function (body) {
-      const graph = body.querySelector(".js-plotly-plot");
-      if (graph && graph.on && graph._fullLayout && !graph.dataset.cursor) {
-        graph.dataset.cursor = "on";
-        graph.on("plotly_afterplot", draw);
-        draw();
-      }
-    });
-    const all = bodies.every((body) => body.querySelector(".js-plotly-plot[data-cursor]"));
-    looks = all ? 0 : looks - 1;
-    if (looks > 0) {
-      window.setTimeout(attend, 100);
-    }
-  }
-  window.addEventListener("gradscope:draw", function () {
-    const waiting = looks > 0;
-    looks = 100;
-    if (!waiting) {
-      window.setTimeout(attend, 50);
-    }
-  });
+  // A figure that is drawn, zoomed or moved shows the mark at its new place.
+  document.addEventListener("gradscope:plot", draw);
 
   let settled = null; // what the slider was last set to by the page itself
 

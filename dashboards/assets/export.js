@@ -25,16 +25,20 @@
     return [title, moment && moment.dataset.moment].filter(Boolean).join(" · ");
   }
 
+  // What a card shows, where there is a choice.
+  function view(box) {
+    const choice = box.querySelector(".card-aside select, .card-aside input:not([type=hidden])");
+    return choice && choice.offsetParent ? choice.value : "";
+  }
+
   function fileName(name, kind) {
-    const choice = card(name).querySelector(".card-aside input:not([type=hidden])");
-    const several = choice && choice.offsetParent ? choice.value : "";
     const asked = new URLSearchParams(window.location.search);
     const parts = [
       decodeURIComponent(window.location.pathname).replace(/^\/(run\/)?/, "") || "overview",
       asked.get("layer") || "",
       asked.has("iteration") ? "iteration-" + asked.get("iteration") : "",
       name,
-      several,
+      view(card(name)),
     ];
     const safe = parts.map((part) => part.replace(/[^\w.-]+/g, "-").replace(/^[-.]+|-+$/g, "")).filter(Boolean);
     return safe.join("_").slice(0, 180) + "." + kind;
@@ -103,9 +107,7 @@
     const ink = inks.color;
     const quiet = window.getComputedStyle(box.querySelector(".caption")).color;
     const family = inks.fontFamily.replace(/"/g, "'");
-    const choice = box.querySelector(".card-aside input:not([type=hidden])");
-    const view = choice && choice.offsetParent && choice.value;
-    const title = [plain(box.querySelector("h3").textContent), view].filter(Boolean).join(": ");
+    const title = [plain(box.querySelector("h3").textContent), view(box)].filter(Boolean).join(": ");
     const texts = [
       { lines: broken(title, "600 17px " + family, size.width), size: 17, weight: 600, fill: ink, step: 22 },
       { lines: broken(subject(), "13px " + family, size.width), size: 13, weight: 400, fill: quiet, step: 18 },
@@ -184,14 +186,72 @@
     });
   }
 
-  // The items of a menu lie outside of their card: they say which figure they are of.
+  // One menu serves every card -----------------------------------------------------------------------------------------
+
+  let opener = null; // the button that the menu hangs from
+
+  function menu() {
+    return document.getElementById("export-menu");
+  }
+
+  function open(button) {
+    const list = menu();
+    opener = button;
+    list.popover = "auto"; // Escape and a click elsewhere close it
+    list.setAttribute("aria-label", button.getAttribute("aria-label"));
+    list.showPopover();
+    const box = button.getBoundingClientRect();
+    const below = box.bottom + 4 + list.offsetHeight <= window.innerHeight;
+    list.style.left = Math.max(4, box.right - list.offsetWidth) + "px";
+    list.style.top = (below ? box.bottom + 4 : box.top - 4 - list.offsetHeight) + "px";
+    button.setAttribute("aria-expanded", "true");
+    list.querySelector("[role=menuitem]").focus();
+  }
+
+  function close() {
+    menu().hidePopover();
+    opener.focus();
+  }
+
+  document.addEventListener(
+    "toggle",
+    function (event) {
+      if (event.target === menu() && event.newState === "closed" && opener) {
+        opener.setAttribute("aria-expanded", "false");
+      }
+    },
+    true
+  );
+  window.addEventListener("scroll", () => opener && menu() && menu().matches(":popover-open") && menu().hidePopover());
+
+  document.addEventListener("keydown", function (event) {
+    const item = event.target.closest && event.target.closest("#export-menu [role=menuitem]");
+    if (!item) {
+      return;
+    }
+    const items = [...menu().querySelectorAll("[role=menuitem]")];
+    const place = items.indexOf(item);
+    const next = { ArrowDown: place + 1, ArrowUp: place - 1, Home: 0, End: -1 }[event.key];
+    if (next !== undefined) {
+      event.preventDefault();
+      items.at(next % items.length).focus();
+    } else if (event.key === "Tab") {
+      close();
+    }
+  });
+
   document.addEventListener("click", function (event) {
-    const item = event.target.closest && event.target.closest("[data-export]");
-    const box = item && card(item.dataset.of);
-    const graph = box && box.querySelector(".js-plotly-plot");
-    if (graph) {
+    const at = (css) => event.target.closest && event.target.closest(css);
+    const button = at("[data-export-of]");
+    const item = at("[data-export]");
+    if (button) {
+      open(button);
+    } else if (item && opener) {
+      const name = opener.dataset.exportOf;
       const kind = item.dataset.export;
-      makers[kind](graph, item.dataset.of).then((blob) => save(blob, fileName(item.dataset.of, kind)), refuse);
+      const graph = card(name).querySelector(".js-plotly-plot");
+      close();
+      makers[kind](graph, name).then((blob) => save(blob, fileName(name, kind)), refuse);
     }
   });
 })();

@@ -75,7 +75,7 @@
   // The link holds what the table shows: a click changes the link, and the page follows it.
   function relink(drop, pairs) {
     const kept = Array.from(new URLSearchParams(window.location.search)).filter((pair) => !drop(pair));
-    gradscope.follow(added("", kept.concat(pairs)));
+    gradscope.follow("/" + added("", kept.concat(pairs)));
   }
 
   function turn(group) {
@@ -84,18 +84,15 @@
   }
 
   // A part of a figure says which runs it stands for: a click keeps those.
-  gradscope.pick = function () {
-    const [{ prop_id: from, value: data }] = dash.callback_context.triggered;
-    if (!data || !data.points || !data.points.length) {
-      return dash.no_update;
+  document.addEventListener("gradscope:click", function (event) {
+    const { graph, points } = event.detail;
+    const { x = [], y = [], trace = [] } = graph.layout.meta.conditions || {};
+    const point = points[0];
+    const conditions = [].concat(x[point.x] || [], y[point.y] || [], trace[point.curveNumber] || []);
+    if (conditions.length && graph.closest(".overview-figures")) {
+      dash.set_props("picked", { data: { conditions, at: Date.now() } });
     }
-    const id = JSON.parse(from.slice(0, from.lastIndexOf(".")));
-    const plot = document.querySelector('[data-figure="' + id.name + '"] .js-plotly-plot');
-    const { x = [], y = [], trace = [] } = plot.layout.meta.conditions || {};
-    const point = data.points[0];
-    dash.set_props(id, { clickData: null }); // the same part may be clicked again
-    return { conditions: [].concat(x[point.x] || [], y[point.y] || [], trace[point.curveNumber] || []), at: Date.now() };
-  };
+  });
 
   // Selected runs ----------------------------------------------------------------------------------------------------
 

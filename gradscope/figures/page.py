@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import functools
 import json
+import re
+from pathlib import Path
 
 import numpy as np
 import plotly
@@ -14,10 +16,25 @@ from gradscope.figures.templates import plain
 __all__ = ["figure_json", "plotly_script", "themes_json"]
 
 
+#: The part of plotly.js that draws lines, bars and heat maps, a third of the whole: all that the figures here need.
+CARTESIAN = Path(__file__).with_name("plotly-cartesian.min.js")
+
+
 @functools.cache
 def plotly_script() -> str:
-    """Return plotly.js, some 5 MB: with it a page needs no network."""
-    return plotly.offline.get_plotlyjs()
+    """Return plotly.js: with it a page needs no network.
+
+    It is the part that the figures need (1.5 MB, half a second faster in a browser), as long as it is of the version
+    that the installed plotly writes its figures for; else all of it, as that plotly brings it (5 MB).
+    """
+    part = CARTESIAN.read_text(encoding="utf-8")
+    return part if _version(part) == plotly.offline.get_plotlyjs_version() else plotly.offline.get_plotlyjs()
+
+
+def _version(script: str) -> str:
+    """Return the version that plotly.js says at its beginning, or ``""``."""
+    found = re.search(r"plotly\.js .*?v([\d.]+)", script[:500])
+    return found[1] if found else ""
 
 
 def figure_json(figure: go.Figure) -> str:

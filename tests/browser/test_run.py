@@ -49,10 +49,10 @@ OF_AN_LSTM = {
 
 def choose(visit, card: str, words: str) -> None:
     """Choose what a card shows, and wait until it is drawn."""
-    page = visit.page
-    page.get_by_role("textbox", name=f"What the card {card} shows").click()
-    page.get_by_role("option", name=words, exact=True).click()
-    expect(page.get_by_role("textbox", name=f"What the card {card} shows")).to_have_value(words)
+    select = visit.page.get_by_role("combobox", name=f"What the card {card} shows")
+    select.scroll_into_view_if_needed()
+    select.select_option(words)
+    expect(select).to_have_value(words)
 
 
 def test_every_figure_has_data_a_caption_and_a_place_under_its_question(visit):
@@ -77,6 +77,36 @@ def test_the_head_says_in_words_what_the_run_is(visit):
     assert decay.locator("td").all_inner_texts() == ["0.2\n[0.19, 0.21]", "0.025\n[0.0238, 0.0263]"]
     accuracy = page.locator("tr", has=page.get_by_role("rowheader", name="Accuracy"))
     assert accuracy.locator("td").all_inner_texts() == ["0.1", "0.9"]
+
+
+def test_what_a_card_shows_is_part_of_the_link_and_stays_with_another_iteration(visit):
+    page = visit.open("/run/lstm-40-0.0?iteration=0")
+    choose(visit, "Gate activation", "output")
+    page.wait_for_url("**/run/lstm-40-0.0?iteration=0&show=gate_activation%3Aoutput", wait_until="commit")
+    page.locator("#iteration").get_by_text("After 60").click()
+    page.wait_for_url("**?iteration=60&show=gate_activation%3Aoutput", wait_until="commit")
+    again = visit.open("/run/lstm-40-0.0?show=gate_activation%3Aoutput&show=state_gradient:none")
+    expect(again.get_by_role("combobox", name="What the card Gate activation shows")).to_have_value("output")
+    expect(again.get_by_role("combobox", name="What the card State gradient shows")).to_have_value("total and direct")
+    expect(again.locator("#content .card[aria-label='Gate activation'] .js-plotly-plot")).to_contain_text("output")
+    choose(visit, "Gate activation", "forget")
+    page.wait_for_url(lambda url: "gate_activation" not in url, wait_until="commit")
+
+
+def test_the_answer_to_a_page_that_has_been_left_does_not_change_the_link(visit):
+    page = visit.open("/run/lstm-40-0.0")
+    for late in ("/?cell=GRU", "/run/other?iteration=60", "/compare?run=a"):
+        page.evaluate("(link) => dash_clientside.gradscope.follow(link)", late)
+    page.evaluate("dash_clientside.gradscope.follow('/run/lstm-40-0.0?iteration=0')")
+    page.wait_for_url("**/run/lstm-40-0.0?iteration=0", wait_until="commit")
+
+
+def test_no_figure_offers_to_send_its_data_away(visit):
+    page = visit.open("/run/lstm-40-0.0")
+    sends = "() => [...document.querySelectorAll('.js-plotly-plot')].map((gd) => gd._context.showSendToCloud)"
+    assert set(page.evaluate(sends)) == {False}
+    assert page.locator(".modebar-btn").count() > 10
+    assert page.locator(".modebar-btn[data-title*='loud'], .modebar-btn[data-title*='pload']").count() == 0
 
 
 def test_training_is_switched_in_place_and_the_zoom_stays(visit):

@@ -1,0 +1,333 @@
+// Figures: a card asks for its figure when the reader comes near, or is given it; Plotly draws it in the colours in use.
+// Cards are plain elements: a page of thirty figures costs Dash nothing.
+(function () {
+  "use strict";
+
+  const dash = (window.dash_clientside = window.dash_clientside || {});
+  const own = (dash.gradscope = dash.gradscope || {});
+  const NEAR = "600px 0px"; // how far from the window a card asks for its figure
+  const AT_ONCE = 2; // requests under way: the nearest cards first
+  const AGAIN = 2000; // milliseconds until a figure that did not come is asked for once more
+  const LOOKS = ["is-waiting", "is-drawn", "is-noticed", "is-failed"];
+  const CONFIG = {
+    displaylogo: false,
+    showSendToCloud: false, // no button that would send the data elsewhere
+    displayModeBar: "hover",
+    modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d", "zoomIn2d", "zoomOut2d", "toImage"],
+  };
+
+  const known = new Map(); // of the part of a card that holds its figure: what is asked and shown there
+  const early = new Map(); // figures whose cards are still to come, by name
+  let templates = null; // of both colour schemes
+  let flying = 0;
+
+  // Mantine writes the colours in use on the root element, whoever chose them: the reader, the switch, the system.
+  const root = document.documentElement;
+  function colours() {
+    return root.getAttribute("data-mantine-color-scheme") === "dark" ? "dark" : "light";
+  }
+
+  // Drawing ------------------------------------------------------------------------------------------------------------
+
+  function word(body, css, text) {
+    const found = body.closest(".card").querySelector(css);
+    if (found) {
+      found.textContent = text;
+    }
+  }
+
+  function look(body, name) {
+    body.classList.remove(...LOOKS.filter((other) => other !== name));
+    body.classList.add(name);
+    body.closest(".card").classList.toggle("is-complete", name === "is-drawn");
+  }
+
+  function say(body, data) {
+    word(body, ".plot-notice", data.notice);
+    word(body, ".caption", "");
+    word(body, ".card-head > .unit", "");
+    look(body, data.failed ? "is-failed" : "is-noticed");
+  }
+
+  // Where the reader has zoomed since the last drawing, and the axis is still the same, the next figure keeps the
+  // reader's range.
+  function keepZoom(one, layout, current) {
+    const before = one.axes;
+    one.axes = {};
+    Object.keys(layout).filter((key) => /^[xy]axis\d*$/.test(key)).forEach(function (key) {
+      const axis = layout[key];
+      const title = JSON.stringify(axis.title || null);
+      one.axes[key] = { range: JSON.stringify(axis.range || null), title: title };
+      const now = current && current[key];
+      const zoomed = now && now.range && !now.autorange && before[key] && JSON.stringify(now.range) !== before[key].range;
+      if (zoomed && before[key].title === title) {
+        axis.range = now.range.slice();
+        axis.autorange = false;
+      }
+    });
+  }
+
+  // A figure arrives without colours of its own: the template of the scheme in use gives them.
+  function draw(body, one) {
+    const figure = one.data.figure;
+    const graph = body.querySelector(".plot-graph");
+    const layout = Object.assign(structuredClone(figure.layout), { template: templates[colours()], autosize: true });
+    const meta = layout.meta || {};
+    keepZoom(one, layout, graph.layout);
+    if (meta.along) { // along the sequence: the arrow keys move the time cursor
+      body.tabIndex = 0;
+    } else {
+      body.removeAttribute("tabindex");
+    }
+    word(body, ".plot-notice", "");
+    word(body, ".caption", meta.caption || "");
+    word(body, ".card-head > .unit", ["1", "log10"].includes(meta.unit) ? "" : meta.unit || ""); // a log axis says it
+    window.Plotly.react(graph, figure.data.map((trace) => Object.assign({}, trace)), layout, CONFIG);
+    look(body, "is-drawn");
+    if (!one.graph) {
+      attend(body, one, graph);
+    }
+  }
+
+  function attend(body, one, graph) {
+    const tell = (name, detail) => document.dispatchEvent(new CustomEvent(name, { detail: detail }));
+    one.graph = graph;
+    graph.on("plotly_afterplot", () => tell("gradscope:plot", graph));
+    graph.on("plotly_click", (event) => tell("gradscope:click", { name: one.name, graph: graph, points: event.points }));
+    tell("gradscope:plot", graph);
+    one.size = [body.clientWidth, body.clientHeight].join();
+    sizes.observe(body);
+  }
+
+  const sizes = new ResizeObserver(function (entries) {
+    window.requestAnimationFrame(function () {
+      entries.forEach(function ({ target: body }) {
+        const one = known.get(body);
+        const size = [body.clientWidth, body.clientHeight].join();
+        if (one && one.graph && body.clientWidth && one.size !== size) {
+          one.size = size;
+          window.Plotly.Plots.resize(one.graph);
+        }
+      });
+    });
+  });
+
+  function show(body, data) {
+    const one = known.get(body);
+    one.data = data;
+    if (data.notice) {
+      say(body, data);
+    } else if (templates && window.Plotly) {
+      try {
+        draw(body, one);
+      } catch (error) {
+        console.error(error);
+        say(body, { notice: "This figure could not be drawn: " + error, failed: true });
+      }
+    }
+  }
+
+  function again() {
+    known.forEach((one, body) => one.data && !one.data.notice && body.isConnected && show(body, one.data));
+  }
+
+  new MutationObserver(again).observe(root, { attributeFilter: ["data-mantine-color-scheme"] });
+
+  const script = document.getElementById("plotly");
+  if (!window.Plotly) {
+    script.addEventListener("load", again);
+  }
+
+  // Asking -------------------------------------------------------------------------------------------------------------
+
+  function choice(body) {
+    return body.closest(".card").querySelector("select[data-choice]");
+  }
+
+  // Cards that ask stand in an element that says where; one without it is given its figure.
+  function address(body) {
+    const source = body.closest("[data-source]");
+    if (!source) {
+      return "";
+    }
+    const values = { name: body.dataset.figure };
+    const select = choice(body);
+    if (select) {
+      values.choice = select.value;
+    }
+    return source.dataset.source + "&" + new URLSearchParams(values);
+  }
+
+  function away(body) {
+    const box = body.getBoundingClientRect();
+    return Math.max(0, box.top - window.innerHeight, -box.bottom) * 1e6 + box.top;
+  }
+
+  function ask(body, one, url) {
+    if (one.control) {
+      one.control.abort();
+    }
+    const control = (one.control = new AbortController());
+    one.url = url;
+    flying += 1;
+    window
+      .fetch(url, { signal: control.signal })
+      .then((reply) => (reply.ok ? reply.json() : { notice: "This figure could not be had; the server's log says why.", failed: true }))
+      .then(
+        (data) => one.control === control && known.get(body) === one && show(body, data),
+        function () {
+          if (one.control === control) { // the server is gone: the page's banner says so
+            one.url = "";
+            window.setTimeout(pump, AGAIN);
+          }
+        }
+      )
+      .then(function () {
+        flying -= 1;
+        pump();
+      });
+  }
+
+  function pump() {
+    if (flying >= AT_ONCE) {
+      return;
+    }
+    const waiting = [];
+    known.forEach(function (one, body) {
+      const url = one.near && body.isConnected ? address(body) : "";
+      if (url && url !== one.url) {
+        waiting.push({ body: body, one: one, url: url, away: away(body) });
+      }
+    });
+    waiting.sort((a, b) => a.away - b.away).slice(0, AT_ONCE - flying).forEach((next) => ask(next.body, next.one, next.url));
+  }
+
+  const watch = new IntersectionObserver(
+    function (entries) {
+      entries.forEach(function (entry) {
+        const one = known.get(entry.target);
+        if (one) {
+          one.near = entry.isIntersecting;
+        }
+      });
+      pump();
+    },
+    { rootMargin: NEAR }
+  );
+
+  // What a card shows is part of the link: show=card:choice for each that does not show its first.
+  function shown() {
+    return new URLSearchParams(window.location.search).getAll("show").map(function (text) {
+      const cut = text.indexOf(":");
+      return [text.slice(0, cut), text.slice(cut + 1)];
+    });
+  }
+
+  document.addEventListener("change", function (event) {
+    const select = event.target.matches && event.target.matches("select[data-choice]") ? event.target : null;
+    if (!select) {
+      return;
+    }
+    const name = select.dataset.choice;
+    const values = new URLSearchParams(window.location.search);
+    const kept = shown().filter(([other]) => other !== name);
+    values.delete("show");
+    kept.concat(select.selectedIndex ? [[name, select.value]] : []).forEach((pair) => values.append("show", pair.join(":")));
+    const search = values.size ? "?" + values : "";
+    window.history.replaceState(window.history.state, "", window.location.pathname + search);
+    pump();
+  });
+
+  // Cards that come and go ---------------------------------------------------------------------------------------------
+
+  function meet(body) {
+    const name = body.dataset.figure;
+    const select = choice(body);
+    const asked = select && shown().find(([other]) => other === name);
+    if (asked && [...select.options].some((option) => option.value === asked[1])) {
+      select.value = asked[1];
+    }
+    const box = body.getBoundingClientRect();
+    const near = box.top < window.innerHeight && box.bottom > 0; // what can be seen need not wait for the observer
+    known.set(body, { name: name, near: near, url: "", data: null, graph: null, axes: {}, control: null, size: "" });
+    watch.observe(body);
+    if (early.has(name)) {
+      const data = early.get(name);
+      early.delete(name);
+      show(body, data);
+    }
+  }
+
+  function forget(body, one) {
+    known.delete(body);
+    watch.unobserve(body);
+    sizes.unobserve(body);
+    if (one.control) {
+      one.control.abort();
+    }
+    if (one.graph) {
+      window.Plotly.purge(one.graph);
+    }
+  }
+
+  // React may use an element again for a card of another name.
+  function clear(body) {
+    body.removeAttribute("tabindex");
+    ["caption", "plot-notice"].forEach((css) => word(body, "." + css, ""));
+    word(body, ".card-head > .unit", "");
+    look(body, "is-waiting");
+  }
+
+  let due = false;
+  function scan() {
+    due = false;
+    known.forEach((one, body) => body.isConnected || forget(body, one));
+    document.querySelectorAll("[data-figure]").forEach(function (body) {
+      const one = known.get(body);
+      if (one && one.name !== body.dataset.figure) {
+        forget(body, one);
+        clear(body);
+      }
+      if (!known.has(body)) {
+        meet(body);
+      }
+    });
+    pump();
+  }
+
+  new MutationObserver(function () {
+    if (!due) {
+      due = true;
+      window.setTimeout(scan, 0);
+    }
+  }).observe(document.body || root, {
+    subtree: true, childList: true, attributes: true, attributeFilter: ["data-figure", "data-source"],
+  });
+
+  // Give a card its figure, {figure: ...} or {notice: ...}; it may be still to come.
+  own.give = function (name, data) {
+    const body = document.querySelector('[data-figure="' + CSS.escape(name) + '"]');
+    if (body && known.has(body)) {
+      show(body, data);
+    } else {
+      early.set(name, data);
+    }
+  };
+
+  const given = new Map();
+
+  // Figures that Dash hands to the page go to their cards.
+  own.given = function (all, ids) {
+    const now = new Map(ids.map((id, place) => [id.name, all[place]]));
+    now.forEach((data, name) => data && given.get(name) !== data && own.give(name, data));
+    given.clear();
+    now.forEach((data, name) => given.set(name, data));
+    return dash.no_update;
+  };
+
+  own.templates = function (both) {
+    templates = both;
+    again();
+    return dash.no_update;
+  };
+})();
