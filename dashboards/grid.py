@@ -24,7 +24,7 @@ BLOCK = 100  #: Rows that the browser asks for at a time.
 MAIN = ("decay_rate", "horizon", "accuracy_before", "accuracy_after")
 
 #: Parameters that say how a run was made rather than what it is; they stand behind the measured numbers.
-LATER = ("task", "batch_size", "seed", "iterations", "learning_rate", "clip", "probes", "dtype")
+LATER = ("task", "batch_size", "seed", "iterations", "learning_rate", "clip", "probes", "dtype", "keep", "optimizer")
 
 NUMBER_FILTERS = {
     ">=": "greaterThanOrEqual",
@@ -83,11 +83,15 @@ def grid(definitions: list[dict[str, Any]], model: dict[str, Any]) -> dag.AgGrid
 
 
 def shown(table: Table, view: View) -> list[str]:
-    """Return the columns beside run and verdict: what varies, the usual numbers, what was asked for or filtered by."""
+    """Return the columns beside run and verdict: what varies, the usual numbers, what was asked for or filtered by.
+
+    The numbers of a group come first: it has several values of most parameters.
+    """
     metrics = set(table.metrics)
-    varying = sorted(table.varying, key=lambda name: name in LATER)
-    first = sum(name not in LATER for name in varying)
-    usual = [*varying[:first], *(name for name in MAIN if name in metrics), *varying[first:]]
+    later = [name for name in table.varying if name in LATER or table.partial(name)]
+    first = [name for name in table.varying if name not in later]
+    numbers = [name for name in MAIN if name in metrics]
+    usual = [*numbers, *first, *later] if view.group else [*first, *numbers, *later]
     known = {*table.parameters, *metrics}
     filtered = [name for text in view.where if (name := named(text))]
     return list(dict.fromkeys([*view.group, *usual, *(name for name in (*filtered, *view.column) if name in known)]))
@@ -95,10 +99,10 @@ def shown(table: Table, view: View) -> list[str]:
 
 def columns(table: Table, names: Sequence[str], view: View) -> list[dict[str, Any]]:
     """Return the definition of each column; those that make the groups come first."""
-    run = {"cellRenderer": "RunCell", "pinned": "left", "width": 130, "flex": None, "filter": False}
+    run = {"cellRenderer": "RunCell", "pinned": "left", "width": 112, "flex": None, "filter": False}
     hues = {name: palette.colour(name) for name in VERDICTS}
     verdict: dict[str, Any] = {"cellRenderer": "Verdict", "cellRendererParams": {"hues": hues}}
-    verdict |= {"tooltipField": "verdict_text", "flex": 2.6, "minWidth": 230 if view.group else 190}
+    verdict |= {"tooltipField": "verdict_text", "flex": 2, "minWidth": 180}
     first = _column("run", "Runs" if view.group else "Run", view.sort)
     return [
         first | run,
@@ -112,7 +116,7 @@ def _room(table: Table, name: str, view: View) -> dict[str, Any]:
     """Return the width that it takes to say of a group how many values a parameter has, or the range of a number."""
     if not view.group or name in table.constant:
         return {}
-    return {"minWidth": 100 if name in table.parameters else 175}
+    return {"minWidth": 100 if name in table.parameters else 215}
 
 
 def _column(name: str, heading: str, sort: str) -> dict[str, Any]:

@@ -41,6 +41,12 @@ class Table:
         """The parameters that differ between runs; a run that lacks one differs from a run that has it."""
         return tuple(name for name in self.parameters if not self.spans[name].same)
 
+    def partial(self, name: str) -> bool:
+        """Say whether a parameter has one and the same value in all runs that have it, and others lack it."""
+        span = self.spans[name]
+        alike = span.least is not None and span.least == span.most and span.numbers in (0, span.count)
+        return alike and not span.same
+
     @cached_property
     def constant(self) -> dict[str, Any]:
         """The parameters that are the same in every run, with their value; absent ones are left out."""

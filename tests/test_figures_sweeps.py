@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 from drawn_figures import names, rows, texts, trace
@@ -44,7 +46,6 @@ def test_phase_map_marks_missing_and_infinite_cells_and_centres_its_colours():
     assert heat.zmin == -heat.zmax
     assert heat.zmax == pytest.approx(10.005)
     assert heat.autocolorscale
-    assert heat.z.dtype == np.float32
     assert np.argwhere(np.isfinite(np.array(trace(figure, "no run", "heatmap").z, float))).tolist() == [[0, 1]]
     assert np.argwhere(np.isfinite(np.array(trace(figure, "inf", "heatmap").z, float))).tolist() == [[2, 2]]
     assert names(figure) == ["inf", "no run"]
@@ -84,6 +85,39 @@ def test_phase_map_of_a_growth_turns_its_colours_round_and_wide_values_are_log()
     same = [{"x": 0, "y": 0, "horizon": 5.0}]
     heat = trace(figures.phase_map(same, "x", "y", "horizon"), "horizon", "heatmap")
     assert heat.zmin < 5 < heat.zmax
+
+
+def test_the_table_of_a_phase_map_has_every_digit_and_every_value_of_an_axis():
+    """More values than there are ticks; a third has no short form; and each cell that has no number says why."""
+    table = [{"x": x / 30, "y": y, "rate": x + 100 / 3} for x in range(40) for y in (None, True, "a") if x or y]
+    table += [{"x": -1.0, "y": y, "rate": rate} for y, rate in ((None, math.inf), (True, math.nan), ("a", -math.inf))]
+    found = figures.table(figures.phase_map(table, "x", "y", "rate"))
+    places, told = zip(found["x"], found["y"], strict=True), zip(found["value"], found["status"], strict=True)
+    cells = dict(zip(places, told, strict=True))
+    assert len(cells) == len(found["value"]) == 41 * 3
+    assert {x for x, _ in cells} == {-1.0, *(x / 30 for x in range(40))}
+    assert cells[7 / 30, "a"] == (7 + 100 / 3, "ok")
+    assert cells[-1.0, "none"] == (math.inf, "inf")
+    assert cells[-1.0, "a"] == (-math.inf, "\N{MINUS SIGN}inf")
+    assert cells[-1.0, "yes"][1] == "NaN"
+    assert cells[0.0, "none"][1] == "no run"
+    assert np.isnan([cells[-1.0, "yes"][0], cells[0.0, "none"][0]]).all()
+    written = figures.to_csv(figures.phase_map(table, "x", "y", "rate"))
+    assert f"rate,value,{7 / 30!r},a,{7 + 100 / 3!r},rate,,ok" in written.splitlines()
+
+
+def test_wide_values_are_log10_in_the_table_and_say_so():
+    wide = [{"x": i, "y": 0, "half_life": 3 * 10.0**i} for i in range(6)]
+    found = figures.table(figures.phase_map(wide, "x", "y", "half_life"))
+    assert set(found["measured_in"]) == {"log10 step"}
+    np.testing.assert_allclose(found["value"], np.log10(3) + np.arange(6), rtol=1e-15)
+
+
+@pytest.mark.parametrize(("columns", "size"), [(3, 12.0), (6, 12.0), (8, 11.5), (15, None)])
+def test_numbers_in_narrow_cells_are_small_and_none_touches_the_next(columns, size):
+    table = [{"x": x, "y": y, "rate": -0.012 * (x + 1)} for x in range(columns) for y in range(4)]
+    heat = trace(figures.phase_map(table, "x", "y", "rate"), "rate", "heatmap")
+    assert (heat.textfont.size if heat.text is not None else None) == size
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,7 +14,7 @@ import plotly.graph_objects as go
 from gradscope.errors import unknown
 from gradscope.figures import palette, scales
 from gradscope.figures.frame import Canvas, colorbar
-from gradscope.figures.settings import label, ordered, place, same
+from gradscope.figures.settings import is_number, label, ordered, place, same
 from gradscope.figures.spreads import spread
 from gradscope.probes.catalogue import unit, words
 from gradscope.record import Status, to_json
@@ -38,6 +40,10 @@ STATES = ("failed", "interrupted", "running")  # of a run that has no verdict
 VERDICTS = ("vanishing", "stable", "exploding", "undetermined", "diverged", *STATES)
 GROWING = ("growth", "lyapunov_1")  # positive means that gradients grow, unlike a decay rate
 IN_WORDS = 60  # cells up to which each one is written out
+LETTER, LEAST_LETTER = 12.0, 9.0  # pixels of the letters in a cell
+WIDTH = 380  # pixels of all cells of a row in a narrow card
+ASPECT, PADDING = 0.62, 4  # width of a letter to its height; pixels of a cell that stay free
+MARKUP = re.compile("<[^>]*>")
 
 
 def group_runs(rows: Rows, by: Sequence[str]) -> list[tuple[tuple, list[Mapping[str, Any]]]]:
@@ -198,7 +204,6 @@ def map_runs(rows: Rows, x: str, y: str, value: str = "decay_rate") -> PhaseMap:
 def draw_map(data: PhaseMap, template: str = "light", title: bool = False) -> go.Figure:
     """Return the phase map."""
     canvas = Canvas(None, template, title)
-    suffix = f" [{unit(data.value)}]" if unit(data.value) else ""
     name = words(data.value)
     caption = (
         f"The median of {name} over all runs of a cell, whatever their other parameters and seeds. "
@@ -211,35 +216,47 @@ def draw_map(data: PhaseMap, template: str = "light", title: bool = False) -> go
         "x": [[condition(data.x, value)] for value in data.columns],
         "y": [[condition(data.y, value)] for value in data.rows],
     }
+    canvas.meta["labels"] = {"x": list(map(_exact, data.columns)), "y": list(map(_exact, data.rows))}
     x, y = np.arange(len(data.columns)), np.arange(len(data.rows))
     finite = np.isfinite(data.median)
     log = _spans_decades(data.median[finite])
     with np.errstate(divide="ignore", invalid="ignore"):
         shown = np.where(finite, np.log10(data.median) if log else data.median, np.nan)
-    written = data.median.size <= IN_WORDS
+    size = _letters(data, finite)
     canvas.add(
         type="heatmap",
         x=x,
         y=y,
-        z=shown.astype(np.float32),
+        z=shown,
         **_colours(shown[finite], data.value, log),
-        colorbar=colorbar(f"{name}{suffix}", **_ticks(shown[finite], log)),
+        colorbar=colorbar(name + _in_brackets(unit(data.value), log), **_ticks(shown[finite], log)),
         customdata=_tell(data),
         hovertemplate="%{customdata}<extra></extra>",
         hoverongaps=False,
-        text=_texts(data, finite) if written else None,
-        texttemplate="%{text}" if written else None,
-        textfont={"size": 12},
+        text=_texts(data, finite) if size else None,
+        texttemplate="%{text}" if size else None,
+        textfont={"size": size or LETTER},
         xgap=2,
         ygap=2,
         name=name,
     )
-    _marks(canvas, data, written)
+    _marks(canvas, data, size)
     return canvas.figure(
         xaxis=_categories(data.x, data.columns),
         yaxis=_categories(data.y, data.rows),
         hovermode="closest",
     )
+
+
+def _exact(entry: Any) -> Any:
+    """Return a value of a parameter for the table of the figure: a number with every digit, anything else in words."""
+    return entry if is_number(entry) and math.isfinite(entry) else label(entry)
+
+
+def _in_brackets(unit: str, log: bool) -> str:
+    """Return a unit behind a name, and whether the colours are log10."""
+    told = [*([unit] if unit else []), *(["log scale"] if log else [])]
+    return f" [{', '.join(told)}]" if told else ""
 
 
 def _spans_decades(finite: np.ndarray) -> bool:
@@ -301,9 +318,19 @@ def _texts(data: PhaseMap, finite: np.ndarray) -> list[list[str]]:
     ]
 
 
-def _marks(canvas: Canvas, data: PhaseMap, written: bool) -> None:
+def _letters(data: PhaseMap, finite: np.ndarray) -> float:
+    """Return the size of the letters in the cells of a narrow card, 0 where the numbers would touch."""
+    texts = [MARKUP.sub("", text) for row in _texts(data, finite) for text in row]
+    longest = max(map(len, texts), default=0)
+    if data.median.size > IN_WORDS or not longest:
+        return LETTER if data.median.size <= IN_WORDS else 0
+    room = (WIDTH / len(data.columns) - PADDING) / (ASPECT * longest)
+    return min(LETTER, math.floor(2 * room) / 2) if room >= LEAST_LETTER else 0
+
+
+def _marks(canvas: Canvas, data: PhaseMap, size: float) -> None:
     """Colour the cells that hold no finite number, and name them in the legend."""
-    none = (data.runs + data.bad) == 0
+    none, written = (data.runs + data.bad) == 0, size > 0
     for word, sign, mask, colour in (
         ("inf", "∞", np.isposinf(data.median), palette.BLUE if data.value == "decay_rate" else palette.ORANGE),
         (f"{scales.MINUS}inf", f"{scales.MINUS}∞", np.isneginf(data.median), palette.OLIVE),
@@ -325,10 +352,11 @@ def _marks(canvas: Canvas, data: PhaseMap, written: bool) -> None:
             hovertemplate="%{customdata}<extra></extra>",
             text=np.where(mask, sign, "").tolist() if written else None,
             texttemplate="%{text}" if written else None,
-            textfont={"size": 12} | ({"color": palette.NEUTRAL} if word == "no run" else {"color": "#ffffff"}),
+            textfont={"size": size or LETTER, "color": palette.NEUTRAL if word == "no run" else "#ffffff"},
             xgap=2,
             ygap=2,
             name=word,
+            meta={"role": "status", "status": word},
         )
         canvas.key(word, tone)
 
