@@ -189,17 +189,23 @@ def sweep_badges(sweeps: list[dict[str, Any]]) -> list[Any]:
     return badges + ([html.Span(f"+{len(sweeps) - 3}", className="badge quiet")] if len(sweeps) > 3 else [])
 
 
-def progress(statuses: dict[str, int]) -> list[Any]:
-    """Return how far the runs are: a bar and the numbers for it, which add up to all runs that have begun."""
-    if not statuses:
-        return []
+def progress(statuses: dict[str, int], waiting: int = 0) -> list[Any]:
+    """Return how far the runs are: a bar over all that are planned, and the numbers of those that have begun.
+
+    While some are still to come to an end of their own, it says of how many.
+    """
     counts = {status: statuses.get(status, 0) for status in ("done", "running", "failed", "interrupted")}
+    total, ended = sum(counts.values()) + waiting, counts["done"] + counts["failed"]
+    if not total:
+        return []
+    of = f" of {total:,}" if ended < total else ""
     said = [
-        html.Span([html.B(f"{number:,}"), f" {status}"], className=f"count {status}")
+        html.Span([html.B(f"{number:,}"), f"{of if status == 'done' else ''} {status}"], className=f"count {status}")
         for status, number in counts.items()
         if number or status == "done"
     ]
-    bar = [html.Span(className=status, style={"flexGrow": number}) for status, number in counts.items() if number]
+    shares = counts | {"waiting": waiting}
+    bar = [html.Span(className=status, style={"flexGrow": number}) for status, number in shares.items() if number]
     return [html.Div(bar, className="bar", **words.aria(hidden="true")), *said]
 
 
@@ -223,7 +229,7 @@ def told(reader: Reader) -> tuple[list[Any], list[Any], list[Any]]:
     """Return what the header tells of the store: sweeps, progress, sign of life; nothing while it cannot be read."""
     try:
         statuses = reader.statuses()
-        return sweep_badges(reader.sweeps()), progress(statuses), live(reader.heartbeat(), statuses)
+        return sweep_badges(reader.sweeps()), progress(statuses, reader.waiting()), live(reader.heartbeat(), statuses)
     except GradscopeError:
         return [], [], []
 

@@ -130,9 +130,10 @@ def test_a_sweep_that_is_killed_is_told_and_the_page_goes_on(visit, serve, tmp_p
     expect(page.locator("#progress")).to_contain_text("interrupted")
     expect(page.locator("#progress")).not_to_contain_text("running")
     expect(page.locator("#runs .ag-row .verdict", has_text="interrupted").first).to_be_visible(timeout=PATIENCE)
-    numbers = [int(number) for number in re.findall(r"\d+", page.locator("#progress").inner_text())]
+    done, total, *others = (int(number) for number in re.findall(r"\d+", page.locator("#progress").inner_text()))
     with Store(tmp_path / "results.db") as store:
-        assert sum(numbers) == len(store.runs())
+        assert done + sum(others) == len(store.runs())
+        assert total == len(store.runs()) + store.waiting() == 4
 
 
 # Ten thousand runs ---------------------------------------------------------------------------------------------------
