@@ -345,12 +345,15 @@ def _print_runs(store: Store, page: Page, where: Sequence[str]) -> None:
             Text(f"These are the first {len(rows):,}. Give --limit {page.count} for all, or --where.", "yellow")
         )
     if len(rows) > 1:
-        common = [f"{_words(key)} {_number(values[0])}" for key, values in parameters.items() if key not in varying]
-        console.print(Text(f"The same in all: {', '.join(common)}." if common else "", "dim"))
-    shown = [*(varying if len(rows) > 1 else parameters), *(name for name in HEADLINES if name in rows[0])]
+        common = {key: values[0] for key, values in parameters.items() if len(values) == 1 and values[0] is not None}
+        told = ", ".join(f"{_words(key)} {_number(value)}" for key, value in common.items())
+        console.print(Text(f"The same in all: {told}." if told else "", "dim"))
+    shown = _shown(rows, {key: parameters[key] for key in (varying if len(rows) > 1 else parameters)})
     length = _short(store.ids())
     fitting = _fitting(rows, length, shown, console.width)
-    console.print(_runs_table(rows, length, fitting, console.width))
+    with console.capture() as table:
+        console.print(_runs_table(rows, length, fitting, console.width))
+    click.echo("\n".join(line.rstrip() for line in table.get().splitlines()))
     if missing := [_words(name) for name in shown if name not in fitting]:
         console.print(Text(f"Too wide for this window: {', '.join(missing)}. Widen it, or use --csv.", "dim"))
 
@@ -362,6 +365,18 @@ def _values(configs: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
         for key, value in config.items():
             values.setdefault(key, {})[to_json(value)] = value
     return {key: list(taken.values()) for key, taken in values.items()}
+
+
+def _shown(rows: Sequence[Mapping[str, Any]], parameters: Mapping[str, Sequence[Any]]) -> list[str]:
+    """Return the columns in order: what tells runs apart, numbers, what is the same wherever given, what is long."""
+    long = {key for key in parameters if max(len(_cell(key, row[key])) for row in rows) > TEXT}
+    later = {key for key, values in parameters.items() if len(values) == 2 and None in values}
+    return [
+        *(key for key in parameters if key not in long | later),
+        *(name for name in HEADLINES if name in rows[0]),
+        *(key for key in parameters if key in later - long),
+        *(key for key in parameters if key in long),
+    ]
 
 
 def _nothing(store: Store, where: Sequence[str]) -> Text:

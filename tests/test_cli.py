@@ -399,6 +399,23 @@ def test_nothing_is_cut_in_a_pipe_and_nothing_lost_in_a_narrow_terminal(store):
     assert "…" not in narrow
 
 
+def test_long_text_stands_last_and_pads_nothing_in_a_pipe(tmp_path):
+    """After the numbers, what some runs lack and the others share; names of probes may take hundreds of columns."""
+    names, path = ", ".join(f"probe_{number}" for number in range(40)), tmp_path / "r.db"
+    configs = [{"probes": names, "clip": 1.0, "length": 10, "truncate": None}, {"probes": "cheap", "length": 20}]
+    with Store(path, "w") as opened:
+        sweep = opened.add_sweep("study", {})
+        for number, config in enumerate(configs):
+            opened.start_run(f"r{number}", sweep, config)
+            opened.finish_run(f"r{number}", {0: Record({}, {"decay_rate": 0.1, "verdict": "stable"})})
+    _, same, heading, _, first, second, *_ = process("runs", path).stdout.splitlines()
+    assert same == ""  # what no run has is not worth a word
+    assert heading.split() == ["run", "length", "verdict", "decay", "rate", "[nat/step]", "clip", "probes"]
+    assert first.split(maxsplit=5) == ["r0", "10", "stable", "0.1", "1", names]
+    assert second.split() == ["r1", "20", "stable", "0.1", "-", "cheap"]
+    assert first.index("probe_0") == second.index("cheap") < 80
+
+
 @pytest.mark.parametrize("width", [40, 60, 80, 100, 140])
 def test_a_narrow_terminal_breaks_no_number_and_names_what_it_leaves_out(store, width):
     narrow = process("runs", store, environment={"COLUMNS": str(width)}).stdout
