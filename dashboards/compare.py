@@ -3,33 +3,28 @@
 from __future__ import annotations
 
 import hashlib
-from collections import Counter, OrderedDict
-from collections.abc import Iterable, Sequence
+from collections import OrderedDict
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
-from urllib.parse import quote
 
 import dash_mantine_components as dmc
 import orjson
 from dash import ALL, MATCH, ClientsideFunction, Dash, Input, Output, State, ctx, dcc, html, no_update
 from dash.exceptions import PreventUpdate
 
-from gradscope.errors import ArgumentError
-from gradscope.figures import Figure, palette
-from gradscope.figures.compare import draw_pools
-from gradscope.figures.differences import draw_difference
-from gradscope.figures.lines import Pool, pool
-from gradscope.figures.parts import COMPARABLE, divided
-from gradscope.figures.settings import Look, label, ordered, same
-from gradscope.figures.spreads import Spread, spread
-from gradscope.figures.tiles import rows_of
+from gradscope.figures.parts import COMPARABLE
 from gradscope.probes.catalogue import CATALOGUE
 
 from . import cards, states, words
+from .comparison import Desk, figure_cards, is_single
+from .group_table import group_table
 from .groups import (
     ALIGNS,
     BOTH,
     DRAWN,
+    FIRST,
+    LAST,
     MOMENT,
     PANELS,
     PATH,
@@ -37,25 +32,21 @@ from .groups import (
     WHENS,
     Choice,
     Compared,
-    Group,
     compared,
     link,
     read,
     trimmed,
 )
-from .lines import Lines
 from .reader import Reader
 
 __all__ = ["PATH", "Shown", "page", "register"]
 
 #: The figures that stand on the page unasked, those that the runs have.
 USUAL = ("state_gradient", "transport", "jacobian_norm", "gate_saturation", "retention", "flow_retained")
-CARDS = 4  # so many of them
-TALL = 12  # groups whose names fit beside a figure of the usual height
+CARDS = 4  # so many of them,
+MAPPED, FEW, SMALL = "unit_gradient", 8, 400  # and this map, of so many groups and runs at most
 FOUND = 40  # runs that the search of a run lists
-LEGEND, LONG = 8, 26  # groups, and letters of their names, that fit a figure of half the width
-LISTED = 3  # values that a cell of the table lists
-NUMBERS = ("decay_rate", "horizon")
+ALONE = "Each line is one run, with the band of its own sequences."
 BANDS = {"10-90": "10\N{EN DASH}90 %", "all": "All runs"}
 
 #: The controls whose value is that part of the choice; the others need a word in between.
@@ -165,8 +156,15 @@ def _aside(shown: dict[str, Any]) -> list[Any]:
         _switch("when", "Before or after training", WHENS, shown),
         _switch("show", "Show", SHOWS, shown),
         html.P(shown["note"], id="compare-note", className="note"),
-        _switch("band", "Bands hold", BANDS, shown),
-        dmc.Switch(id="compare-members", label="Each run as a thin line", checked=shown["members"], size="sm"),
+        _switch("band", "Bands hold", BANDS, shown, disabled=shown["band:off"]),
+        html.P(shown["band:note"], id="compare-band-note", className="note"),
+        dmc.Switch(
+            id="compare-members",
+            label="Each run as a thin line",
+            checked=shown["members"],
+            disabled=shown["members:off"],
+            size="sm",
+        ),
         _switch("align", "Places counted", ALIGNS, shown),
         dmc.MultiSelect(
             id="compare-probe",
@@ -184,13 +182,14 @@ def _aside(shown: dict[str, Any]) -> list[Any]:
     ]
 
 
-def _switch(name: str, title: str, data: dict[str, str], shown: dict[str, Any]) -> html.Div:
+def _switch(name: str, title: str, data: dict[str, str], shown: dict[str, Any], *, disabled: bool = False) -> html.Div:
     """Return a switch between a few words, with its name above."""
     values = dict(data) | ({shown[name]: f"At {shown[name]}"} if shown[name] not in data else {})
     switch = dmc.SegmentedControl(
         id=f"compare-{name}",
         data=[{"value": value, "label": word} for value, word in values.items()],
         value=shown[name],
+        disabled=disabled,
         fullWidth=True,
         size="sm",
         **words.aria(label=title),
@@ -227,11 +226,14 @@ def parts(reader: Reader, choice: Choice) -> dict[str, Any]:
         "by:placeholder": _placeholder(now),
         "facet:data": options + both,
         "note": _note(now),
+        "band:off": is_single(now),
+        "members:off": is_single(now),
+        "band:note": ALONE if is_single(now) else "",
         "said": _said(now),
         "troubles": _troubles(now),
         "proposals": _proposals(now),
-        "cards": _cards(now, probes) if now.rows else [_nothing(reader, now)],
-        "table": _table(now) if now.rows else None,
+        "cards": figure_cards(now, probes) if now.rows else [_nothing(reader, now)],
+        "table": group_table(now) if now.rows else None,
         "asked": {"search": link(choice), "stamp": _stamp(now)},
     }
 
@@ -252,9 +254,11 @@ def _probes(reader: Reader, now: Compared) -> tuple[str, ...]:
     held: set[str] = set()
     for moment in moments:
         asked = [row["run"] for row in some if row["when"] == moment]
-        for record in reader.across(USUAL, asked, moment).values():
+        for record in reader.across((*USUAL, MAPPED), asked, moment).values():
             held.update(record.keys())
-    return tuple(name for name in USUAL if name in held)[:CARDS] or USUAL[:1]
+    few = sum(map(len, now.panels.values())) <= FEW and len(now.rows) <= SMALL
+    mapped = (MAPPED,) if MAPPED in held and few else ()
+    return (*tuple(name for name in USUAL if name in held)[:CARDS], *mapped) or USUAL[:1]
 
 
 def _stamp(now: Compared) -> str:
@@ -285,22 +289,6 @@ def _said(now: Compared) -> str:
         told += f", a panel for each {words.label(now.choice.facet).lower()}"
     waiting = f" {words.count(now.waiting, 'run')} without a record come in when they have one." if now.waiting else ""
     return f"{told}.{waiting}"
-
-
-def _pooled(now: Compared) -> str:
-    """Say in what the runs of a group differ."""
-    names = [
-        words.label(name).lower()
-        for name in now.varying
-        if name not in (*now.by, now.choice.facet)
-        and any(
-            len({same(row.get(name)) for row in group.rows}) > 1 for panel in now.panels.values() for group in panel
-        )
-    ]
-    if not names:
-        return ""
-    listed = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
-    return f"Pooled over {listed}."
 
 
 def _troubles(now: Compared) -> list[Any]:
@@ -379,7 +367,7 @@ def _nothing(reader: Reader, now: Compared) -> Any:
 
 def _run_options(reader: Reader, choice: Choice, search: str = "") -> list[dict[str, str]]:
     """Return the runs that a search finds, those that are chosen first."""
-    _, rows = reader.population("last", choice.sweep)
+    _, rows = reader.population(LAST if choice.when == LAST else FIRST, choice.sweep)
     chosen = set(filter(None, choice.run))
     wanted = search.casefold().split()
     found = [row for row in rows if row["run"] in chosen]
@@ -401,184 +389,6 @@ def _run_label(row: dict[str, Any]) -> str:
     """Return a run in words: the beginning of its id, what it is, and its seed."""
     seed = f", seed {words.number(row['seed'])}" if row.get("seed") is not None else ""
     return f"{row['run'][:10]} \N{MIDDLE DOT} {words.title(row)}{seed}"
-
-
-# Cards ---------------------------------------------------------------------------------------------------------------
-
-
-def _cards(now: Compared, probes: Iterable[str]) -> list[Any]:
-    """Return a card for each figure; many groups or panels need its whole width."""
-    groups, panels = len(now.drawn()), len(now.panels)
-    rows = rows_of(panels) if panels > 1 else 1
-    longest = max((len(group.name) for group in now.drawn()), default=0)
-    broad = groups > LEGEND or panels > 1 or (groups > 2 and longest > LONG)
-    size = ["compare-card", *(["wide"] if broad else []), *([f"rows-{min(rows, 3)}"] if panels > 1 else [])]
-    size += ["high"] if groups > TALL and panels < 2 else []
-    chosen = now.choice.parts()
-    return [_card(name, chosen.get(name), " ".join(size)) for name in probes]
-
-
-def _card(probe: str, chosen: str | None, size: str) -> html.Section:
-    """Return the card of a probe, with the choice of its part where it has any."""
-    name = f"compare-{probe}"
-    select = dmc.Select(
-        id=cards.part("compare-part", name),
-        data=[chosen] if chosen else [],
-        value=chosen,
-        size="xs",
-        w=186,
-        clearable=False,
-        searchable=True,
-        display="block" if divided(probe) else "none",
-        comboboxProps={"width": "max-content", "position": "bottom-end"},
-        **words.aria(label=f"Part that the card {CATALOGUE[probe].title} shows"),
-    )
-    return cards.figure_card(
-        name, CATALOGUE[probe].title, [select, dcc.Store(id=cards.part("compare-seen", name))], size
-    )
-
-
-def draw(lines: Lines, now: Compared, probe: str, part: str | None) -> tuple[dict[str, Any], list[str], str]:
-    """Return the figure of a card as the browser takes it, the parts there are, and the one that is shown."""
-    found = lines.parts(now.rows, probe) if divided(probe) else []
-    chosen = part if part in found else next(iter(found), "")
-    choice = now.choice
-
-    def pools(groups: Sequence[Group]) -> list[Pool]:
-        return [
-            pool(
-                group.name,
-                lines.of(group.rows, probe, chosen),
-                spread=choice.band,
-                backwards=now.backwards,
-                look=group.look,
-            )
-            for group in groups
-        ]
-
-    options: dict[str, Any] = {"part": chosen, "spread": choice.band, "backwards": now.backwards, "about": _pooled(now)}
-
-    def overlay() -> Figure:
-        panels = {name: pools(groups) for name, groups in now.panels.items()}
-        return draw_pools(panels, probe, members=choice.members == "1", **options)
-
-    def difference() -> Figure:
-        if len(now.drawn()) != 2:
-            raise ArgumentError("A difference needs exactly two runs or groups. Choose two.")
-        panels = {name: pools(groups) for name, groups in now.panels.items() if len(groups) == 2}
-        if not panels:
-            raise ArgumentError("No panel has both groups. Choose one panel, or another parameter for the panels.")
-        return draw_difference({name: (one, two) for name, (one, two) in panels.items()}, probe, **options)
-
-    return cards.drawn(difference if choice.show == "difference" else overlay), found, chosen
-
-
-# The table -----------------------------------------------------------------------------------------------------------
-
-
-def _table(now: Compared) -> html.Section:
-    """Return a row for each group: how it is drawn, what of its settings differs, and its numbers with their spread."""
-    groups = now.drawn()
-    single = any(now.choice.run) and not now.choice.by
-    names = [name for name in now.varying if name not in now.by]
-    if len(groups) > 1:
-        names = [name for name in names if any(_held(group, name) != _held(groups[0], name) for group in groups)]
-    heads = ["Run" if single else "Group", *([] if single else ["Runs"]), *(words.label(name) for name in NUMBERS)]
-    heads += ["Verdict", *(words.label(name) for name in names)]
-    body = [
-        html.Tr(
-            [
-                html.Th(_group_name(now, group, single), scope="row"),
-                *([] if single else [html.Td(f"{len({row['run'] for row in group.rows}):,}")]),
-                *(html.Td(_number(group, name, now.choice.band)) for name in NUMBERS),
-                html.Td(_verdicts(group)),
-                *(html.Td(_setting(group, name)) for name in names),
-            ]
-        )
-        for group in groups
-    ]
-    table = html.Table([html.Thead(html.Tr([html.Th(head, scope="col") for head in heads])), html.Tbody(body)])
-    band = "10 to 90 %" if now.choice.band == "10-90" else "least to largest"
-    moment = {"first": "before training", "last": "after training", BOTH: "before or after training"}
-    told = [f"Decay rate in {words.unit('decay_rate')}, horizon in steps, taken {moment.get(now.choice.when, 'then')}"]
-    told += [f"the median over the runs and, in brackets, {band} of them"] if not single else []
-    unit = html.Span("", className="unit")
-    return cards.card(
-        cards.heading("Runs" if single else "Groups", unit),
-        html.Div(table, className="compare-scroll", tabIndex="0"),
-        html.P("; ".join(told) + ".", className="caption"),
-        className="compare-table",
-    )
-
-
-def _group_name(now: Compared, group: Group, single: bool) -> html.Span:
-    """Return the name of a group with a line as it is drawn, and the way to its runs."""
-    if single:
-        href = f"/run/{quote(str(group.rows[0]['run']), safe='')}"
-    else:
-        texts = [
-            *now.choice.where,
-            *(f"{name}={_spelt(value)}" for name, value in zip(now.by, group.key, strict=True) if name != MOMENT),
-        ]
-        href = "/?" + "&".join(f"where={quote(text, safe='')}" for text in texts)
-    return html.Span([swatch(group.look), dcc.Link(group.name, href=href)], className="compare-name")
-
-
-def _spelt(value: Any) -> str:
-    """Return a value as a condition spells it."""
-    return "none" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
-
-
-def swatch(look: Look) -> html.Img:
-    """Return a short line as a group is drawn."""
-    dash = "" if look.dash == "solid" else f" stroke-dasharray='{look.dash.replace('px', '')}'"
-    line = f"<line x1='0' y1='5' x2='30' y2='5' stroke='{look.colour}' stroke-width='3'{dash}/>"
-    svg = f"<svg xmlns='http://www.w3.org/2000/svg' width='30' height='10'>{line}</svg>"
-    return html.Img(src=f"data:image/svg+xml,{quote(svg)}", alt="", className="swatch")
-
-
-def _held(group: Group, name: str) -> list[Any]:
-    """Return the values of a parameter in a group."""
-    return [same(value) for value in ordered(row.get(name) for row in group.rows)]
-
-
-def _setting(group: Group, name: str) -> str:
-    """Return the values of a parameter in a group, or how many there are."""
-    values = ordered(row.get(name) for row in group.rows)
-    if len(values) > LISTED:
-        return words.count(len(values), "value")
-    return ", ".join(label(value) for value in values)
-
-
-def _number(group: Group, name: str, band: str) -> list[Any]:
-    """Return a number of a group with its spread."""
-    found = spread((row.get(name) for row in group.rows), band)
-    if not found.runs + found.bad:
-        return ["–"]
-    bad = [html.Span(f"{words.count(found.bad, 'run')} NaN", className="interval")] if found.bad else []
-    return [words.number(found.median), *_spread(found), *bad]
-
-
-def _spread(found: Spread) -> list[Any]:
-    """Return the spread of a number, where there is more than one run."""
-    return (
-        [html.Span(f"[{words.number(found.low)}, {words.number(found.high)}]", className="interval")]
-        if found.runs > 1
-        else []
-    )
-
-
-def _verdicts(group: Group) -> list[Any]:
-    """Return the verdicts of a group with how many runs came to each."""
-    counts = Counter(str(row.get("verdict") or "undetermined") for row in group.rows)
-    return [
-        html.Span(
-            [html.I(className="dot"), f"{verdict} {number:,}" if len(group.rows) > 1 else verdict],
-            className="verdict",
-            style={"--hue": palette.colour(verdict)},
-        )
-        for verdict, number in counts.most_common()
-    ]
 
 
 # Answers -------------------------------------------------------------------------------------------------------------
@@ -603,6 +413,9 @@ PLACES = {
     **{f"{name}:data": Output(f"compare-{name}", "data") for name in ("sweep", "by", "facet")},
     "by:placeholder": Output("compare-by", "placeholder"),
     "note": Output("compare-note", "children"),
+    "band:off": Output("compare-band", "disabled"),
+    "members:off": Output("compare-members", "disabled"),
+    "band:note": Output("compare-band-note", "children"),
     "said": Output("compare-said", "children"),
     "troubles": Output("compare-troubles", "children"),
     "proposals": Output("compare-proposals", "children"),
@@ -612,19 +425,27 @@ PLACES = {
 }
 
 
-def asked(trigger: str, search: str | None, controls: dict[str, Any], chosen: dict[str, str | None]) -> Choice:
+def asked(
+    trigger: str,
+    search: str | None,
+    controls: dict[str, Any],
+    chosen: dict[str, str | None],
+    seen: dict[str, str | None],
+) -> Choice:
     """Return the choice that is asked for: by the link when it or the store changed, else by the controls.
 
     Parameters
     ----------
     trigger : str
-        The control that changed, or ``"search"``, ``"version"``, ``"part"``.
+        The control that changed, or ``"search"``, ``"version"``, ``"part"``, ``"view"``.
     search : str or None
         The link.
     controls : dict
         Value of each control.
     chosen : dict
         The part that each card on the page shows, None where the page chose it.
+    seen : dict
+        How each card on the page is drawn.
     """
     choice = read(search)
     if trigger in ("search", "version"):
@@ -632,6 +453,11 @@ def asked(trigger: str, search: str | None, controls: dict[str, Any], chosen: di
     if trigger == "part":
         kept = {name: part for name, part in (choice.parts() | chosen).items() if part}
         return replace(choice, part=tuple(f"{name}:{part}" for name, part in kept.items()))
+    if trigger == "view":
+        every = {name: choice.seen_as(name) for name in COMPARABLE} | seen
+        usual = replace(choice, view=())
+        kept = {name: view for name, view in every.items() if view and view != usual.seen_as(name)}
+        return replace(choice, view=tuple(f"{name}:{view}" for name, view in kept.items()))
     value = controls[trigger]
     if trigger == "run":
         return replace(choice, run=slots(choice.run, value or []))
@@ -660,7 +486,7 @@ def slots(before: Sequence[str], now: Sequence[str]) -> tuple[str, ...]:
 
 def register(app: Dash, reader: Reader) -> None:
     """Keep the page in step with its link, its controls and the store; draw its figures as the reader comes near."""
-    lines = Lines(reader)
+    desk = Desk(reader)
     app.clientside_callback(
         ClientsideFunction("gradscope", "link"), Output("compare-copy", "value"), Input("url", "href")
     )
@@ -679,18 +505,20 @@ def register(app: Dash, reader: Reader) -> None:
             "controls": {name: Input(f"compare-{name}", "value") for name in (*PLAIN, "run")}
             | {"members": Input("compare-members", "checked")},
             "chosen": Input(cards.part("compare-part", ALL), "value"),
+            "seen": Input(cards.part("compare-view", ALL), "value"),
             "names": State(cards.part("compare-part", ALL), "id"),
             "pathname": State("url", "pathname"),
             "before": State("compare-marks", "data"),
         },
         prevent_initial_call=True,
     )
-    def update(search, version, controls, chosen, names, pathname, before):
+    def update(search, version, controls, chosen, seen, names, pathname, before):
         trigger = _trigger()
         if pathname != PATH or not version or not trigger:
             raise PreventUpdate
-        held = {entry["name"].removeprefix("compare-"): part for entry, part in zip(names, chosen, strict=True)}
-        return answer(reader, asked(trigger, search, controls, held), controls, before)
+        probes = [entry["name"].removeprefix("compare-") for entry in names]
+        held, views = dict(zip(probes, chosen, strict=True)), dict(zip(probes, seen, strict=True))
+        return answer(reader, asked(trigger, search, controls, held, views), controls, before)
 
     @app.callback(
         Output("compare-run", "data"),
@@ -728,7 +556,7 @@ def register(app: Dash, reader: Reader) -> None:
             while len(sheets) > 4:
                 sheets.popitem(last=False)
         now, probe = sheets[key], identity["name"].removeprefix("compare-")
-        return draw(lines, now, probe, now.choice.parts().get(probe))
+        return desk.draw(now, probe)
 
 
 def _trigger() -> str:
@@ -739,8 +567,9 @@ def _trigger() -> str:
     for name in (*PLAIN, "run", "members"):
         if any(one.startswith(f"compare-{name}.") for one in found):
             return name
-    if any("compare-part" in one for one in found):
-        return "part"
+    for name in ("part", "view"):
+        if any(f"compare-{name}" in one for one in found):
+            return name
     return "version" if "version.data" in found else ""
 
 

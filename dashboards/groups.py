@@ -8,20 +8,25 @@ from typing import Any
 from urllib.parse import parse_qsl, quote, urlencode
 
 from gradscope.errors import GradscopeError
-from gradscope.figures.parts import COMPARABLE
+from gradscope.figures.parts import COMPARABLE, MAPPED
 from gradscope.figures.settings import DASHES, MOMENTS, Look, looks, numbered, ordered, same, titled
 from gradscope.figures.spreads import SPREADS, telling
+from gradscope.probes.catalogue import CATALOGUE
 
 from . import words
 from .reader import Reader
 
 __all__ = [
     "BOTH",
+    "CURVES",
     "DRAWN",
+    "FIRST",
+    "LAST",
     "MOMENT",
     "PANELS",
     "PATH",
     "SHOWS",
+    "TILES",
     "Choice",
     "Compared",
     "Group",
@@ -29,6 +34,7 @@ __all__ = [
     "link",
     "read",
     "trimmed",
+    "views",
 ]
 
 PATH = "/compare"
@@ -37,7 +43,9 @@ WHENS = {FIRST: "Before", LAST: "After", BOTH: "Both"}
 SHOWS = {"overlay": "Overlay", "difference": "Difference"}
 ALIGNS = {"start": "From the start", "end": "From the end"}
 MOMENT = "moment"  # tells before from after training, where both are shown
-DRAWN, PANELS = 40, 12  # groups and panels that are drawn unasked
+DRAWN, PANELS, TILES = 40, 12, 24  # groups, panels and maps that are drawn unasked
+CURVES = "curves"
+RATHER_CURVES = ("input_gradient", "transport_spectrum")  # maps of few rows, mostly
 NAMED = 4  # parameters that tell runs apart in their names
 
 #: Parameters that say how a run was made rather than what it is; nobody groups by them unasked.
@@ -74,6 +82,8 @@ class Choice:
         The figures; none leaves the choice to the page.
     part : tuple of str
         What figures with parts show, as ``"probe:part"``.
+    view : tuple of str
+        How figures that are maps, too, are drawn, as ``"probe:view"``; a view is one of ``VIEWS``.
     most : str
         How many groups and panels are drawn at most, where it is more than usual.
     """
@@ -90,15 +100,31 @@ class Choice:
     align: str = ""
     probe: tuple[str, ...] = ()
     part: tuple[str, ...] = ()
+    view: tuple[str, ...] = ()
     most: str = ""
 
     def parts(self) -> dict[str, str]:
         """Return the part that each probe shows, of those that were chosen."""
         return {name: part for name, _, part in (entry.partition(":") for entry in self.part) if part}
 
+    def seen_as(self, probe: str) -> str:
+        """Return how a probe is drawn: as it was chosen, else a map of what makes a map first of all."""
+        chosen = {name: view for name, _, view in (entry.partition(":") for entry in self.view)}
+        known = views(probe)
+        return chosen[probe] if chosen.get(probe) in known else next(iter(known))
+
     def limit(self, usual: int) -> int:
         """Return how many groups or panels are drawn at most."""
         return max(usual, int(self.most)) if self.most.isdecimal() and self.most.isascii() else usual
+
+
+def views(probe: str) -> dict[str, str]:
+    """Return how a probe can be drawn, the usual view first, each with its word."""
+    if probe not in MAPPED:
+        return {CURVES: "Curves"}
+    ranked = {"numbered": "Map, units as numbered"} if "unit" in CATALOGUE[probe].axes else {}
+    found = {"map": "Map, units by rank" if ranked else "Map"} | ranked
+    return {CURVES: "Curves"} | found if probe in RATHER_CURVES else found | {CURVES: "Curves"}
 
 
 _DEFAULTS = {entry.name: entry.default for entry in fields(Choice)}
@@ -120,7 +146,7 @@ def read(search: str | None) -> Choice:
             values.pop(name, None)
     if values.get("when") not in WHENS and not _is_count(values.get("when", "")):
         values.pop("when", None)
-    for name in ("by", "where", "probe", "part"):
+    for name in ("by", "where", "probe", "part", "view"):
         values[name] = tuple(filter(None, values.get(name, ())))
     return Choice(**values | {"run": trimmed(values.get("run", ()))})
 

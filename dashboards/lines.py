@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 from typing import Any
 
-from gradscope.figures.lines import Line, line
-from gradscope.figures.parts import parts, ranked
+from gradscope.figures.lines import Line, agreed, lines, shows
 from gradscope.record import Record
 
 from .reader import Reader
 
-__all__ = ["Lines"]
+__all__ = ["Lines", "mark", "read"]
 
 KEPT = 40_000  # lines of some kilobytes each: five cards of some thousand runs
-TOGETHER = 200  # runs whose arrays are in memory at once
+TOGETHER = 200  # runs whose arrays are in memory at once,
+AT_ONCE = 2**27  # and bytes of them
 
 
 class Lines:
@@ -30,53 +30,74 @@ class Lines:
     def __init__(self, reader: Reader) -> None:
         self._reader = reader
         self._lock = threading.Lock()
-        self._kept: OrderedDict[Hashable, Any] = OrderedDict()
+        self._kept: OrderedDict[Hashable, Line] = OrderedDict()
 
-    def of(self, rows: Sequence[dict[str, Any]], probe: str, part: str = "") -> list[Line]:
-        """Return a line for each row of a population, in order.
+    def of(
+        self, rows: Sequence[dict[str, Any]], probe: str, part: str = ""
+    ) -> tuple[dict[Hashable, Line], list[str], str]:
+        """Return a line for each row of a population, what can be shown of the probe, and what of it is shown.
 
         Parameters
         ----------
         rows : sequence of dict
             From :meth:`Reader.population`.
         probe, part : str
-            As :func:`gradscope.figures.lines.line` takes them.
+            As :func:`gradscope.figures.lines.line` takes them; where no run has that part, the usual one is shown.
+
+        Returns
+        -------
+        lines : dict of Line
+            By what tells rows apart, see :func:`mark`.
+        parts : list of str
+        part : str
         """
-        return self._all(rows, probe, part, lambda record, run: line(record, probe, part, run))
+        found = self._all(rows, probe, part)
+        every, chosen = agreed(list(found.values()), part)
+        told = {key: shows(one, part, chosen) for key, one in found.items()}
+        again = [row for row in rows if told[mark(row)] is None]
+        lines = {key: one for key, one in told.items() if one is not None}
+        return lines | (self._all(again, probe, chosen) if again else {}), every, chosen
 
-    def parts(self, rows: Sequence[dict[str, Any]], probe: str) -> list[str]:
-        """Return what can be shown of a probe, the usual first."""
-        found = self._all(rows, probe, None, lambda record, run: parts(record, probe))
-        return ranked(name for names in found for name in names)
-
-    def _all(
-        self, rows: Sequence[dict[str, Any]], probe: str, what: Any, reduce: Callable[[Record, str], Any]
-    ) -> list[Any]:
+    def _all(self, rows: Sequence[dict[str, Any]], probe: str, part: str) -> dict[Hashable, Line]:
         """Return what each row's record is reduced to; what is not kept is read."""
-        keys = [(row["run"], row["iteration"], row["attempts"], row["heartbeat"], probe, what) for row in rows]
+        marks = [mark(row) for row in rows]
         with self._lock:
-            known = {key: self._kept[key] for key in keys if key in self._kept}
-        missing = [(key, row) for key, row in zip(keys, rows, strict=True) if key not in known]
-        for some in _batches(missing):
-            known |= self._read(some, probe, reduce)
+            known = {one: self._kept[one, probe, part] for one in marks if (one, probe, part) in self._kept}
+        missing = [row for one, row in zip(marks, rows, strict=True) if one not in known]
+        for some, records in read(self._reader, missing, probe):
+            found = lines({row["run"]: records.get(row["run"], Record()) for row in some}, probe, part)
+            known |= {mark(row): one for row, one in zip(some, found, strict=True)}
         with self._lock:
-            for key in keys:
-                self._kept[key] = known[key]
-                self._kept.move_to_end(key)
-            while len(self._kept) > max(KEPT, len(keys)):
+            for one in marks:
+                self._kept[one, probe, part] = known[one]
+                self._kept.move_to_end((one, probe, part))
+            while len(self._kept) > max(KEPT, len(marks)):
                 self._kept.popitem(last=False)
-        return [known[key] for key in keys]
-
-    def _read(self, some: Sequence[tuple[Any, dict]], probe: str, reduce: Callable[[Record, str], Any]) -> dict:
-        """Return what some rows of one moment are reduced to."""
-        records = self._reader.across([probe], [row["run"] for _, row in some], some[0][1]["when"])
-        return {key: reduce(records.get(row["run"], Record()), row["run"]) for key, row in some}
+        return {one: known[one] for one in marks}
 
 
-def _batches(rows: Iterable[tuple[Any, dict[str, Any]]]) -> Iterable[list[tuple[Any, dict[str, Any]]]]:
-    """Yield rows in batches of one moment each."""
-    moments: dict[Any, list[tuple[Any, dict[str, Any]]]] = {}
-    for entry in rows:
-        moments.setdefault(entry[1]["when"], []).append(entry)
-    for found in moments.values():
-        yield from (found[start : start + TOGETHER] for start in range(0, len(found), TOGETHER))
+def mark(row: dict[str, Any]) -> Hashable:
+    """Return what tells the record of a row from others, and from itself when it is measured anew."""
+    return row["run"], row["iteration"], row["attempts"], row["heartbeat"]
+
+
+def read(
+    reader: Reader, rows: Iterable[dict[str, Any]], probe: str
+) -> Iterator[tuple[list[dict[str, Any]], dict[str, Record]]]:
+    """Yield rows with their records of one probe, so many at a time as memory holds.
+
+    How large an array is shows with the first; a run without a record is not in the records.
+    """
+    moments: dict[Any, list[dict[str, Any]]] = {}
+    for row in rows:
+        moments.setdefault(row["when"], []).append(row)
+    for moment, found in moments.items():
+        start, together, largest = 0, 1, 1
+        while start < len(found):
+            some = found[start : start + together]
+            records = reader.across([probe], [row["run"] for row in some], moment)
+            yield some, records
+            held = (values.nbytes for record in records.values() for values in record.values())
+            largest = max(largest, *held, 1)
+            start += len(some)
+            together = min(TOGETHER, max(1, AT_ONCE // largest))

@@ -243,6 +243,26 @@ def test_runs_of_different_lengths_are_aligned_where_they_begin_or_where_they_en
     assert plain.layout.xaxis.title.text == turned.layout.xaxis.title.text == "time t [step]"
 
 
+def test_a_run_that_diverged_does_not_stretch_the_axes_of_the_others():
+    sound = [record(np.zeros((21, 2))) for _ in range(3)]
+    values = np.zeros((1001, 2))
+    values[900:] = np.nan
+    diverged = record(values)
+    figure = figures.compare_maps({"sound": sound, "bad": diverged}, "unit_gradient")
+    assert tuple(figure.layout.xaxis.range) == (-0.5, 20.5)
+    told = "1 run with NaN or inf reaches further, from time 0 to 1000: a double click shows the whole axis."
+    assert told in notes(figure)
+    back = figures.compare_maps({"sound": sound, "bad": diverged}, "unit_gradient", backwards=True)
+    assert tuple(back.layout.xaxis.range) == (-0.5, 20.5)
+    alone = figures.compare_maps({"bad": diverged}, "unit_gradient")
+    assert tuple(alone.layout.xaxis.range) == (-0.5, 1000.5)
+    long = figures.compare_maps({"sound": sound, "long": record(np.zeros((101, 2)))}, "unit_gradient")
+    assert tuple(long.layout.xaxis.range) == (-0.5, 100.5)
+    lines = figures.compare({"sound": sound, "bad": diverged}, "unit_gradient")
+    assert lines.layout.xaxis.range[1] < 21
+    assert told in notes(lines)
+
+
 def test_a_network_with_fewer_units_has_fewer_ranks():
     small, large = record([[-1.0, -2.0]]), record([[-3.0, -1.0, -2.0]])
     made = tile("both", [plate(one, "unit_gradient") for one in (small, large)])

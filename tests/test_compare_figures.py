@@ -15,7 +15,7 @@ from gradscope import figures
 from gradscope.errors import ArgumentError
 from gradscope.figures import palette
 from gradscope.figures.differences import subtract
-from gradscope.figures.lines import Line, line, pool
+from gradscope.figures.lines import Line, line, lines, pool
 from gradscope.figures.parts import COMPARABLE, choices, divided
 from gradscope.figures.settings import HUES, Look, looks, numbered, ordered
 from gradscope.figures.spreads import Spread, spread, telling
@@ -38,6 +38,11 @@ def seeds() -> list[Record]:
 @pytest.fixture(scope="module")
 def grus() -> list[Record]:
     return [sample("GRU", seed=seed, rate=0.1, **SMALL) for seed in range(3)]
+
+
+@pytest.fixture(scope="module")
+def cases() -> dict[str, Record]:
+    return {name: CASES[name]() for name in ("lstm", *PECULIAR)}
 
 
 def record(values, found=None, axes=("time", "batch"), unit="log10", name="transport", **config) -> Record:
@@ -118,6 +123,24 @@ def test_lags_and_ranks_have_no_end_to_count_from(seeds):
     np.testing.assert_array_equal(drawn[0].median, drawn[1].median)
 
 
+@pytest.mark.parametrize("probe", COMPARABLE)
+def test_many_runs_at_once_have_the_lines_that_each_has_alone(cases, seeds, grus, probe):
+    records = {**cases, **{f"run{n}": one for n, one in enumerate([*seeds, *grus])}, "bare": Record({}, {}, {})}
+    for name, one in zip(records, lines(records, probe), strict=True):
+        alone = line(records[name], probe, run=name)
+        assert (one.absent, one.axis, one.unit, one.last, one.coarse, one.parts) == (
+            *(alone.absent, alone.axis, alone.unit),
+            *(alone.last, alone.coarse, alone.parts),
+        )
+        if alone.series is None:
+            continue
+        for attribute in ("x", "median", "low", "high", "under"):
+            np.testing.assert_allclose(getattr(one.series, attribute), getattr(alone.series, attribute), rtol=1e-14)
+        assert {s: c.tolist() for s, c in one.series.counts.items()} == {
+            s: c.tolist() for s, c in alone.series.counts.items()
+        }
+
+
 def test_members_of_a_coarse_grid_count_where_they_were_measured():
     fine = record([[0.0], [1.0], [2.0]])
     entry = Field("transport", np.array([[4.0], [6.0]]), ("time", "batch"), "log10", {"time": [0, 2]})
@@ -129,11 +152,6 @@ def test_members_of_a_coarse_grid_count_where_they_were_measured():
 
 
 # The figure ----------------------------------------------------------------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def cases() -> dict[str, Record]:
-    return {name: CASES[name]() for name in ("lstm", *PECULIAR)}
 
 
 @pytest.mark.parametrize("probe", COMPARABLE)

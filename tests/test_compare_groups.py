@@ -10,11 +10,14 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from sample_records import sample
 
 from gradscope.dashboards import compare
+from gradscope.dashboards.comparison import Desk
 from gradscope.dashboards.groups import MOMENT, Choice, compared, link, read
 from gradscope.dashboards.lines import Lines
 from gradscope.dashboards.reader import Reader
+from gradscope.figures.lines import line
 from gradscope.record import Field, Record
 from gradscope.store import Store
 
@@ -82,6 +85,7 @@ def names(reader: Reader, search: str) -> dict[str, list[str]]:
         align=st.sampled_from(["", "start", "end"]),
         probe=MANY,
         part=MANY,
+        view=MANY,
     )
 )
 def test_a_link_reads_back_as_the_choice_that_it_was_written_from(choice):
@@ -109,10 +113,7 @@ def test_the_page_proposes_the_parameter_that_tells_most(reader):
     assert now.parameters == ("forget_bias", "cell", "seed")
     assert [one.name for one in now.drawn()] == ["forget bias 0", "forget bias 1", "forget bias 4"]
     assert (len(now.rows), now.waiting) == (12, 1)
-    assert (
-        "Pooled over cell, seed."
-        in compare.draw(Lines(reader), now, "transport", None)[0]["figure"]["layout"]["meta"]["caption"]
-    )
+    assert "Pooled over cell, seed." in Desk(reader).draw(now, "transport")[0]["figure"]["layout"]["meta"]["caption"]
 
 
 def test_groups_panels_and_moments(reader):
@@ -159,9 +160,9 @@ def test_what_a_link_asks_for_in_vain_is_said(reader):
 
 def test_a_run_is_read_once_and_again_only_when_it_has_changed(path, reader, monkeypatch):
     lines, rows = Lines(reader), compared(reader, read("?by=cell")).rows
-    first = lines.of(rows, "transport")
-    assert [one.run for one in first] == [row["run"] for row in rows]
-    np.testing.assert_allclose(first[0].series.median, -0.5 * np.arange(6, -1, -1.0))
+    first, _, _ = lines.of(rows, "transport")
+    assert [one.run for one in first.values()] == [row["run"] for row in rows]
+    np.testing.assert_allclose(next(iter(first.values())).series.median, -0.5 * np.arange(6, -1, -1.0))
     asked: list[list[str]] = []
     across = reader.across
 
@@ -170,13 +171,47 @@ def test_a_run_is_read_once_and_again_only_when_it_has_changed(path, reader, mon
         return across(names, runs, when)
 
     monkeypatch.setattr(reader, "across", counted)
-    assert all(one is other for one, other in zip(first, lines.of(rows, "transport"), strict=True))
+    again, _, _ = lines.of(rows, "transport")
+    assert all(one is again[key] for key, one in first.items())
     assert asked == []
     with Store(path, "w") as store:
         store.finish_run("work", {0: record(0.9)})
     rows = compared(reader, read("?by=cell")).rows
-    assert len(lines.of(rows, "transport")) == 13
+    assert len(lines.of(rows, "transport")[0]) == 13
     assert asked == [["work"]]
+
+
+def test_gates_of_many_runs_are_read_once_whatever_part_is_shown(tmp_path, monkeypatch):
+    path = tmp_path / "gates.db"
+    held = {f"{cell}{seed}": sample(cell, 12, 3, 4, seed=seed) for cell in ("LSTM", "GRU", "RNN") for seed in range(3)}
+    with Store(path, "w") as store:
+        sweep = store.add_sweep("s", {})
+        for run, one in held.items():
+            add(store, sweep, run, {0: one}, cell=run[:-1], seed=int(run[-1]))
+    reader = Reader(path)
+    asked: list[list[str]] = []
+    across = reader.across
+
+    def counted(names: Iterable[str], runs: Iterable[str], when: str | int) -> dict[str, Record]:
+        asked.append(list(runs))
+        return across(names, runs, when)
+
+    monkeypatch.setattr(reader, "across", counted)
+    rows, lines = compared(reader, read("?by=cell")).rows, Lines(reader)
+    found, parts, part = lines.of(rows, "gate_saturation")
+    assert sorted(run for runs in asked for run in runs) == sorted(held)
+    assert (part, parts[:2]) == ("keeping gate, right", ["keeping gate, right", "keeping gate, left"])
+    for one in found.values():
+        wanted = line(held[one.run], "gate_saturation", part, one.run)
+        assert (one.absent, one.run) == (wanted.absent, wanted.run)
+        if wanted.series is not None:
+            np.testing.assert_array_equal(one.series.median, wanted.series.median)
+            np.testing.assert_array_equal(one.series.high, wanted.series.high)
+    assert {one.absent for one in found.values() if one.run.startswith("RNN")} == {"there is no keeping gate, right"}
+    assert lines.of(rows, "gate_saturation", "no such part")[2] == part
+    hidden, _, part = lines.of(rows, "gate_saturation", "hidden, right")
+    assert part == "hidden, right"
+    assert all(one.series is not None for one in hidden.values())
 
 
 def test_the_numbers_of_a_group_stand_in_the_table_with_their_spread(reader):
@@ -187,9 +222,7 @@ def test_the_numbers_of_a_group_stand_in_the_table_with_their_spread(reader):
 
 
 def test_a_difference_needs_two(reader):
-    notice = compare.draw(Lines(reader), compared(reader, read("?by=forget_bias&show=difference")), "transport", None)[
-        0
-    ]
+    notice = Desk(reader).draw(compared(reader, read("?by=forget_bias&show=difference")), "transport")[0]
     assert "Choose two" in notice["notice"]
-    drawn = compare.draw(Lines(reader), compared(reader, read("?by=cell&show=difference")), "transport", None)[0]
+    drawn = Desk(reader).draw(compared(reader, read("?by=cell&show=difference")), "transport")[0]
     assert "LSTM divided by GRU" in drawn["figure"]["layout"]["meta"]["caption"]

@@ -18,7 +18,7 @@ from gradscope.figures.gates import LARGE, by_block
 from gradscope.figures.maps import QUANTITIES, squeeze
 from gradscope.figures.plates import Plate, Tile, is_logarithmic, plate, tile
 from gradscope.figures.settings import plain
-from gradscope.figures.tiles import MOST_ACROSS, rows_of, tiled
+from gradscope.figures.tiles import MOST_ACROSS, columns_of, common_places, rows_of, tiled
 from gradscope.probes.catalogue import CATALOGUE
 from gradscope.record import Status
 
@@ -306,13 +306,12 @@ class Atlas:
         ticks = sorted({round(low + share * (high - low)) for share in (0, 0.25, 0.5, 0.75, 1)})
         return axis | {"range": bounds, "title": {"text": title}, "ticklabelstandoff": 4, "tickvals": ticks}
 
-    def columns_axis(self, tiles: Sequence[Tile]) -> dict[str, Any]:
-        """Return the common axis of the places."""
-        held = [one for one in tiles if one.runs]
-        x = np.concatenate([one.x for one in held]) if held else np.zeros(1)
-        axis = held[0].axis if held else "time"
+    def columns_axis(self, tiles: Sequence[Tile]) -> tuple[dict[str, Any], str]:
+        """Return the common axis of the places, and a sentence where some runs reach further."""
+        axis = next((one.axis for one in tiles if one.runs), "time")
+        low, high, beyond = common_places([reach for one in tiles for reach in one.reaches], axis)
         title = {"text": ROWS.get(axis) or place(axis)}
-        return {"range": [float(x.min()) - 0.5, float(x.max()) + 0.5], "title": title, "nticks": 5, "showgrid": False}
+        return {"range": [low - 0.5, high + 0.5], "title": title, "nticks": 5, "showgrid": False}, beyond
 
     def colours(self) -> dict[str, Any]:
         """Return the common colour axis."""
@@ -337,18 +336,19 @@ class Atlas:
     ) -> go.Figure:
         """Return the figure of tiles, with what they have in common."""
         first = next(iter(canvases.values()))
-        first.notes = [*self._notes(tiles), *first.notes]
-        floor = max(canvas.floor for canvas in canvases.values())
-        axis = self.rows(tiles)
-        for canvas in canvases.values():
+        across, beyond = self.columns_axis(tiles)
+        first.notes = [*self._notes(tiles), *filter(None, (beyond,)), *first.notes]
+        axis, level = self.rows(tiles), columns or columns_of(len(canvases))
+        for number, canvas in enumerate(canvases.values()):
+            start = number - number % level
             canvas.layout["yaxis"] = dict(axis)
-            canvas.floor = floor
+            canvas.floor = max(one.floor for one in list(canvases.values())[start : start + level])
             said = (about, self._aligned(tiles), CATALOGUE[self.probe].caption)
             canvas.meta["caption"] = " ".join(filter(None, said))
         height = rows_of(len(canvases), columns)
         more: dict[str, Any] = {"coloraxis": colours or self.colours(), "hovermode": "closest"}
         more |= {"showlegend": any(canvas.named for canvas in canvases.values()), "legend": {"y": 1 + 0.12 / height}}
-        return tiled(canvases, self.columns_axis(tiles), more, columns=columns, told=told)
+        return tiled(canvases, across, more, columns=columns, told=told)
 
     def _notes(self, tiles: Sequence[Tile]) -> list[str]:
         """Say what is not drawn, and where places were left out."""

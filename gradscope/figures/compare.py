@@ -18,7 +18,7 @@ from gradscope.figures.lines import Line, Pool, check_alike, line, logarithmic, 
 from gradscope.figures.parts import COMPARABLE, MAPPED, choices
 from gradscope.figures.series import Lane, Series, lanes, thin
 from gradscope.figures.settings import Look, numbered, plain
-from gradscope.figures.tiles import rows_of, tiled
+from gradscope.figures.tiles import common_places, rows_of, tiled
 from gradscope.probes.catalogue import CATALOGUE
 from gradscope.record import Record, Status
 
@@ -31,6 +31,7 @@ BANDED = 6  # runs up to which each has the band of its own sequences
 LISTED = 4  # groups that stand above a figure; more stand beside it
 SHORT, MOST_ROWS = 8, 4  # letters of a name that fits beside a row, and rows that are told apart by group
 MEMBER_POINTS = 30_000  # of all thin lines together
+BROKEN = {Status.NAN, Status.INF}  # what a run that diverged has somewhere
 HOVERED = 10  # groups up to which one box tells of all
 
 Runs = Record | Sequence[Record]
@@ -336,11 +337,11 @@ class Panels:
     def finish(self, canvases: Mapping[str, Canvas], pools: Sequence[Pool], about: str) -> go.Figure:
         """Return the figure of panels, with what they have in common."""
         axis = self.axis(pools)
-        xs = [one.series.x for one in pools if one.series is not None]
-        timeline = _places(np.concatenate(xs) if xs else np.zeros(1), axis)
+        low, high, beyond = common_places(self._reaches(pools), axis)
+        timeline = _places(low, high, axis)
         names = len(dict.fromkeys(one.name for one in pools))
         first = next(iter(canvases.values()))
-        first.notes += self._notes(pools)
+        first.notes += [*self._notes(pools), *filter(None, (beyond,))]
         for canvas in canvases.values():
             for trace in canvas.traces:  # a table of the figure is no page: there names stand as they are
                 if "series" in trace.get("meta", {}):
@@ -355,6 +356,11 @@ class Panels:
         elif len(canvases) > 1:
             more["legend"] = {"y": 1 + 0.1 / rows_of(len(canvases))}
         return tiled(canvases, timeline, more)
+
+    def _reaches(self, pools: Sequence[Pool]) -> list[tuple[np.ndarray, bool]]:
+        """Return the places of each run, and whether it diverged."""
+        placed = [turned_back(line) if self.backwards else line.series for one in pools for line in one.lines]
+        return [(one.x, not BROKEN.isdisjoint(one.counts)) for one in placed if one is not None]
 
     def _notes(self, pools: Sequence[Pool]) -> list[str]:
         """Say what is not drawn, and where places were left out."""
@@ -414,9 +420,8 @@ def _lanes(series: Sequence[Series]) -> list[Lane]:
     return lanes([replace(series[0], counts=counts, size=sum(one.size for one in series))])
 
 
-def _places(x: np.ndarray, axis: str) -> dict[str, Any]:
+def _places(low: float, high: float, axis: str) -> dict[str, Any]:
     """Return the x axis."""
-    low, high = float(x.min()), float(x.max())
     pad = 0.5 if low == high else 0.012 * (high - low)
     title = "rank [1]" if axis == "rank" else place(axis)
     return {

@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,7 @@ from gradscope.figures.series import part as at
 from gradscope.probes.catalogue import CATALOGUE
 from gradscope.record import Field, Record
 
-__all__ = ["COMPARABLE", "MAPPED", "Roles", "choices", "cut", "divided", "parts", "ranked", "roles"]
+__all__ = ["COMPARABLE", "MAPPED", "Roles", "choices", "cut", "divided", "parts", "ranked", "resolved", "roles"]
 
 PLACES = ("time", "step", "lag", "rank")  # axes that a figure may lie along, the first of them that an array has
 ROWS = ("unit", "input", "lag", "rank")  # axes that may be the rows of a map
@@ -49,7 +50,8 @@ class Roles:
     pooled: tuple[str, ...]
 
 
-def roles(axes: Sequence[str], mapped: bool = False) -> Roles:
+@cache
+def roles(axes: tuple[str, ...], mapped: bool = False) -> Roles:
     """Return what each axis is in a figure; ``mapped`` says that it is a map.
 
     Examples
@@ -142,14 +144,21 @@ def cut(entry: Field, named: str, mapped: bool = False) -> Field | None:
     if not chosen:
         return entry
     have = _named(entry, mapped)
-    wanted = named or ranked(have)[0]
+    wanted = resolved(named or ranked(have)[0], have)
+    if wanted is None:
+        return None
+    shape = [len(entry.coord(axis)) for axis in chosen]
+    for axis, number in zip(chosen, np.unravel_index(have.index(wanted), shape), strict=True):
+        entry = at(entry, axis, int(number))
+    return entry
+
+
+def resolved(named: str, have: Sequence[str]) -> str | None:
+    """Return the part of an array that is meant, the gate that keeps by its own name, or None where there is none."""
     for gate in KEEPERS:
-        spelt = ", ".join(gate if word == KEEP else word for word in wanted.split(", "))
+        spelt = ", ".join(gate if word == KEEP else word for word in named.split(", "))
         if spelt in have:
-            shape = [len(entry.coord(axis)) for axis in chosen]
-            for axis, number in zip(chosen, np.unravel_index(have.index(spelt), shape), strict=True):
-                entry = at(entry, axis, int(number))
-            return entry
+            return spelt
     return None
 
 

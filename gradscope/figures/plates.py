@@ -21,6 +21,8 @@ __all__ = ["NOWHERE", "ORDERS", "Plate", "Tile", "is_logarithmic", "plate", "til
 ORDERS = {"mean": "sorted by mean", "unit": "as numbered"}
 """How the units of a run may stand one above the other."""
 
+AT_ONCE = 2**20  # cells of all runs of which medians are taken at once
+BROKEN = (Status.NAN, Status.INF)  # what a run that diverged has somewhere
 NOWHERE = Status.NOT_APPLICABLE  # where no run was measured the map stays open
 
 
@@ -74,6 +76,8 @@ class Tile:
         Runs that count.
     axis, row, unit : str
         What runs to the right, what a row is, and the unit of the values.
+    reaches : tuple of (ndarray, bool)
+        The places of each run, and whether it has NaN or inf somewhere.
     missing : tuple of Lane
         How many of several runs have no number at each place, where others have one.
     lasts : tuple of float
@@ -95,6 +99,7 @@ class Tile:
     axis: str = ""
     row: str = ""
     unit: str = ""
+    reaches: tuple[tuple[np.ndarray, bool], ...] = ()
     missing: tuple[Lane, ...] = ()
     lasts: tuple[float, ...] = ()
     grids: tuple[str, ...] = ()
@@ -205,27 +210,27 @@ def tile(name: str, plates: Sequence[Plate], *, backwards: bool = False) -> Tile
     if not shown:
         return Tile(name, np.zeros(0), np.zeros(0), nothing, nothing.astype(np.uint8), absent=absent)
     _check_alike(shown)
-    first = shown[0].entry
-    assert first is not None
-    axis, row = first.axes
+    entries = [one.entry for one in shown if one.entry is not None]
+    axis, row = entries[0].axes
     turn = backwards and axis in ("time", "step") and row != "lag"
-    x, rows, every = _stacked(shown, turn)
-    whole = over_batch(every)
-    found = np.asarray(every.status)
-    real = np.where(found == NOWHERE, 0, found).max(2)
-    none = np.isnan(whole.values)
-    marks = np.where(none & (real > Status.UNDERFLOW), real, np.asarray(whole.status)).astype(np.uint8)
+    xs = [np.asarray(entry.coord(axis), float) for entry in entries]
+    xs = [one.last - x if turn else x for one, x in zip(shown, xs, strict=True)]
+    x, rows, every = _stacked(entries, xs)
+    values, marks = _medians(every)
     return Tile(
         name=name,
         x=x,
         rows=rows,
-        values=np.asarray(whole.values),
+        values=values,
         marks=marks,
         runs=len(shown),
         axis="lag" if turn else axis,
         row=row,
-        unit=first.unit,
-        missing=tuple(_missing(x, found)) if len(shown) > 1 else (),
+        unit=entries[0].unit,
+        reaches=tuple(
+            (one, bool(np.isin(entry.statuses(), BROKEN).any())) for one, entry in zip(xs, entries, strict=True)
+        ),
+        missing=tuple(_missing(x, np.asarray(every.status))) if len(shown) > 1 else (),
         lasts=tuple(sorted({one.last for one in shown})) if axis in ("time", "step") else (),
         grids=tuple(dict.fromkeys(text for one in shown for text in one.grids)),
         absent=absent,
@@ -245,12 +250,9 @@ def _check_alike(plates: Iterable[Plate]) -> None:
             )
 
 
-def _stacked(plates: Sequence[Plate], turn: bool) -> tuple[np.ndarray, np.ndarray, Field]:
-    """Return the places and rows of all plates, and their cells side by side as a field (place, row, run)."""
-    entries = [one.entry for one in plates if one.entry is not None]
+def _stacked(entries: Sequence[Field], xs: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray, Field]:
+    """Return the places and rows of all runs, and their cells side by side as a field (place, row, run)."""
     axis, row = entries[0].axes
-    xs = [np.asarray(entry.coord(axis), float) for entry in entries]
-    xs = [one.last - x if turn else x for one, x in zip(plates, xs, strict=True)]
     ys = [np.asarray(entry.coord(row), float) for entry in entries]
     x, rows = np.unique(np.concatenate(xs)), np.unique(np.concatenate(ys))
     values = np.full((len(x), len(rows), len(entries)), np.nan)
@@ -259,6 +261,20 @@ def _stacked(plates: Sequence[Plate], turn: bool) -> tuple[np.ndarray, np.ndarra
         across, up = np.ix_(np.searchsorted(x, here), np.searchsorted(rows, there))
         values[across, up, number], marks[across, up, number] = entry.values, np.asarray(entry.status)
     return x, rows, Field(entries[0].name, values, (axis, row, "batch"), entries[0].unit, {}, marks)
+
+
+def _medians(every: Field) -> tuple[np.ndarray, np.ndarray]:
+    """Return median and status of each cell over the last axis, some places at a time: a median sorts copies."""
+    values, found = np.asarray(every.values), np.asarray(every.status)
+    size = max(1, AT_ONCE // max(1, values[:1].size))
+    medians, marks = np.empty(values.shape[:2]), np.empty(values.shape[:2], np.uint8)
+    for start in range(0, len(values), size):
+        here = slice(start, start + size)
+        whole = over_batch(Field(every.name, values[here], every.axes, every.unit, {}, found[here]))
+        why = np.where(found[here] == NOWHERE, 0, found[here]).max(2)  # what is no number says more than what is open
+        medians[here] = whole.values
+        marks[here] = np.where(np.isnan(whole.values) & (why > Status.UNDERFLOW), why, np.asarray(whole.status))
+    return medians, marks
 
 
 def _missing(x: np.ndarray, found: np.ndarray) -> list[Lane]:

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import plotly.graph_objects as go
 
 from gradscope.figures.frame import FOOT, FOOTNOTE, NOTE, Canvas
+from gradscope.figures.scales import count
 from gradscope.figures.settings import plain
 
-__all__ = ["columns_of", "rows_of", "tiled"]
+__all__ = ["columns_of", "common_places", "rows_of", "tiled"]
 
-ACROSS, DOWN = 0.045, 0.2  # gaps between panels, of the plot's width; of a panel's height, for its name
+ACROSS, DOWN = 0.045, 0.26  # gaps between panels, of the plot's width; of a panel's height, for its name
 MOST_ACROSS = 4
 LOGARITHMIC = ", log scale"  # what the title of a log axis ends with
 
@@ -26,6 +28,32 @@ def columns_of(number: int) -> int:
 def rows_of(number: int, columns: int | None = None) -> int:
     """Return how many rows of panels there are, with so many side by side where that is given."""
     return -(-number // (columns or columns_of(number)))
+
+
+def common_places(found: Sequence[tuple[np.ndarray, bool]], axis: str) -> tuple[float, float, str]:
+    """Return from where to where panels reach together, and a sentence where some reach further.
+
+    A run that diverged, of another length than the others, would leave them a sliver of the axis: where there are
+    others, they alone say how far it reaches.
+
+    Parameters
+    ----------
+    found : sequence of (ndarray, bool)
+        The places of each run, and whether it has no number at some of them.
+    axis : str
+        What the places are.
+    """
+    ends = [(float(x.min()), float(x.max()), broken) for x, broken in found if len(x)]
+    if not ends:
+        return 0.0, 0.0, ""
+    sound = [(low, high) for low, high, broken in ends if not broken] or [(low, high) for low, high, _ in ends]
+    low, high = min(one for one, _ in sound), max(one for _, one in sound)
+    beyond = [one for one in ends if one[0] < low or one[1] > high]
+    if not beyond:
+        return low, high, ""
+    first, last = min(one[0] for one in beyond), max(one[1] for one in beyond)
+    told = f"{count(len(beyond), 'run')} with NaN or inf {'reaches' if len(beyond) == 1 else 'reach'} further"
+    return low, high, f"{told}, from {axis} {first:g} to {last:g}: a double click shows the whole axis."
 
 
 def tiled(
