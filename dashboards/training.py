@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import secrets
 from collections import OrderedDict
 from dataclasses import dataclass
 from typing import Any
@@ -10,6 +11,7 @@ from urllib.parse import parse_qsl, quote, unquote
 
 import dash_mantine_components as dmc
 from dash import ClientsideFunction, Dash, Input, Output, State, dcc, html, no_update
+from dash.exceptions import PreventUpdate
 from flask import Response, request
 
 from gradscope import figures
@@ -19,6 +21,7 @@ from gradscope.figures import training as film
 from gradscope.figures.iterations import SCALES, chosen_scale
 from gradscope.probes.catalogue import CATALOGUE
 from gradscope.record import Record
+from gradscope.store import WHOLE as OF_ALL
 
 from . import cards, states, words
 from .address import View, iteration_of, parse, run_link
@@ -26,6 +29,7 @@ from .reader import Reader
 
 __all__ = ["CUT", "PATH", "Shown", "page", "register", "run_in", "training_link"]
 
+WHOLE = "whole"
 PATH = "/training"
 CUT = "/training/cut"
 MOST = 60  # runs that are offered
@@ -33,6 +37,7 @@ FILMS = 8  # movies that are kept between requests
 FIRST_PROBES = ("state_gradient", "transport", "jacobian_rms")
 NUMBERS = ("decay_rate", "growth", "half_life", "horizon", "horizon_best", "zero_share", "bad_share")
 PAIR = "decay rate and horizon"
+AGAIN = "Start its sweep again: the training begins anew."
 SPEEDS = {"2": "2 a second", "5": "5 a second", "10": "10 a second"}
 SCALE_WORDS = {"linear": "Linear", "log": "Log"}
 TITLED = ("cell", "hidden_size", "activation", "forget_bias", "length", "task")
@@ -56,6 +61,8 @@ class Asked:
 
     Attributes
     ----------
+    layer : str
+        ``"whole"``, or the name of a layer.
     probe, part : str
         The probe, and which gate, block or axis of it.
     scale : str
@@ -66,6 +73,7 @@ class Asked:
         Whether the first iteration stands behind the cut.
     """
 
+    layer: str = ""
     probe: str = ""
     part: str = ""
     scale: str = ""
@@ -76,7 +84,7 @@ class Asked:
     def read(cls, search: str | None) -> Asked:
         """Read it from the part of a link after the ``?``."""
         values = dict(parse_qsl((search or "").lstrip("?")))
-        told = {key: values.get(key, "") for key in ("probe", "part", "scale", "number")}
+        told = {key: values.get(key, "") for key in ("layer", "probe", "part", "scale", "number")}
         return cls(**told, ghost=values.get("ghost") != "off")
 
 
@@ -110,8 +118,8 @@ class Films:
         self.reader = reader
         self.kept: OrderedDict[tuple[str, ...], film.Movie] = OrderedDict()
 
-    def get(self, run: str, probe: str, part: str | None) -> film.Movie:
-        """Return the movie of a probe.
+    def get(self, run: str, layer: str, probe: str, part: str | None) -> film.Movie:
+        """Return the movie of a probe, of the whole network or a layer, as far as the run has been probed.
 
         Raises
         ------
@@ -120,8 +128,8 @@ class Films:
         """
         entry = self.reader.run(run) or {}  # while the run is the same, others that are written change nothing
         about = tuple(str(entry.get(name)) for name in ("started", "attempts", "seconds"))
-        key = (run, *about, probe, part or "")
-        found = self.kept.get(key) or film.movie(self.reader.moments(run, [probe]), probe, part)
+        key = (run, layer, *about, str(len(self.reader.iterations(run))), probe, part or "")
+        found = self.kept.get(key) or film.movie(self.reader.moments(run, [probe], stored(layer)), probe, part)
         self.kept[key] = found
         self.kept.move_to_end(key)
         while len(self.kept) > FILMS:
@@ -129,15 +137,26 @@ class Films:
         return found
 
 
-def probes_of(reader: Reader, run: str) -> list[str]:
-    """Return the probes of the catalogue that the records of a run hold."""
-    held = reader.arrays(run)
+def stored(layer: str) -> str | int:
+    """Return a layer as the store is asked for it."""
+    return OF_ALL if layer == WHOLE else layer
+
+
+def layers_of(reader: Reader, run: str) -> list[str]:
+    """Return the parts of a network that can be looked at: the whole, where anything is known of it, and each layer."""
+    layers = reader.layers(run)
+    return [*([WHOLE] if probes_of(reader, run, WHOLE) or not layers else []), *layers]
+
+
+def probes_of(reader: Reader, run: str, layer: str) -> list[str]:
+    """Return the probes of the catalogue that the records of a run, or of one of its layers, hold."""
+    held = reader.arrays(run, stored(layer))
     return [name for name in CATALOGUE if name in held]
 
 
-def parts_of(reader: Reader, run: str, probe: str) -> list[str]:
+def parts_of(reader: Reader, run: str, layer: str, probe: str) -> list[str]:
     """Return the ways to look at a probe of a run, or none where nothing of it can be drawn."""
-    for _, record in reader.moments(run, [probe]):
+    for _, record in reader.moments(run, [probe], stored(layer)):
         if probe in record:
             return list(film.views(record, probe))
     return []
@@ -167,14 +186,22 @@ def page(reader: Reader, run: str, search: str | None) -> Shown:
         return Shown(f"training of no run {run}", "no such run", [states.no_run(run, view)], [])
     title = f"Training · {words.title(entry['config'])}"
     found = reader.iterations(run)
-    key = f"training {run} {entry['status']} {entry['attempts']} {found}"
+    key = f"training {run} {entry['attempts']}"  # what a training still measures comes to the page as it is
     if not found or not entry["config"].get("iterations"):
-        return Shown(key, title, [*_head(entry, view, None), _missing(entry, view)], _runs(reader, runs, run, entry))
+        return Shown(
+            f"{key} {entry['status']} without records",
+            title,
+            [*_head(entry, view, None), _missing(entry, view)],
+            _runs(reader, runs, run, entry),
+        )
     asked, now = Asked.read(search), iteration_of(search, found, latest=True)
     assert now is not None
-    cards_below = _figures(choices(reader, run), asked.number)
-    content = [*_head(entry, view, now), *_told(reader, entry, found), _player(found, now), cards_below]
-    return Shown(key, title, [*content, *_stores(reader, run, found, now)], _aside(reader, runs, entry, asked, found))
+    layers = layers_of(reader, run)
+    layer = asked.layer if asked.layer in layers else layers[0]
+    told = html.Div(_told(reader, entry, found), id="training-told", className="training-told")
+    cards_below = _figures(choices(reader, run, layer), asked.number)
+    content = [*_head(entry, view, now), told, _player(found, now), cards_below, *_stores(reader, entry, layer, now)]
+    return Shown(key, title, content, _aside(reader, runs, entry, asked, layers, layer))
 
 
 def _head(entry: dict[str, Any], view: View, now: int | None) -> list[Any]:
@@ -193,19 +220,51 @@ def _head(entry: dict[str, Any], view: View, now: int | None) -> list[Any]:
 
 
 def _told(reader: Reader, entry: dict[str, Any], found: list[int]) -> list[Any]:
-    """Say what is out of the ordinary: a training that diverged, or one that was probed too seldom for a film."""
-    told: list[Any] = []
+    """Say what is out of the ordinary: a training in work, or that failed, diverged or was probed too seldom."""
+    told: list[Any] = [_in_work(entry, found)] if entry["status"] != "done" else []
     last = reader.summaries(entry["id"])[found[-1]]
     bad = last.summary.get("first_bad_step")
     if bad and bad.get("iteration") is not None:
         where = f"{bad.get('pass', 'forward')} pass, t = {words.number(bad.get('t'))}"
         text = f"A number stopped being finite in iteration {bad['iteration']:,} ({where}): the training ended there."
         told.append(dmc.Alert(text, title="The training diverged", color="red", variant="light", className="alert"))
-    if len(found) < 3:
-        often = "once" if len(found) == 1 else "before and after the training alone"
-        note = f'This run was probed {often}. With probe_schedule = "log:8" or "every:20" a sweep probes on the way.'
+    if len(found) < 3 and entry["status"] == "done":
+        times = "once" if len(found) == 1 else "before and after the training alone"
+        note = f'This run was probed {times}. With probe_schedule = "log:8" or "every:20" a sweep probes on the way.'
         told.append(html.P(note, className="note", id="training-hint"))
     return told
+
+
+def _in_work(entry: dict[str, Any], found: list[int]) -> Any:
+    """Say how far a training is that has not come to its end, and how it goes on."""
+    asked, last = entry["config"]["iterations"], found[-1]
+    when = f"after {last:,} of {asked:,} iterations" if last else "before training"
+    far = f"probed {often(len(found))}, the last time {when}"
+    if entry["status"] == "running":
+        sign = html.I(className="dot", **words.aria(hidden="true"))
+        badge = html.Span([sign, "in work"], className="badge beating")
+        return html.P([badge, f"It was {far}. What is still to come appears by itself."], className="training-work")
+    if entry["status"] == "failed":
+        reason = html.Pre(entry["error"] or "The run left no message.", className="error")
+        return dmc.Alert(
+            [reason, html.P(f"It was {far}. {AGAIN}")],
+            title="This training failed",
+            color="red",
+            variant="light",
+            className="alert",
+        )
+    return dmc.Alert(
+        f"It was {far}. {AGAIN}",
+        title="This training was interrupted",
+        color="yellow",
+        variant="light",
+        className="alert",
+    )
+
+
+def often(count: int) -> str:
+    """Return how many times, in words."""
+    return {1: "once", 2: "twice"}.get(count, f"{count:,} times")
 
 
 def _missing(entry: dict[str, Any], view: View) -> html.Section:
@@ -215,9 +274,9 @@ def _missing(entry: dict[str, Any], view: View) -> html.Section:
         return states.nothing("This run failed", html.P("It ended with:"), reason)
     trained = entry["config"].get("iterations")
     if trained:
-        count = html.P(f"{trained:,} iterations are asked for. The records are written when the training has ended:")
-        text = "it appears here by itself." if entry["status"] == "running" else "start its sweep again to finish it."
-        return states.nothing("This training is not finished", count, html.P(text))
+        count = html.P(f"{trained:,} iterations are asked for, and the network has not been probed yet:")
+        text = "it appears here by itself." if entry["status"] == "running" else "start its sweep again to train it."
+        return states.nothing("This training has nothing to show yet", count, html.P(text))
     return states.nothing(
         "This run was not trained",
         html.P("It was measured as it was drawn: there is no iteration after the first to show."),
@@ -293,11 +352,21 @@ def _figures(numbers: list[dict[str, str]], wanted: str) -> html.Div:
     return html.Div(made, className="training-cards")
 
 
-def _stores(reader: Reader, run: str, found: list[int], now: int) -> list[Any]:
-    """Return what the browser must know: every iteration in words, and what is looked at."""
-    moments = [_moment(n, record) for n, record in reader.summaries(run).items()]
+def known(reader: Reader, entry: dict[str, Any], layer: str) -> dict[str, Any]:
+    """Return what the browser must know of a run: every iteration in words, and what tells whether there are more."""
+    moments = [_moment(n, record) for n, record in reader.summaries(entry["id"], stored(layer)).items()]
+    return {"run": entry["id"], "layer": layer, "moments": moments} | {
+        name: entry[name] for name in ("status", "attempts")
+    }
+
+
+def _stores(reader: Reader, entry: dict[str, Any], layer: str, now: int) -> list[Any]:
+    """Return what the browser must know, and what is looked at."""
+    about = known(reader, entry, layer)
+    places = [one["n"] for one in about["moments"]]
+    about |= {"page": secrets.token_hex(8), "now": places.index(now) if now in places else len(places) - 1}
     return [
-        dcc.Store(id="training-moments", data={"run": run, "now": found.index(now), "moments": moments}),
+        dcc.Store(id="training-moments", data=about),
         dcc.Store(id="training-asked"),
         dcc.Store(id="training-sink"),
     ]
@@ -319,17 +388,35 @@ def _moment(iteration: int, record: Record) -> dict[str, Any]:
 # The side ------------------------------------------------------------------------------------------------------------
 
 
-def _aside(reader: Reader, runs: list[str], entry: dict[str, Any], asked: Asked, found: list[int]) -> list[Any]:
+def usual(probes: list[str], asked: str | None) -> str | None:
+    """Return the probe that is asked for where there is one, else the most telling; None where there is none."""
+    return next((one for one in (asked, *FIRST_PROBES, *probes) if one in probes), None)
+
+
+def _suited(reader: Reader, entry: dict[str, Any]) -> str:
+    """Return the scale that suits the iterations, of a training in work those that it will be probed at."""
+    if entry["status"] == "running":
+        return "log" if str(entry["config"].get("probe_schedule")).startswith("log") else "linear"
+    return chosen_scale(reader.iterations(entry["id"]))
+
+
+def _aside(
+    reader: Reader, runs: list[str], entry: dict[str, Any], asked: Asked, layers: list[str], layer: str
+) -> list[Any]:
     """Return what chooses the picture, and the numbers of the iteration."""
-    probes = probes_of(reader, entry["id"])
-    probe = asked.probe if asked.probe in probes else next((one for one in FIRST_PROBES if one in probes), None)
-    probe = probe or (probes[0] if probes else None)
-    parts = parts_of(reader, entry["id"], probe) if probe else []
+    probes = probes_of(reader, entry["id"], layer)
+    probe = usual(probes, asked.probe)
+    parts = parts_of(reader, entry["id"], layer, probe) if probe else []
     part = asked.part if asked.part in parts else (parts[0] if parts else None)
-    scale = asked.scale if asked.scale in SCALES else chosen_scale(found)
+    scale = asked.scale if asked.scale in SCALES else _suited(reader, entry)
+    named = [{"value": name, "label": "Whole network" if name == WHOLE else name} for name in layers]
     hint = "Space plays and stops, arrow keys step, a click in a figure goes there."
     return [
         *_runs(reader, runs, entry["id"], entry),
+        html.Div(
+            dmc.Select(id="training-layer", label="Layer", data=named, value=layer, allowDeselect=False, size="sm"),
+            className="" if len(layers) > 1 else "hidden",
+        ),
         dmc.Select(
             id="training-probe",
             label="Probe",
@@ -359,7 +446,7 @@ def _aside(reader: Reader, runs: list[str], entry: dict[str, Any], asked: Asked,
             ]
         ),
         dmc.Switch(id="training-ghost", label="First iteration behind", checked=asked.ghost, size="sm"),
-        _numbers(reader, entry["id"], found),
+        html.Div(_numbers(reader, entry["id"], layer), id="training-table"),
         html.P(hint, className="note"),
     ]
 
@@ -398,9 +485,9 @@ def _grouped(probes: list[str]) -> list[dict[str, Any]]:
     return [{"group": question, "items": items} for question, items in groups.items()]
 
 
-def _numbers(reader: Reader, run: str, found: list[int]) -> html.Section:
+def _numbers(reader: Reader, run: str, layer: str) -> html.Section:
     """Return the table of numbers: at the first iteration, and, for the browser to fill, at the one that is shown."""
-    first = reader.summaries(run)[found[0]].summary
+    first = next((record.summary for record in reader.summaries(run, stored(layer)).values()), {})
     rows = []
     for name in (one for one in NUMBERS if one in first):
         unit = words.unit(name)
@@ -417,11 +504,11 @@ def _numbers(reader: Reader, run: str, found: list[int]) -> html.Section:
 # Answers -------------------------------------------------------------------------------------------------------------
 
 
-def look(films: Films, run: str, probe: str | None, part: str | None, scale: str) -> dict[str, Any]:
+def look(films: Films, run: str, layer: str, probe: str | None, part: str | None, scale: str) -> dict[str, Any]:
     """Return the map as the browser takes it, or the reason why there is none."""
     if probe is None:
         return cards.noticed('This store keeps no arrays of this run. Sweep with keep = "everything" for maps.')
-    return cards.drawn(lambda: film.draw_training_map(films.get(run, probe, part), scale))
+    return cards.drawn(lambda: film.draw_training_map(films.get(run, layer, probe, part), scale))
 
 
 def cut(films: Films, values: dict[str, str]) -> dict[str, Any]:
@@ -431,7 +518,8 @@ def cut(films: Films, values: dict[str, str]) -> dict[str, Any]:
         iteration = values.get("iteration", "")
         if not (iteration.isascii() and iteration.isdecimal()):
             raise ArgumentError(f"`iteration` must be a number, got {iteration!r}. Give one that was probed.")
-        data = films.get(values.get("run", ""), values.get("probe", ""), values.get("part") or None)
+        layer = values.get("layer") or WHOLE
+        data = films.get(values.get("run", ""), layer, values.get("probe", ""), values.get("part") or None)
         return film.draw_training_cut(data, int(iteration), values.get("ghost") != "off")
 
     return cards.drawn(make)
@@ -449,11 +537,37 @@ def course(reader: Reader, run: str, scale: str) -> list[dict[str, Any]]:
     ]
 
 
-def choices(reader: Reader, run: str) -> list[dict[str, str]]:
+def choices(reader: Reader, run: str, layer: str) -> list[dict[str, str]]:
     """Return the numbers that can be drawn over the iterations."""
     pair = {"value": PAIR, "label": "Decay rate and horizon"}
-    names = learning.numbers_of(reader.summaries(run))
+    names = learning.numbers_of(reader.summaries(run, stored(layer)))
     return [pair, *({"value": name, "label": words.label(name)} for name in names)]
+
+
+def growth(reader: Reader, layer: str, told: dict[str, Any], probe: str | None, number: str | None) -> tuple[Any, ...]:
+    """Return the parts of the page that change when a training goes on, or when another layer is chosen.
+
+    They are what the browser knows, what is told, the choice of probes, the probe, the choice of numbers, the number,
+    and the table.
+
+    Raises
+    ------
+    PreventUpdate
+        When the page is as it should be, or about to be replaced.
+    """
+    run, entry = told["run"], reader.run(told["run"])
+    if entry is None or entry["attempts"] != told["attempts"] or layer not in layers_of(reader, run):
+        raise PreventUpdate
+    now = told | known(reader, entry, layer)
+    if now == told:
+        raise PreventUpdate
+    said = _told(reader, entry, reader.iterations(run))
+    if layer == told["layer"]:
+        return now, said, *(no_update,) * 5
+    probes, numbers = probes_of(reader, run, layer), choices(reader, run, layer)
+    there = number in [one["value"] for one in numbers]
+    table = _numbers(reader, run, layer)
+    return now, said, _grouped(probes), usual(probes, probe), numbers, number if there else PAIR, table
 
 
 def register(app: Dash, reader: Reader) -> None:
@@ -474,21 +588,23 @@ def register(app: Dash, reader: Reader) -> None:
         Input("training-probe", "value"),
         Input("training-part", "value"),
         Input("training-scale", "value"),
-        State("training-moments", "data"),
+        Input("training-moments", "data"),
     )
     def draw_map(probe: str | None, part: str | None, scale: str, told: dict[str, Any]) -> tuple[Any, ...]:
-        parts = parts_of(reader, told["run"], probe) if probe else []
+        run, layer = told["run"], told["layer"]
+        probe = usual(probes_of(reader, run, layer), probe)  # the choice follows a moment after the layer
+        parts = parts_of(reader, run, layer, probe) if probe else []
         part = part if part in parts else (parts[0] if parts else None)
         values = {"probe": probe or "", "part": part or ""}
-        asked = {"run": told["run"], **values, "scale": scale}
-        shown = look(films, told["run"], probe, part, scale)
+        asked = {"run": run, "layer": layer, **values, "scale": scale}
+        shown = look(films, run, layer, probe, part, scale)
         return shown, no_update if probe else shown, parts, part, "" if len(parts) > 1 else "hidden", asked
 
     @app.callback(
         Output(cards.part("figure", "training-loss"), "data"),
         Output(cards.part("figure", "training-gradient"), "data"),
         Input("training-scale", "value"),
-        State("training-moments", "data"),
+        Input("training-moments", "data"),
     )
     def draw_course(scale: str, told: dict[str, Any]) -> list[dict[str, Any]]:
         return course(reader, told["run"], scale)
@@ -497,11 +613,30 @@ def register(app: Dash, reader: Reader) -> None:
         Output(cards.part("figure", "training-numbers"), "data"),
         Input("training-scale", "value"),
         Input("training-number", "value"),
-        State("training-moments", "data"),
+        Input("training-moments", "data"),
     )
     def draw_numbers(scale: str, number: str, told: dict[str, Any]) -> dict[str, Any]:
         names = ("decay_rate", "horizon") if number == PAIR else (number,)
-        return cards.drawn(lambda: figures.training_numbers(reader.summaries(told["run"]), names, scale=scale))
+        records = reader.summaries(told["run"], stored(told["layer"]))
+        return cards.drawn(lambda: figures.training_numbers(records, names, scale=scale))
+
+    @app.callback(
+        Output("training-moments", "data"),
+        Output("training-told", "children"),
+        Output("training-probe", "data"),
+        Output("training-probe", "value"),
+        Output("training-number", "data"),
+        Output("training-number", "value"),
+        Output("training-table", "children"),
+        Input("version", "data"),
+        Input("training-layer", "value"),
+        State("training-moments", "data"),
+        State("training-probe", "value"),
+        State("training-number", "value"),
+        prevent_initial_call=True,
+    )
+    def grow(version: str, layer: str, told: dict[str, Any], probe: str | None, number: str | None) -> tuple[Any, ...]:
+        return growth(reader, layer, told, probe, number)
 
     _follow(app)
 

@@ -12,7 +12,8 @@
   let moments = []; // every iteration in words
   let index = 0; // which of them is shown
   let drawn = -1; // which of them the cut shows
-  let asked = null; // run, probe, part, scale
+  let asked = null; // run, layer, probe, part, scale
+  let opened = {}; // what is known of the run: its page, its layer
   let ghost = true;
   let number = "";
   let speed = 5; // iterations a second
@@ -29,7 +30,7 @@
   // The cut at the iteration -------------------------------------------------------------------------------------------
 
   function address(place) {
-    const values = { run: asked.run, probe: asked.probe, part: asked.part, iteration: moments[place].n };
+    const values = { run: asked.run, layer: asked.layer, probe: asked.probe, part: asked.part, iteration: moments[place].n };
     if (!ghost) {
       values.ghost = "off";
     }
@@ -37,7 +38,7 @@
   }
 
   function pump() {
-    if (!asked || !asked.probe || !moments.length || !here()) {
+    if (!asked || !asked.probe || asked.layer !== opened.layer || !moments.length || !here()) {
       return;
     }
     const now = address(index);
@@ -56,6 +57,9 @@
       .then((reply) => (reply.ok ? reply.json() : { notice: "This cut could not be drawn; the server's log says why." }))
       .then(
         function (answer) {
+          if (flying !== one) {
+            return; // the training has gone on meanwhile, and the axes with it
+          }
           cuts.set(next, answer);
           if (cuts.size > KEPT) {
             cuts.delete(cuts.keys().next().value);
@@ -218,6 +222,7 @@
     }
     const values = new URLSearchParams(window.location.search);
     const told = { probe: asked.probe, part: asked.part, iteration: String(moments[index].n), scale: asked.scale };
+    told.layer = asked.layer === "whole" ? "" : asked.layer;
     told.number = number;
     told.ghost = ghost ? "" : "off";
     Object.keys(told).forEach((key) => (told[key] ? values.set(key, told[key]) : values.delete(key)));
@@ -275,21 +280,47 @@
     (timer ? stop : start)();
   }
 
+  // A training that goes on: the iteration that is looked at stays, and the last one is followed by the next last.
+  function grow(next) {
+    const last = index >= moments.length - 1 && !timer;
+    const same = next.findIndex((one) => moments[index] && one.n === moments[index].n);
+    return last || same < 0 ? next.length - 1 : same;
+  }
+
+  function player() {
+    const marks = moments.length <= 60 ? moments.map((_, place) => ({ value: place })) : [];
+    const many = moments.length > 1;
+    const values = { max: Math.max(1, moments.length - 1), value: index, marks: marks, disabled: !many };
+    dash.set_props("training-slider", values);
+    dash.set_props("training-play", { disabled: !many });
+    window.clearTimeout(resting);
+    resting = window.setTimeout(follow, REST);
+  }
+
   // What the page calls ------------------------------------------------------------------------------------------------
 
   own.open = function (told) {
     if (!told) {
       return dash.no_update;
     }
-    stop();
+    const grown = told.page === opened.page;
+    const place = grown ? grow(told.moments) : told.now;
+    opened = told;
     moments = told.moments;
-    index = told.now;
+    index = place;
     drawn = -1;
     put = null;
-    asked = null;
     flying = null;
     cuts.clear();
     words();
+    if (grown) {
+      player();
+      lines();
+      pump();
+      return dash.no_update;
+    }
+    stop();
+    asked = null;
     window.clearInterval(tending);
     tending = window.setInterval(tend, 200);
     return dash.no_update;

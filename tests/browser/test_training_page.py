@@ -17,8 +17,9 @@ from conftest import MARKUP, Site, configuration
 from playwright.sync_api import expect
 
 from gradscope import figures
+from gradscope.dashboards import words as shown
 from gradscope.record import Field, Record
-from gradscope.store import Store
+from gradscope.store import Results, Store
 
 WHEN = (0, 1, 3, 10, 32, 100)
 PROBES = ("state_gradient", "transport", "gate_activation", "retention")
@@ -309,7 +310,7 @@ def test_probed_at_both_ends_alone_it_says_how_to_probe_on_the_way(visit):
     ("run", "words"),
     [
         ("untrained", "This run was not trained"),
-        ("running", "This training is not finished"),
+        ("running", "This training has nothing to show yet"),
         ("failed", "MemoryError"),
         ("nobody", "There is no such run"),
         ("%3Cimg%20src%3Dx%20onerror%3Dwindow.hurt%3D1%3E", "There is no such run"),
@@ -343,12 +344,127 @@ def test_a_training_that_ends_appears_without_losing_the_place(visit, serve, tmp
         store.start_run("dense", sweep, configuration("LSTM", 20, 1.0, iterations=100))
         visit.address = serve(path).address
         visit.page.goto(f"{visit.address}/training/dense?probe=retention&iteration=10")
-        expect(visit.page.locator(".nothing")).to_contain_text("not finished")
+        expect(visit.page.locator(".nothing")).to_contain_text("nothing to show yet")
         trained(store, sweep, "dense", WHEN)
     expect(visit.page.locator("#training-now")).to_have_text("iteration 10", timeout=60_000)
     visit.ready()
     settled(visit)
     assert asked(visit.page)["probe"] == "retention"
+
+
+def part(places: tuple[int, ...], updates: int) -> Results:
+    """Return what is seen of a training under way: some records, the last with the losses so far."""
+    records = {WHEN[place]: moment(place) for place in places}
+    if updates:
+        records[WHEN[places[-1]]].fields["training_loss"] = Field(
+            "training_loss", np.linspace(2.3, 1.0, updates), ("iteration",), "nat"
+        )
+    return Results(records, curves={"validation_loss": {0: 2.4}})
+
+
+def test_a_training_in_work_grows_under_the_readers_eyes_and_the_place_stays(visit, serve, tmp_path):
+    path = tmp_path / "work.db"
+    with Store(path, "w") as store:
+        sweep, owner = store.add_sweep("work", {}), store.add_owner()
+        store.plan(sweep, ["dense", "later", "last"])
+        config = configuration("LSTM", 20, 1.0, iterations=100, probe_schedule="log:2")
+        store.claim(sweep, {"dense": config}, owner)
+        store.add_records({"dense": part((0, 1), 1)}, owner)
+        visit.address = serve(path).address
+        page = opened(visit, "/training/dense")
+        told, slider = page.locator("#training-told"), page.locator(".training-slider [role=slider]")
+        expect(told).to_contain_text("in work")
+        expect(told).to_contain_text("probed twice, the last time after 1 of 100 iterations")
+        expect(page.locator("#progress")).to_have_text("0 of 3 done1 running")
+        expect(page.locator("#training-scale input:checked")).to_have_value("log")
+        assert len(drawn(page, "training-loss")) == 1
+        page.evaluate("document.querySelector('.training-cards').dataset.mine = 'yes'")
+
+        store.add_records({"dense": part((2,), 3)}, owner)
+        expect(page.locator("#training-now")).to_have_text("iteration 3", timeout=60_000)  # the last is followed
+        expect(slider).to_have_attribute("aria-valuemax", "2")
+        settled(visit)
+        page.wait_for_function(
+            """() => {
+                const gd = document.querySelector("[data-figure=training-loss] .js-plotly-plot");
+                return gd && gd._fullData[0].x.length === 3;
+            }"""
+        )
+
+        page.keyboard.press("ArrowLeft")
+        settled(visit)
+        store.add_records({"dense": part((3, 4), 32)}, owner)
+        expect(slider).to_have_attribute("aria-valuemax", "4", timeout=60_000)
+        expect(told).to_contain_text("probed 5 times, the last time after 32 of 100 iterations")
+        expect(page.locator("#training-now")).to_have_text("iteration 1")  # any other stays
+        settled(visit)
+        assert len(drawn(page, "training-map", letter="z")[0]) == 5
+
+        store.fail_run("dense", f"MemoryError: {MARKUP}", owner=owner)
+        expect(told.get_by_role("alert")).to_contain_text(f"MemoryError: {MARKUP}", timeout=60_000)
+        trained(store, sweep, "other", (0, 5), seed=1)
+        store.start_run("dense", sweep, config)  # from the beginning: there is nothing any more
+        expect(page.locator(".nothing")).to_contain_text("nothing to show yet", timeout=60_000)
+
+
+def test_a_training_that_ends_while_it_is_watched_stays_where_it_was_looked_at(visit, serve, tmp_path):
+    path = tmp_path / "end.db"
+    with Store(path, "w") as store:
+        sweep = store.add_sweep("end", {})
+        store.start_run("dense", sweep, configuration("LSTM", 20, 1.0, iterations=100))
+        store.add_records({"dense": part((0, 1, 2), 3)})
+        visit.address = serve(path).address
+        page = opened(visit, "/training/dense?iteration=1&probe=retention")
+        page.evaluate("document.querySelector('.training-cards').dataset.mine = 'yes'")
+        records = {n: moment(place) for place, n in enumerate(WHEN)}
+        store.finish_run("dense", records, {"loss_baseline": 2.3}, 1.0, {"validation_loss": {0: 2.4, 100: 1.1}})
+        expect(page.locator("#training-told")).to_be_empty(timeout=60_000)
+    settled(visit)
+    expect(page.locator("#training-now")).to_have_text("iteration 1")
+    expect(page.locator(".training-slider [role=slider]")).to_have_attribute("aria-valuemax", "5")
+    expect(page.locator(".training-cards[data-mine=yes]")).to_have_count(1)
+    assert asked(page)["probe"] == "retention"
+
+
+def test_layers_of_a_stack_are_looked_at_one_by_one_and_a_link_opens_them_again(visit, serve, tmp_path):
+    path = tmp_path / "layers.db"
+    with Store(path, "w") as store:
+        sweep = store.add_sweep("layers", {})
+        store.start_run("stack", sweep, configuration("LSTM", 20, 1.0, iterations=100, layers=2))
+        records = {}
+        for place, n in enumerate(WHEN):
+            whole, layers = moment(place), {f"layer{i}": moment(place + 2 * i) for i in (1, 2)}
+            whole.fields.pop("gate_activation")  # of single layers alone
+            records[n] = replace(whole, layers=layers)
+        store.finish_run("stack", records, {}, 1.0)
+    visit.address = serve(path).address
+    page = opened(visit, "/training/stack?probe=transport&iteration=10")
+    expect(page.locator("#training-layer")).to_have_value("Whole network")
+    assert "layer" not in asked(page)
+    page.locator("#training-layer").click()
+    page.get_by_role("option", name="layer2").click()
+    page.wait_for_url(re.compile("layer=layer2"))
+    settled(visit)
+    expect(page.locator("#training-now")).to_have_text("iteration 10")
+    with Store(path) as store:
+        expected = figures.training_map(store.records("stack", ["transport"], "layer2"), "transport", scale="log")
+        rate = store.records("stack", layer="layer2")[10].summary["decay_rate"]
+    wanted = np.array(expected.data[0].z, float)
+    np.testing.assert_allclose(np.array(drawn(page, "training-map", letter="z"), float), wanted, rtol=1e-6)
+    expect(page.locator("td[data-number=decay_rate]")).to_have_text(shown.number(rate))
+    page.locator("#training-probe").click()
+    page.get_by_role("option", name="Gate activation").click()
+    page.wait_for_url(re.compile("probe=gate_activation"))
+    page.reload()
+    visit.ready()
+    settled(visit)
+    expect(page.locator("#training-layer")).to_have_value("layer2")
+    expect(page.locator("#training-probe")).to_have_value(re.compile("Gate activation"))
+    page.locator("#training-layer").click()
+    page.get_by_role("option", name="Whole network").click()
+    expect(page.locator("#training-probe")).not_to_have_value(re.compile("Gate activation"))  # it has none
+    page.wait_for_url(lambda url: "layer=" not in url)
+    settled(visit)
 
 
 def test_other_runs_that_are_written_leave_the_page_alone(visit, serve, tmp_path):
