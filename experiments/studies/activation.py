@@ -23,7 +23,7 @@ import numpy as np
 from gradscope.figures.reproductions import Panel
 from gradscope.store import Store
 
-from ..readings import NOTHING, Reading, curves, done, group, mean_and_spread, paneled
+from ..readings import NOTHING, Reading, Row, curves, done, group, mean_and_spread, paneled
 from ..spec import Sweep
 
 NAME = "activation"
@@ -71,6 +71,7 @@ def read(store: Store) -> Reading:
             if low
             else f"{name}: {len(some)} runs."
         )
+    lines += filter(None, (_off(rows, ("identity",), np.inf), _off(rows, ("tanh", "softsign"), 2.0)))
     panels = [
         Panel(curves(plain, "gain", "decay_rate", "activation"), "gain [1]", "decay rate [nat/step]"),
         Panel(curves(plain, "gain", "hidden_slope_rms", "activation"), "gain [1]", "slope rms [1]"),
@@ -78,3 +79,17 @@ def read(store: Store) -> Reading:
     ]
     caption = "RNN of Gaussian weights. The slope orders the activations as the decay rate does, saturation does not."
     return Reading(tuple(lines), paneled(panels, "Slope against saturation", caption))
+
+
+def _off(rows: list[Row], names: tuple[str, ...], most: float) -> str:
+    """Tell how far rates of an orthogonal RNN are off -ln(gain * slope rms) up to a gain; "" without such a run."""
+    off = [
+        abs(row["decay_rate"] + np.log(row["gain"] * row["hidden_slope_rms"]))
+        for row in rows
+        if (row["cell"], row["recurrent"]) == ("RNN", "orthogonal") and row["activation"] in names
+        if row["gain"] <= most and row.get("hidden_slope_rms") and np.isfinite(row.get("decay_rate", np.nan))
+    ]
+    if not off:
+        return ""
+    up_to = "" if most == np.inf else f", up to a gain of {most:g}"
+    return f"Orthogonal {' and '.join(names)}{up_to}: at most {max(off):.2g} nat/step off -ln(gain * slope rms)."

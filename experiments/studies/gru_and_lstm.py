@@ -16,6 +16,8 @@ Reads as: accuracy on held-out digits over the number of examples, a line for ea
 
 from __future__ import annotations
 
+import numpy as np
+
 from gradscope.figures.reproductions import Panel
 from gradscope.store import Store
 
@@ -44,11 +46,17 @@ def read(store: Store) -> Reading:
     rows = done(store, NAME)
     if not rows:
         return NOTHING
-    lines = []
+    lines, found = [], {}
     for (examples,), some in group(rows, "examples").items():
         found = {cell: mean_and_spread(members, "accuracy_after") for (cell,), members in group(some, "cell").items()}
         told = ", ".join(f"{cell} {mean:.3f} ± {spread:.3f}" for cell, (mean, spread) in found.items())
         lines.append(f"{examples} examples: accuracy {told}.")
+    if len(found) == 2:
+        (gru, one), (lstm, other) = found["GRU"], found["LSTM"]
+        lines.append(
+            f"Predicted alike with the most examples: the GRU is off the LSTM by {gru - lstm:+.3f}, "
+            f"where seeds scatter by {np.hypot(one, other):.3f}."
+        )
     drawn = curves(rows, "examples", "accuracy_after", "cell")
     panels = [Panel(drawn, "examples [1]", "accuracy, held-out digits [fraction]", log_x=True)]
     return Reading(tuple(lines), paneled(panels, "GRU against LSTM", "Mean and spread over seeds."))

@@ -12,7 +12,8 @@ Runtime: under a minute of CPU.
 
 Reads as: accuracy after training over the steps of a segment. The prediction holds for 5 steps alone: with 10 both
 cells name most orders, since an adding state carries a trace of both symbols that a short segment learns to read. A
-cut gradient asks more of the untrained state than of the learning rule.
+cut gradient asks more of the untrained state than of the learning rule. The loss stands at the last step alone, so an
+update per segment (`update_per`) would be the same training.
 """
 
 from __future__ import annotations
