@@ -87,7 +87,7 @@ def _off(rows: list[Row], names: tuple[str, ...], most: float) -> str:
         abs(row["decay_rate"] + np.log(row["gain"] * row["hidden_slope_rms"]))
         for row in rows
         if (row["cell"], row["recurrent"]) == ("RNN", "orthogonal") and row["activation"] in names
-        if row["gain"] <= most and row.get("hidden_slope_rms") and np.isfinite(row.get("decay_rate", np.nan))
+        if row["gain"] <= most and row.get("hidden_slope_rms") and np.isfinite(mean_and_spread([row], "decay_rate")[0])
     ]
     if not off:
         return ""
