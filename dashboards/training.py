@@ -38,9 +38,13 @@ FIRST_PROBES = ("state_gradient", "transport", "jacobian_rms")
 NUMBERS = ("decay_rate", "growth", "half_life", "horizon", "horizon_best", "zero_share", "bad_share")
 PAIR = "decay rate and horizon"
 AGAIN = "Start its sweep again: the training begins anew."
+STANDING = {
+    "running": ("beating", "in work", "What is still to come appears by itself."),
+    "interrupted": ("silent", "interrupted", AGAIN),
+}
 SPEEDS = {"2": "2 a second", "5": "5 a second", "10": "10 a second"}
 SCALE_WORDS = {"linear": "Linear", "log": "Log"}
-TITLED = ("cell", "hidden_size", "activation", "forget_bias", "length", "task")
+WORDS = {"hidden_size": "{} units", "activation": "{}", "length": "{} steps", "layers": "layers {}", "task": "{}"}
 #: The cards beside map and cut: what each is called, and which function draws it.
 CARDS = {"training-loss": "Loss", "training-gradient": "Gradient before and after clipping"}
 
@@ -240,26 +244,13 @@ def _in_work(entry: dict[str, Any], found: list[int]) -> Any:
     asked, last = entry["config"]["iterations"], found[-1]
     when = f"after {last:,} of {asked:,} iterations" if last else "before training"
     far = f"probed {often(len(found))}, the last time {when}"
-    if entry["status"] == "running":
-        sign = html.I(className="dot", **words.aria(hidden="true"))
-        badge = html.Span([sign, "in work"], className="badge beating")
-        return html.P([badge, f"It was {far}. What is still to come appears by itself."], className="training-work")
     if entry["status"] == "failed":
         reason = html.Pre(entry["error"] or "The run left no message.", className="error")
-        return dmc.Alert(
-            [reason, html.P(f"It was {far}. {AGAIN}")],
-            title="This training failed",
-            color="red",
-            variant="light",
-            className="alert",
-        )
-    return dmc.Alert(
-        f"It was {far}. {AGAIN}",
-        title="This training was interrupted",
-        color="yellow",
-        variant="light",
-        className="alert",
-    )
+        after = [reason, html.P(f"It was {far}. {AGAIN}")]
+        return dmc.Alert(after, title="This training failed", color="red", variant="light", className="alert")
+    look, word, then = STANDING[entry["status"]]
+    badge = html.Span([html.I(className="dot", **words.aria(hidden="true")), word], className=f"badge {look}")
+    return html.P([badge, f"It was {far}. {then}"], className="training-work")
 
 
 def often(count: int) -> str:
@@ -458,7 +449,14 @@ def _runs(reader: Reader, runs: list[str], run: str, entry: dict[str, Any]) -> l
     configs = {one: found["config"] for one, found in entries.items() if found}
     data = [{"value": one, "label": text} for one, text in _labels(configs).items()]
     select = dmc.Select(
-        id="training-runs", label="Run", data=data, value=run, allowDeselect=False, searchable=True, size="sm"
+        id="training-runs",
+        label="Run",
+        data=data,
+        value=run,
+        allowDeselect=False,
+        searchable=True,
+        size="sm",
+        comboboxProps={"width": 440, "position": "bottom-start"},
     )
     left = len(runs) - len(shown)
     more = [html.P(f"{left:,} further runs have a training: open them from their page.", className="note")]
@@ -466,15 +464,23 @@ def _runs(reader: Reader, runs: list[str], run: str, entry: dict[str, Any]) -> l
 
 
 def _labels(configs: dict[str, dict[str, Any]]) -> dict[str, str]:
-    """Return what each run is called: its title, and beside it the settings in which the runs differ."""
-    names = dict.fromkeys(name for config in configs.values() for name in config if name not in TITLED)
+    """Return what each run is called among the others: its cell, and the settings in which they differ."""
+    names = dict.fromkeys(name for config in configs.values() for name in config if name != "cell")
     differ = [name for name in names if len({str(config.get(name)) for config in configs.values()}) > 1]
     return {
-        run: ", ".join(
-            [words.title(config), *(f"{words.label(n).lower()} {words.setting(config.get(n))}" for n in differ)]
-        )
+        run: ", ".join([str(config.get("cell", "Run")), *(_setting(config, name) for name in differ if name in config)])
+        if differ
+        else words.title(config)
         for run, config in configs.items()
     }
+
+
+def _setting(config: dict[str, Any], name: str) -> str:
+    """Return one setting of a run in a word or two."""
+    value = words.setting(config[name])
+    if name in WORDS:
+        return WORDS[name].format(value)
+    return f"{words.label(name).lower()} {value}"
 
 
 def _grouped(probes: list[str]) -> list[dict[str, Any]]:

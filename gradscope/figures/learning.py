@@ -132,7 +132,9 @@ class _Panels:
         at = float(np.log10(value)) if log else float(value)
         self.canvas.rule(at)
         self.canvas.layout["shapes"][-1]["yref"] = self.open
-        place = {"xref": "x domain", "yref": self.open, "x": 1, "xanchor": "right", "y": at, "yanchor": "bottom"}
+        # Left of the end, where a line marks the last iteration.
+        place = {"xref": "x domain", "yref": self.open, "x": 1, "xanchor": "right", "xshift": -14}
+        place |= {"y": at, "yanchor": "bottom"}
         self.canvas.layout["annotations"].append(place | {"text": text, "name": "reference"})
 
     def figure(self, bad: Mapping[str, Any] | None = None) -> go.Figure:

@@ -46,11 +46,24 @@ seed = [0, 1, 2, 3]
 """
 
 
+LONG = f"""
+hidden_size = 8
+batch_size = 4
+length = 30
+probes = ["state_gradient", "transport"]
+keep = "everything"
+iterations = 100000
+probe_schedule = "every:20"
+seed = {list(range(30))}
+"""
+
+
 @contextmanager
-def sweep(folder: Path, text: str) -> Iterator[subprocess.Popen]:
+def sweep(folder: Path, text: str, workers: int = 0) -> Iterator[subprocess.Popen]:
     """Carry out a sweep in a process of its own."""
     (folder / "grid.toml").write_text(text)
-    command = [sys.executable, "-m", "gradscope", "sweep", "grid.toml", "--store", "results.db", "--workers", "0"]
+    call = ["sweep", "grid.toml", "--store", "results.db", "--workers", str(workers)]
+    command = [sys.executable, "-m", "gradscope", *call]
     with subprocess.Popen(command, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
         try:
             yield process
@@ -134,6 +147,38 @@ def test_a_sweep_that_is_killed_is_told_and_the_page_goes_on(visit, serve, tmp_p
     with Store(tmp_path / "results.db") as store:
         assert done + sum(others) == len(store.runs())
         assert total == len(store.runs()) + store.waiting() == 4
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
+def test_a_training_of_a_real_sweep_is_watched_and_an_interrupt_leaves_what_it_has_shown(visit, serve, tmp_path):
+    store = tmp_path / "results.db"
+    visit.address = serve(store).address
+    with sweep(tmp_path, LONG, workers=1) as process:
+        while process.poll() is None and not (store.exists() and begun(store)):
+            time.sleep(0.1)
+        page = visit.open("/training")
+        expect(page.locator("#progress")).to_contain_text("0 of 30 done")
+        told, slider = page.locator("#training-told"), page.locator(".training-slider [role=slider]")
+        expect(told).to_contain_text("in work", timeout=PATIENCE)
+        page.locator("[data-figure=training-map].is-drawn").wait_for(timeout=PATIENCE)
+        page.keyboard.press("Home")
+        expect(page.locator("#training-now")).to_have_text("before training")
+        seen = int(slider.get_attribute("aria-valuemax"))
+        until(page, f"() => document.querySelector('.training-slider [role=slider]').ariaValueMax > {seen}")
+        assert int(slider.get_attribute("aria-valuemax")) > seen
+        expect(page.locator("#training-now")).to_have_text("before training")
+        process.send_signal(signal.SIGINT)
+        process.wait()
+        expect(told).to_contain_text("interrupted", timeout=PATIENCE)
+        expect(page.locator("#progress")).to_contain_text("0 of 30 done")
+        expect(page.locator("[data-figure=training-map].is-drawn")).to_have_count(1)
+
+
+def begun(store: Path) -> bool:
+    """Return whether a training has been probed on its way."""
+    with contextlib.suppress(StoreError), Store(store) as read:
+        return bool(read.probed(2))
+    return False
 
 
 # Ten thousand runs ---------------------------------------------------------------------------------------------------
