@@ -27,6 +27,8 @@ __all__ = ["REACH", "Reaction", "reactions", "scope_table"]
 REACH = 150.0
 """Milliseconds that 95 of 100 moves may take."""
 WARM = 5
+THUMB = 16
+"""Pixels of a slider's thumb."""
 MOVES = 60
 WATCH = """() => {
     window.seen = { moved: 0, painted: 0, frames: 0 };
@@ -132,9 +134,9 @@ def timed(page: Any, spent: Spent, hand: str, move: Callable[[int], None], count
 def reactions(count: int = MOVES) -> Iterator[Reaction]:
     """Yield what dragging the gain takes, and what its arrow keys take."""
     with opened() as (page, spent):
-        thumb = page.locator(".mantine-Slider-thumb[aria-label='Gain']")
-        box = thumb.bounding_box()
-        x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+        slider = page.get_by_role("slider", name="Gain")
+        box, share = slider.bounding_box(), slider.evaluate("one => (one.value - one.min) / (one.max - one.min)")
+        x, y = box["x"] + THUMB / 2 + (box["width"] - THUMB) * share, box["y"] + box["height"] / 2
 
         def drag(number: int) -> None:
             page.mouse.move(x + 10 + 2 * abs(number % 40 - 20), y)
@@ -150,8 +152,8 @@ def reactions(count: int = MOVES) -> Iterator[Reaction]:
         page.mouse.up()
         yield Reaction(dragged.hand, dragged.wall, dragged.browser, dragged.server, rate)
         page.wait_for_selector(".scope-state.is-exact", timeout=120_000)
-        thumb.focus()
-        yield timed(page, spent, "arrow key", lambda number: thumb.press("ArrowRight"), count // 2)
+        slider.focus()
+        yield timed(page, spent, "arrow key", lambda number: slider.press("ArrowRight"), count // 2)
 
 
 def scope_table(found: list[Reaction]) -> Table:

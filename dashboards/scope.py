@@ -8,6 +8,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, urlencode
@@ -41,6 +42,7 @@ __all__ = ["PATH", "Desk", "Shown", "page", "parse", "query", "register"]
 
 PATH = "/scope"
 MEASURE = "/scope/measure"
+PROGRESS = "/scope/progress"
 SENT = "/scope/file"
 LARGEST = 32 * 2**20  # bytes of a file; `assets/scope.js` knows it, too
 BINARY = "application/octet-stream"  # a page of a stranger may not send it without being asked about
@@ -125,6 +127,7 @@ def _content(setting: Setting, pinned: Setting | None) -> list[Any]:
             html.H1("Scope"),
             html.Span(id="scope-verdict", className="verdict large", role="status"),
             html.Span("measuring", id="scope-state", className="badge scope-state", role="status"),
+            html.Span(id="scope-step", className="note"),
             html.Div(
                 [
                     dmc.Button("Pin", id="scope-pin", **pin, **words.aria(label="Pin this setting to compare with")),
@@ -149,15 +152,39 @@ def _content(setting: Setting, pinned: Setting | None) -> list[Any]:
         size="lg",
         closeButtonProps={"aria-label": "Close the code"},
     )
-    figures = [cards.figure_card(f"scope-{name}", title) for name, title in SCOPE.items()]
+    figures = [cards.figure_card(f"scope-{name}", title, asks=True) for name, title in SCOPE.items()]
     return [
         head,
         html.P(id="scope-pinned", className="note", role="status"),
         html.Div(figures, className="scope-cards"),
+        _invitation(),
         modal,
         dcc.Store(id="scope-link", data=query(setting, pinned)),
         dcc.Store(id="scope-sink"),
     ]
+
+
+def _invitation() -> html.Div:
+    """Return what stands in place of the figures while the input is a file that nobody has chosen."""
+    steps, sequences = (f"{LIMITS[name][1]:.0f}" for name in ("length", "batch"))
+    invited = states.nothing(
+        "Show a sequence of your own",
+        html.P(id="scope-awaits"),
+        html.P("A .npy of shape (T, I) or (T, B, I), or a .csv with one row a step: time comes first."),
+        html.P(
+            f"The Scope shows the first {steps} steps of {sequences} sequences, with up to {FEATURES} features. "
+            "The file goes to the server of this page alone, which keeps it in memory.",
+            className="note",
+        ),
+        action=html.Div(
+            [
+                dmc.Button("Choose a file …", id="scope-choose-first", size="sm"),
+                html.Span("or drop it on this page", className="note"),
+            ],
+            className="scope-invited",
+        ),
+    )
+    return html.Div([invited], id="scope-invitation", className="hidden")
 
 
 def _aside(setting: Setting) -> list[Any]:
@@ -218,23 +245,14 @@ def _beside_signal() -> list[Any]:
 
 
 def _slider(name: str, value: float, default: float) -> html.Div:
-    """Return a knob to drag, with its number beside it."""
+    """Return a knob to drag, with its number beside it; the browser makes the slider, which Dash need not hear of."""
     low, high = LIMITS[name]
+    label = html.Label(_title(name), htmlFor=f"scope-{name}", className="label")
     number = html.Output(words.number(value), id=f"scope-value-{name}", className="scope-number")
-    slider = dmc.Slider(
-        id=cards.part("scope", name),
-        value=value,
-        min=low,
-        max=high,
-        step=STEPS.get(name, 1),
-        precision=2,
-        label=None,
-        size="sm",
-        updatemode="drag",
-        thumbLabel=_title(name),
-        marks=[{"value": default}],
-    )
-    return html.Div([html.Div([html.Span(_title(name), className="label"), number], className="scope-knob"), slider])
+    told = {"name": name, "min": low, "max": high, "step": STEPS.get(name, 1), "value": value, "usual": default}
+    kept: Any = {f"data-{key}": entry for key, entry in told.items()}
+    slider = html.Div(className="scope-slider", **kept)
+    return html.Div([html.Div([label, number], className="scope-knob"), slider])
 
 
 def _number(name: str, value: int) -> dmc.NumberInput:
@@ -274,6 +292,7 @@ class Desk:
         self._files: OrderedDict[str, np.ndarray] = OrderedDict()
         self._records: OrderedDict[tuple[Setting, bool], Record] = OrderedDict()
         self._turns: OrderedDict[str, int] = OrderedDict()
+        self._steps: OrderedDict[str, str] = OrderedDict()
         self.given = "" if given is None else self._add_given(given)
 
     def _add_given(self, path: Path) -> str:
@@ -315,8 +334,7 @@ class Desk:
         with self._lock:
             if setting.file in self._files:
                 return self._files[setting.file]
-        name = setting.file.partition("-")[2] or setting.file
-        raise ArgumentError(f"`file` must be one that this server holds, got {name!r}. Choose it again.")
+        raise ArgumentError(f"`file` must be one that this server holds, got {_name(setting.file)!r}. Choose it again.")
 
     def turn(self, client: str, number: int) -> Callable[[], bool]:
         """Note that a scope has turned a knob, and return what says whether it has turned one since."""
@@ -324,19 +342,51 @@ class Desk:
             _keep(self._turns, client, max(number, self._turns.get(client, 0)), CLIENTS)
         return lambda: bool(client) and self._turns.get(client, number) > number
 
-    def record(self, setting: Setting, exact: bool, stop: Callable[[], bool], keep: bool = True) -> Record:
+    def awaits(self, setting: Setting) -> str | None:
+        """Return what to say where the file of a setting is still to be chosen, and None where it is there."""
+        try:
+            missing = setting.signal == FILE and self.file(setting) is None
+        except ArgumentError:
+            return (
+                f"This server does not hold {_name(setting.file)}, perhaps since it was started anew: choose it again."
+            )
+        return "" if missing else None
+
+    def tell(self, client: str, step: str) -> None:
+        """Note what is being measured for a scope."""
+        with self._lock:
+            _keep(self._steps, client, step, CLIENTS)
+
+    def step(self, client: str) -> str:
+        """Return what is being measured for a scope, or was last."""
+        return self._steps.get(client, "")
+
+    def record(
+        self,
+        setting: Setting,
+        exact: bool,
+        stop: Callable[[], bool],
+        tell: Callable[[str], None] | None = None,
+        keep: bool = True,
+    ) -> Record:
         """Return the record of a setting, perhaps from an earlier turn."""
         known = self._records.get((setting, exact))
         if known is None:
-            known = measure(setting, exact, self.file(setting), stop if exact else None)
+            watch = (stop, tell) if exact else ()
+            known = measure(setting, exact, self.file(setting), *watch)
             if keep:
                 with self._lock:
                     _keep(self._records, (setting, exact), known, RECORDS)
         return known
 
-    def pinned(self, setting: Setting, exact: bool, stop: Callable[[], bool]) -> Record:
+    def pinned(self, setting: Setting, exact: bool, stop: Callable[[], bool], tell: Callable[[str], None]) -> Record:
         """Return the record of a pinned setting: the exact one, unless a hand moves and it is not there yet."""
-        return self.record(setting, exact or (setting, True) in self._records, stop)
+        return self.record(setting, exact or (setting, True) in self._records, stop, tell)
+
+
+def _name(file: str) -> str:
+    """Return the name of a file without what tells it from others of that name."""
+    return file.partition("-")[2] or file
 
 
 def _keep(kept: OrderedDict[Any, Any], key: Any, value: Any, most: int) -> None:
@@ -350,17 +400,22 @@ def _keep(kept: OrderedDict[Any, Any], key: Any, value: Any, most: int) -> None:
 def answer(desk: Desk, values: Mapping[str, str]) -> str:
     """Return what the browser draws for a request, as JSON: figures, verdict, state and code, or an ``error``.
 
-    A request that is no longer the newest of its client is given up on the way, and answered with an ``error``, too.
+    Where the input is a file that nobody has chosen yet, it ``awaits`` one. A request that is no longer the newest of
+    its client is given up on the way, and answered with an ``error``, too.
     """
     values = dict(values)
     exact, client, number = values.pop("exact", "") == "1", values.pop("client", ""), values.pop("turn", "0")
-    stop = desk.turn(client, int(number) if number.isdecimal() else 0)
+    stop, tell = desk.turn(client, int(number) if number.isdecimal() else 0), partial(desk.tell, client)
+    tell("")
     try:
         setting, pinned = parse("?" + urlencode(values))
         if setting.signal == FILE and not setting.file:
             setting = replace(setting, file=desk.given)
-        record = desk.record(setting, exact, stop, keep=exact)
-        behind = None if pinned is None else desk.pinned(pinned, exact, stop)
+        awaits = desk.awaits(setting)
+        if awaits is not None:
+            return json.dumps({"awaits": awaits, "link": query(setting, pinned)})
+        record = desk.record(setting, exact, stop, tell, keep=exact)
+        behind = None if pinned is None else desk.pinned(pinned, exact, stop, tell)
         drawn = {name: live(name, record, behind) for name in SCOPE}
     except GradscopeError as error:
         return json.dumps({"error": str(error)})
@@ -396,7 +451,7 @@ def _of_file(setting: Setting, file: np.ndarray | None) -> str:
         return ""
     steps, sequences, features = setting.inputs(file).shape
     shape = f"{steps} steps, {words.count(sequences, 'sequence')}, {words.count(features, 'feature')}"
-    return f"{setting.file.partition('-')[2]}: {shape}."
+    return f"{_name(setting.file)}: {shape}."
 
 
 def _told(setting: Setting) -> str:
@@ -412,7 +467,7 @@ def _told(setting: Setting) -> str:
             }
         )
         + f", {words.count(setting.batch, 'sequence')}, gain {words.number(setting.gain)}, {setting.initializer}, "
-        + (setting.file.partition("-")[2] if setting.signal == FILE else setting.signal)
+        + (_name(setting.file) if setting.signal == FILE else setting.signal)
     )
 
 
@@ -438,6 +493,11 @@ def register(app: Dash, inputs: Path | None = None) -> None:
     def measure_scope() -> Response:
         return Response(answer(desk, request.args.to_dict()), mimetype="application/json")
 
+    @app.server.get(PROGRESS)
+    def measured_now() -> Response:
+        step = desk.step(request.args.get("client", ""))
+        return Response(json.dumps({"step": step}), mimetype="application/json")
+
     @app.server.post(SENT)
     def receive_file() -> Response:
         if request.mimetype != BINARY or not 0 < (request.content_length or 0) <= LARGEST:
@@ -454,9 +514,9 @@ def register(app: Dash, inputs: Path | None = None) -> None:
         State(knobs, "id"),
         State("scope-link", "data"),
     )
-    for button in ("pin", "unpin", "choose"):
+    for button in ("pin", "unpin", "choose", "choose-first"):
         app.clientside_callback(
-            ClientsideFunction("gradscope", button),
+            ClientsideFunction("gradscope", button.removesuffix("-first")),
             Output("scope-sink", "data", allow_duplicate=True),
             Input(f"scope-{button}", "n_clicks"),
             prevent_initial_call=True,

@@ -12,16 +12,19 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
-from types import FrameType
+from types import CodeType, FrameType
 from typing import Any
 
 import numpy as np
 
 from gradscope.activations import ACTIVATIONS
 from gradscope.cells import CELLS, Cell
+from gradscope.dense import DenseLinearization
 from gradscope.errors import ArgumentError, ShapeError, unknown
+from gradscope.flow import flow
+from gradscope.gates import gate_statistics
 from gradscope.initializers import INITIALIZERS
-from gradscope.linearization import linearize
+from gradscope.linearization import Linearization, linearize
 from gradscope.probes import probe
 from gradscope.probes.measures import Measurement, applies, measured
 from gradscope.record import Field, Record, log10_status, plain_status
@@ -206,6 +209,7 @@ def measure(
     exact: bool = True,
     file: np.ndarray | None = None,
     stop: Callable[[], bool] | None = None,
+    tell: Callable[[str], None] | None = None,
 ) -> Record:
     """Return what the instrument shows.
 
@@ -219,6 +223,9 @@ def measure(
         The inputs of the setting whose signal is ``"file"``, from :func:`gradscope.signals.load_inputs`.
     stop : callable, optional
         Asked now and then whether to give up.
+    tell : callable, optional
+        Told now and then what is being measured and, of what takes longest, how much of it is done:
+        ``"transport, 40 %"``.
 
     Returns
     -------
@@ -235,7 +242,7 @@ def measure(
     ExtraError
         When the inputs need a package that is not installed.
     """
-    with _stoppable(stop):
+    with _watched(stop, tell):
         inputs = setting.inputs(file)
         if exact:
             cell, params = setting.build(inputs.shape[2])
@@ -249,21 +256,43 @@ def measure(
 
 
 @contextmanager
-def _stoppable(stop: Callable[[], bool] | None) -> Iterator[None]:
-    """Ask whenever this thread calls a Python function; a measurement calls one every few milliseconds."""
-    if stop is None or sys.getprofile() is not None:
+def _watched(stop: Callable[[], bool] | None, tell: Callable[[str], None] | None) -> Iterator[None]:
+    """Ask and tell whenever this thread calls a Python function; a measurement calls one every few milliseconds."""
+    if (stop is None and tell is None) or sys.getprofile() is not None:
         yield
         return
 
-    def ask(frame: FrameType, event: str, what: Any) -> None:
-        if event == "call" and stop():
+    def heed(frame: FrameType, event: str, what: Any) -> None:
+        if event != "call":
+            return
+        if stop is not None and stop():
             raise StoppedError
+        if tell is not None and frame.f_code in STAGES:
+            tell(STAGES[frame.f_code] + _share(frame))
 
-    sys.setprofile(ask)
+    sys.setprofile(heed)
     try:
         yield
     finally:
         sys.setprofile(None)
+
+
+def _share(frame: FrameType) -> str:
+    """Return how much is done of what goes back step by step, in words; nothing for the rest."""
+    t = frame.f_locals.get("t")
+    return "" if t is None else f", {1 - (t + 1) / frame.f_locals['self'].length:.0%}".replace("%", " %")
+
+
+STAGES: dict[CodeType, str] = {
+    unroll.__code__: "forward pass",
+    Linearization.pull_at.__code__: "transport",
+    DenseLinearization.pull_at.__code__: "transport",
+    Linearization.norm.__code__: "norms",
+    DenseLinearization.norm.__code__: "norms",
+    gate_statistics.__code__: "gates",
+    flow.__code__: "flow",
+}
+"""What is being measured when a function is called."""
 
 
 class _Run:
@@ -328,14 +357,16 @@ def code(setting: Setting, pinned: Setting | None = None) -> str:
     """
     both = [setting] if pinned is None else [pinned, setting]
     imported = sorted({"load_inputs" if one.signal == FILE else "signal" for one in both})
-    blocks = "" if pinned is None else _block(pinned, "pinned")
+    before = "" if pinned in (None, setting) else _block(pinned, "pinned")
+    after = "pinned = record\n" if pinned == setting else ""
     return (
         "import numpy as np\n\n"
         "import gradscope as gs\n"
         "from gradscope.figures.scope import SCOPE, scope\n"
         f"from gradscope.signals import {', '.join(imported)}\n\n"
-        f"{blocks}"
+        f"{before}"
         f"{_block(setting, 'record')}"
+        f"{after}"
         'print(record.summary["verdict_text"])\n\n'
         "for name in SCOPE:\n"
         f"    scope(name, record{'' if pinned is None else ', pinned'}).show()\n"

@@ -65,6 +65,15 @@ def test_the_code_reads_a_file(tmp_path, monkeypatch):
     np.testing.assert_array_equal(record["transport"], found["record"]["transport"])
 
 
+def test_a_pin_of_the_same_setting_is_measured_once():
+    setting = Setting(**SMALL)
+    told, other = code(setting, setting), code(setting, Setting(gain=2.0, **SMALL))
+    assert (told.count("gs.probe("), other.count("gs.probe(")) == (1, 2)
+    assert "pinned = record\n" in told
+    assert "scope(name, record, pinned)" in told
+    compile(told, "scope", "exec")
+
+
 def test_while_a_knob_moves_the_record_is_a_sample_of_the_exact_one():
     setting = Setting(hidden_size=16, length=60, batch=8)
     quick, exact = measure(setting, exact=False), measure(setting)

@@ -18,7 +18,7 @@ from gradscope.activations import ACTIVATIONS
 from gradscope.cells import CELLS
 from gradscope.dashboards import command
 from gradscope.dashboards.app import create_app
-from gradscope.dashboards.scope import BINARY, MEASURE, SENT, Desk, answer
+from gradscope.dashboards.scope import BINARY, MEASURE, PROGRESS, SENT, Desk, answer
 from gradscope.errors import ArgumentError, ShapeError
 from gradscope.figures.scope import SCOPE
 from gradscope.initializers import INITIALIZERS
@@ -121,13 +121,21 @@ def test_a_file_with_nan_and_inf_is_data():
 @pytest.mark.parametrize(
     ("values", "match"),
     [
-        ({"signal": "file"}, "Choose a .npy or .csv"),
-        ({"signal": "file", "file": "0123-gone.npy"}, "server holds, got 'gone.npy'. Choose it again"),
-        ({"signal": "file", "file": "/etc/passwd"}, "server holds"),
+        ({"signal": "file"}, ""),
+        ({"signal": "file", "file": "0123-gone.npy"}, "does not hold gone.npy, perhaps since it was started anew"),
+        ({"signal": "file", "file": "/etc/passwd"}, "does not hold"),
     ],
 )
-def test_a_link_to_a_file_that_is_not_there_says_so(values, match):
-    assert match in strictly(answer(Desk(), values))["error"]
+def test_a_link_to_a_file_that_is_not_there_awaits_one(values, match):
+    told = strictly(answer(Desk(), values))
+    assert match in told["awaits"]
+    assert "error" not in told
+    assert told["link"].startswith("?signal=file")
+
+
+def test_a_pinned_file_that_is_not_there_is_refused():
+    told = strictly(answer(Desk(), {**SMALL, "pin": "signal=file&file=0123-gone.npy"}))
+    assert "must be one that this server holds, got 'gone.npy'. Choose it again." in told["error"]
 
 
 def test_a_file_with_too_many_features_says_so():
@@ -198,10 +206,38 @@ def test_a_measurement_is_given_up_when_it_is_told_to():
     assert len(asked) == 201
 
 
-def test_whoever_may_stop_it_changes_no_number():
+def test_whoever_may_stop_it_or_hears_of_it_changes_no_number():
     setting = Setting(hidden_size=6, length=20, batch=3)
-    alone, watched = measure(setting), measure(setting, stop=lambda: False)
+    alone, watched = measure(setting), measure(setting, stop=lambda: False, tell=lambda step: None)
     assert all(np.array_equal(alone[name], watched[name]) for name in alone)
+
+
+@pytest.mark.parametrize("cell", ["LSTM", "MGU"])
+def test_it_tells_what_is_measured_and_how_far_it_is(cell):
+    told = []
+    measure(Setting(cell=cell, hidden_size=4, length=20, batch=2), tell=told.append)
+    shares = [step for step in told if step.startswith("transport")]
+    assert shares[0] == "transport, 0 %"
+    assert shares[-1] == "transport, 95 %"
+    assert len(shares) == 20
+    assert list(dict.fromkeys(step.partition(",")[0] for step in told)) == [
+        "forward pass",
+        "transport",
+        "norms",
+        "gates",
+        "flow",
+    ]
+
+
+def test_the_page_can_ask_what_is_measured_for_it():
+    client = create_app("no-store.db").server.test_client()
+    local = {"headers": {"Host": "localhost"}}
+    assert strictly(client.get(f"{PROGRESS}?client=a", **local).text) == {"step": ""}
+    asked = "&".join(f"{name}={value}" for name, value in SMALL.items())
+    client.get(f"{MEASURE}?{asked}&exact=1&client=a&turn=1", **local)
+    assert strictly(client.get(f"{PROGRESS}?client=a", **local).text) == {"step": "flow"}
+    client.get(f"{MEASURE}?{asked}&client=a&turn=2", **local)
+    assert strictly(client.get(f"{PROGRESS}?client=a", **local).text) == {"step": ""}
 
 
 def test_the_newest_turn_of_a_scope_ends_its_older_measurements():

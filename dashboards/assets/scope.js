@@ -5,11 +5,13 @@
   const dash = (window.dash_clientside = window.dash_clientside || {});
   const own = (dash.gradscope = dash.gradscope || {});
   const live = window.gradscopeLive;
-  const LACKED = ["forget_bias", "activation"]; // knobs that not every cell has
+  const SLIDER = ".scope-slider input";
   const QUIET = 250; // milliseconds after which a hand that does not drag has let go
+  const PATIENCE = 400; // and after which a reader wants to know how far an exact measurement is
+  const AGAIN = 2000; // until a server that is gone is asked again
   const LARGEST = 32 * 1024 * 1024; // bytes of a file
   const client = Array.from(window.crypto.getRandomValues(new Uint32Array(2)), (part) => part.toString(36)).join("");
-  const PAUSE = 200; // and after which Plotly gets time for a whole drawing
+  const PAUSE = 400; // and after which Plotly gets time for a whole drawing
 
   let setting = null; // where the knobs stand
   let pinned = null; // the pinned part of the link, or null
@@ -73,7 +75,7 @@
       .then((reply) => (reply.ok ? reply.json() : { error: "This could not be measured; the server's log says why." }))
       .then(
         (answer) => flying === one && here() && show(answer, one),
-        () => undefined // given up, or the server is gone: the page's banner says so
+        () => flying === one && here() && lose(one) // else it was given up
       )
       .then(function () {
         if (flying === one) {
@@ -83,6 +85,33 @@
       });
     if (one.exact) {
       say("measuring exactly …", "is-busy");
+      follow(one);
+    }
+  }
+
+  function lose(one) {
+    refuse("The server does not answer.");
+    window.setTimeout(() => here() && !flying && !wanted && ask(one.exact), AGAIN);
+  }
+
+  // How far an exact measurement is, for as long as it goes on; beside the state, which is read out.
+  function follow(one) {
+    window.setTimeout(function () {
+      if (flying !== one) {
+        return;
+      }
+      window
+        .fetch("/scope/progress?client=" + client)
+        .then((reply) => reply.json())
+        .then((answer) => flying === one && step(answer.step), () => undefined)
+        .then(() => follow(one));
+    }, PATIENCE);
+  }
+
+  function step(text) {
+    const found = document.getElementById("scope-step");
+    if (found) {
+      found.textContent = text;
     }
   }
 
@@ -96,6 +125,7 @@
   }
 
   function say(text, look) {
+    step("");
     put("scope-state", { children: text, className: "badge scope-state " + look });
   }
 
@@ -104,7 +134,7 @@
     say(reason, "is-refused");
     put("scope-verdict", { className: "verdict large is-old" });
     document.querySelectorAll(".scope-cards .plot:not(.is-drawn)").forEach(function (body) {
-      dash.set_props({ type: "figure", name: body.dataset.figure }, { data: { notice: "There is nothing to show yet." } });
+      own.give(body.dataset.figure, { notice: "There is nothing to show yet." });
     });
     fade(true);
   }
@@ -114,12 +144,36 @@
     found && found.classList.toggle("is-refused", refused);
   }
 
+  // Without a file there is nothing to show yet: no mistake, but an invitation.
+  function invite(words) {
+    const awaits = words !== undefined;
+    document.querySelector(".scope-cards").classList.toggle("hidden", awaits);
+    document.getElementById("scope-invitation").classList.toggle("hidden", !awaits);
+    ["scope-pin", "scope-python"].forEach((name) => put(name, { disabled: awaits }));
+    if (awaits) {
+      put("scope-awaits", { children: words });
+      put("scope-verdict", { className: "verdict large hidden" });
+      say("no file yet", "is-awaiting");
+    }
+  }
+
+  function link(answer) {
+    window.history.replaceState(window.history.state, "", window.location.pathname + answer.link);
+  }
+
   function show(answer, one) {
     if (answer.error) {
       refuse(answer.error);
       return;
     }
     fade(false);
+    invite(answer.awaits);
+    if (answer.awaits !== undefined) {
+      due = false;
+      window.clearTimeout(timer);
+      link(answer);
+      return;
+    }
     const exact = answer.state === "exact";
     const names = Object.keys(answer.figures);
     names.forEach(function (name) {
@@ -128,14 +182,14 @@
         live.forget(name);
       }
       if (exact || !live.draw(name, figure)) {
-        dash.set_props({ type: "figure", name: "scope-" + name }, { data: { figure: figure } });
+        own.give("scope-" + name, { figure: figure });
       }
     });
     say(exact ? "exact" : "sampled while you drag", exact ? "is-exact" : "is-sampled");
     if (exact) {
       due = false;
       put("scope-verdict", { children: answer.verdict, className: "verdict large", style: { "--hue": answer.hue } });
-      window.history.replaceState(window.history.state, "", window.location.pathname + answer.link);
+      link(answer);
     } else {
       put("scope-verdict", { className: "verdict large is-old" });
       window.requestAnimationFrame(() => window.setTimeout(() => catchUp(names, true), 0)); // once the curves are seen
@@ -146,7 +200,8 @@
     put("scope-pinned", { children: answer.pinned });
     put("scope-cell-note", { children: answer.cell });
     put("scope-file-note", { children: answer.file });
-    LACKED.forEach((name) => put(name, { disabled: answer.lacks.includes(name) }, { type: "scope", name: name }));
+    document.getElementById("scope-forget_bias").disabled = answer.lacks.includes("forget_bias");
+    put("activation", { disabled: answer.lacks.includes("activation") }, { type: "scope", name: "activation" });
     window.gradscopeShown = { state: answer.state, url: one.url, begun: one.begun };
     document.dispatchEvent(new CustomEvent("scope-drawn", { detail: answer.state }));
   }
@@ -165,7 +220,7 @@
   }
 
   document.addEventListener("pointerdown", function (event) {
-    held = Boolean(event.target.closest && event.target.closest(".mantine-Slider-root"));
+    held = event.target.matches(SLIDER);
   });
   ["pointerup", "pointercancel"].forEach((name) =>
     document.addEventListener(name, function () {
@@ -176,26 +231,57 @@
     })
   );
 
-  own.turn = function (values, ids, link) {
+  // Plain sliders, which the page hears by itself: a turn through Dash and React costs ten milliseconds.
+  function make(row) {
+    const slider = document.createElement("input");
+    Object.assign(slider, { type: "range", id: "scope-" + row.dataset.name });
+    ["min", "max", "step", "value"].forEach((key) => (slider[key] = row.dataset[key]));
+    row.append(slider);
+    row.style.setProperty("--usual", along(slider, row.dataset.usual));
+    tell(slider);
+  }
+
+  const along = (slider, value) => (value - slider.min) / (slider.max - slider.min);
+
+  // What a slider's number says, and how far its track is filled.
+  function tell(slider) {
+    const row = slider.parentNode;
+    document.getElementById("scope-value-" + row.dataset.name).textContent = slider.value.replace("-", "−");
+    row.style.setProperty("--at", along(slider, slider.value));
+  }
+
+  function turned() {
     window.clearTimeout(pause);
+    due = true;
+    ask(false);
+    settle();
+  }
+
+  document.addEventListener("input", function (event) {
+    const slider = event.target;
+    if (setting !== null && slider.matches(SLIDER)) {
+      tell(slider);
+      setting[slider.parentNode.dataset.name] = slider.value;
+      turned();
+    }
+  });
+
+  own.turn = function (values, ids, link) {
     const now = {};
     ids.forEach((id, place) => (now[id.name] = String(values[place])));
-    if (setting === null || !document.querySelector(".scope-state.is-exact, .scope-state.is-sampled, .scope-state.is-busy")) {
+    const opened = document.querySelector(".scope-state[class*=' is-']") === null;
+    if (setting === null || opened) {
       pinned = new URLSearchParams(link).get("pin"); // the page has just been opened
       file = new URLSearchParams(link).get("file") || "";
       told = {};
     }
-    setting = now;
+    document.querySelectorAll(".scope-slider:empty").forEach(make);
+    document.querySelectorAll(SLIDER).forEach((slider) => (now[slider.parentNode.dataset.name] = slider.value));
     document.querySelectorAll(".scope-file").forEach((row) => row.classList.toggle("hidden", now.signal !== "file"));
-    ids.forEach(function (id, place) {
-      const beside = document.getElementById("scope-value-" + id.name);
-      if (beside) {
-        beside.textContent = String(values[place]).replace("-", "−");
-      }
-    });
-    due = true;
-    ask(false);
-    settle();
+    if (opened || JSON.stringify(now) !== JSON.stringify(setting)) {
+      setting = now;
+      turned();
+    }
     return dash.no_update;
   };
 
@@ -235,9 +321,11 @@
           return;
         }
         file = answer.file;
-        ask(false);
-        due = true;
-        settle();
+        if (setting.signal === "file") {
+          turned();
+        } else { // it was dropped on the page
+          dash.set_props({ type: "scope", name: "signal" }, { value: "file" });
+        }
       })
       .catch(() => refuse(chosen.name + " could not be sent to the server."));
   }
@@ -253,6 +341,15 @@
     picker.click();
     return dash.no_update;
   };
+
+  const carries = (event) => here() && event.dataTransfer && [...event.dataTransfer.types].includes("Files");
+  document.addEventListener("dragover", (event) => carries(event) && event.preventDefault());
+  document.addEventListener("drop", function (event) {
+    if (carries(event)) {
+      event.preventDefault();
+      send(event.dataTransfer.files[0]);
+    }
+  });
 
   own.python = function (clicks) {
     if (!clicks) {

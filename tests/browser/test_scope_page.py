@@ -35,8 +35,15 @@ def opened(visit, query: str = ""):
 
 
 def knob(page, name: str):
-    """Return the thumb of a slider."""
+    """Return a slider."""
     return page.get_by_role("slider", name=name)
+
+
+def thumb(page, name: str) -> tuple[float, float]:
+    """Return where the thumb of a slider is."""
+    box = knob(page, name).bounding_box()
+    share = knob(page, name).evaluate("one => (one.value - one.min) / (one.max - one.min)")
+    return box["x"] + 8 + (box["width"] - 16) * share, box["y"] + box["height"] / 2
 
 
 def asked(page) -> dict[str, list[str]]:
@@ -51,8 +58,7 @@ def notes(page) -> str:
 
 def drag(page, name: str, pixels: int) -> None:
     """Take hold of a slider and move it, without letting go."""
-    box = knob(page, name).bounding_box()
-    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    x, y = thumb(page, name)
     page.mouse.move(x, y)
     page.mouse.down()
     page.mouse.move(x + pixels, y, steps=4)
@@ -123,7 +129,7 @@ def test_each_slider_follows_the_mouse(visit):
         expect(page.locator("#scope-state")).to_have_text(SAMPLED, timeout=SLOW)
         page.mouse.up()
         at_rest(visit)
-        assert asked(page)[link] == [knob(page, name).get_attribute("aria-valuenow")], name
+        assert asked(page)[link] == [knob(page, name).input_value()], name
 
 
 def test_a_seed_is_typed(visit):
@@ -213,10 +219,10 @@ def test_what_is_drawn_at_once_is_what_plotly_draws_when_the_hand_rests(visit):
     page.evaluate(CATCH)
     drag(page, "Gain", 4)
     page.wait_for_function("() => window.times > 0")
-    box, caught = knob(page, "Gain").bounding_box(), []
+    (x, y), caught = thumb(page, "Gain"), []
     for number in range(10):  # a figure whose axes must change is drawn by Plotly at once
         before = page.evaluate("() => window.times")
-        page.mouse.move(box["x"] + 12 + 2 * number, box["y"] + 5)
+        page.mouse.move(x + 2 + 2 * number, y)
         page.wait_for_function("(before) => window.times > before", arg=before)
         page.wait_for_function("() => document.querySelectorAll('g.live').length === 0")  # Plotly has caught up
         drawn, found = page.evaluate(f"() => [({LINES})(), window.caught]")
@@ -263,18 +269,18 @@ def test_the_code_gives_the_numbers_that_are_drawn(visit, tmp_path):
 def choose(page, path) -> None:
     """Choose a file, as a reader does."""
     with page.expect_file_chooser() as chooser:
-        page.get_by_role("button", name="Choose a file").click()
+        page.get_by_role("button", name="Choose a file").first.click()
     chooser.value.set_files(path)
 
 
 def test_a_file_of_ones_own_is_shown_and_its_link_reopens(visit, tmp_path):
     np.save(tmp_path / "waves.npy", np.random.default_rng(0).standard_normal((200, 6, 2)))
     page = opened(visit)
-    expect(page.get_by_role("button", name="Choose a file")).to_be_hidden()
+    expect(page.get_by_role("button", name="Choose a file")).to_have_count(0)  # none that can be seen
     before = visit.figures()["Transport to the last state"]["y"]
     page.get_by_role("textbox", name="Input", exact=True).click()
     page.get_by_role("option", name="own file", exact=True).click()
-    expect(page.locator("#scope-state")).to_contain_text("Choose a .npy or .csv")
+    expect(page.locator("#scope-state")).to_have_text("no file yet")
     choose(page, tmp_path / "waves.npy")
     page.wait_for_function("() => (new URLSearchParams(location.search).get('file') || '').endsWith('-waves.npy')")
     at_rest(visit)
@@ -288,12 +294,52 @@ def test_a_file_of_ones_own_is_shown_and_its_link_reopens(visit, tmp_path):
     expect(page.locator("#scope-code")).to_contain_text("load_inputs('waves.npy')[:30, :4]")
 
 
+def test_a_file_is_dropped_on_the_page_whatever_the_input_is(visit):
+    page = opened(visit)
+    page.evaluate(
+        """() => {
+            const carried = new DataTransfer();
+            carried.items.add(new File(["1,2\\n3,4\\n5,6\\n"], "rows.csv"));
+            const told = { dataTransfer: carried, bubbles: true, cancelable: true };
+            ["dragover", "drop"].forEach((name) => document.body.dispatchEvent(new DragEvent(name, told)));
+        }"""
+    )
+    expect(page.locator("#scope-file-note")).to_have_text("rows.csv: 3 steps, 1 sequence, 2 features.")
+    at_rest(visit)
+    assert asked(page)["signal"] == ["file"]
+
+
+def test_a_file_that_the_server_has_lost_is_asked_for_again(visit):
+    page = visit.page
+    page.goto(f"{visit.address}/scope?{SMALL}&signal=file&file=01234567-waves.npy")
+    expect(page.locator("#scope-awaits")).to_contain_text("does not hold waves.npy")
+    page.get_by_role("textbox", name="Input", exact=True).click()
+    page.get_by_role("option", name="noise", exact=True).click()
+    at_rest(visit)
+    expect(page.get_by_role("heading", name="Show a sequence of your own")).to_be_hidden()
+    assert set(visit.figures()) == TITLES
+
+
+def test_an_exact_measurement_that_takes_long_says_how_far_it_is(visit):
+    page = visit.page
+    page.goto(f"{visit.address}/scope?hidden_size=128&length=400")
+    step = page.locator("#scope-step")
+    expect(step).to_have_text(re.compile(r"^transport, \d+ %$"), timeout=SLOW)
+    expect(page.locator("#scope-state")).to_have_text("measuring exactly …")
+    assert len(visit.figures()) == 4  # the sampled ones
+    knob(page, "Hidden size").press("Home")  # nobody waits for it any more
+    at_rest(visit)
+    expect(step).to_have_text("")
+
+
 def test_a_bad_file_says_what_is_wrong_and_a_good_one_mends_it(visit, tmp_path):
     page = visit.page
     page.goto(f"{visit.address}/scope?{SMALL}&signal=file")
     state = page.locator("#scope-state")
-    expect(state).to_contain_text("Choose a .npy or .csv")
-    expect(page.locator(".plot-notice").first).to_have_text("There is nothing to show yet.")
+    expect(state).to_have_text("no file yet")
+    expect(state).not_to_have_class(re.compile("is-refused"))
+    expect(page.get_by_role("heading", name="Show a sequence of your own")).to_be_visible()
+    expect(page.get_by_role("button", name="Pin this setting")).to_be_disabled()
     markup = "<img src=x onerror=window.hurt=1>"
     for name, content, words in [
         ("flat.npy", None, "(T, B, I) or (T, I), got (9,)"),
@@ -324,8 +370,7 @@ def test_a_dense_cell_says_so_and_a_knob_that_a_cell_lacks_rests(visit):
     page.wait_for_function(LINKED, arg=["cell", "RNN"])
     at_rest(visit)
     expect(page.locator("#scope-cell-note")).to_have_text("")
-    rests = page.locator(".mantine-Slider-root:has([aria-label='Forget bias']) [data-disabled=true]")
-    expect(rests.first).to_be_attached()
+    expect(knob(page, "Forget bias")).to_be_disabled()
 
 
 def test_the_code_of_the_picture_is_shown_and_closed_by_the_keyboard(visit):
@@ -379,16 +424,16 @@ def test_only_the_newest_setting_counts(visit):
     page.on("requestfinished", ended)
     page.on("requestfailed", ended)
     drag(page, "Gain", 10)
-    box = knob(page, "Gain").bounding_box()
+    x, y = thumb(page, "Gain")
     for number in range(20):
-        page.mouse.move(box["x"] + 5 + number, box["y"] + 5)
+        page.mouse.move(x - 10 + number, y)
     page.wait_for_timeout(600)
     assert urls
     assert not any("exact=1" in url for url in urls)
     assert max(flying) == 1
     page.mouse.up()
     at_rest(visit)
-    gain = knob(page, "Gain").get_attribute("aria-valuenow")
+    gain = knob(page, "Gain").input_value()
     assert parse_qs(urlsplit(page.evaluate("() => window.gradscopeShown.url")).query)["gain"] == [gain]
     assert asked(page)["gain"] == [gain]
 
