@@ -13,7 +13,7 @@ from dash import Dash
 from flask import Response, request
 
 from gradscope.errors import GradscopeError
-from gradscope.figures.settings import is_number, place
+from gradscope.figures.settings import is_number, standing
 from gradscope.figures.spreads import spread
 from gradscope.figures.sweeps import condition, group_runs
 
@@ -127,9 +127,9 @@ def _rank(group: Group, name: str) -> Any:
     there = [run[name] for run in group.runs if run.get(name) is not None]
     found = spread(there)
     if found.runs:
-        return place(found.median)
+        return standing(found.median)
     values = Counter(str(value) for value in there if not is_number(value))  # what is left of numbers is NaN
-    return place(values.most_common(1)[0][0]) if values else None
+    return standing(values.most_common(1)[0][0]) if values else None
 
 
 def _grouped(reader: Reader, now: Sheet, first: int, limit: int) -> dict[str, Any]:

@@ -22,9 +22,9 @@ __all__ = [
     "looks",
     "numbered",
     "ordered",
-    "place",
     "plain",
     "same",
+    "standing",
     "titled",
 ]
 
@@ -60,10 +60,10 @@ def same(entry: Any) -> Hashable:
 
 def ordered(values: Iterable[Any]) -> list[Any]:
     """Return the different values in order: none first, then numbers, then words, cells from the simplest."""
-    return sorted({same(entry): entry for entry in values}.values(), key=place)
+    return sorted({same(entry): entry for entry in values}.values(), key=standing)
 
 
-def place(entry: Any) -> tuple[int, float, str]:
+def standing(entry: Any) -> tuple[int, float, str]:
     """Return where a value of a parameter stands among others: none first, then numbers, then words."""
     if entry is None:
         return (0, 0.0, "")
@@ -128,7 +128,7 @@ def looks(keys: Sequence[Key], among: Sequence[Key] | None = None, *, dashed: bo
 def _distinct(keys: Iterable[Key]) -> list[Key]:
     """Return the different combinations in order."""
     found = {tuple(map(same, key)): key for key in keys}
-    return sorted(found.values(), key=lambda key: tuple(map(place, key)))
+    return sorted(found.values(), key=lambda key: tuple(map(standing, key)))
 
 
 def _index(places: Sequence[Key], key: Key) -> int:

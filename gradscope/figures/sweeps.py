@@ -14,7 +14,7 @@ import plotly.graph_objects as go
 from gradscope.errors import unknown
 from gradscope.figures import palette, scales
 from gradscope.figures.frame import Canvas, colorbar
-from gradscope.figures.settings import is_number, label, ordered, place, same
+from gradscope.figures.settings import is_number, label, ordered, same, standing
 from gradscope.figures.spreads import spread
 from gradscope.probes.catalogue import unit, words
 from gradscope.record import Status, to_json
@@ -65,7 +65,7 @@ def group_runs(rows: Rows, by: Sequence[str]) -> list[tuple[tuple, list[Mapping[
     for row in rows:
         values = tuple(row.get(name) for name in by)
         groups.setdefault(tuple(map(same, values)), (values, []))[1].append(row)
-    return sorted(groups.values(), key=lambda group: [place(value) for value in group[0]])
+    return sorted(groups.values(), key=lambda group: [standing(value) for value in group[0]])
 
 
 def condition(name: str, value: Any) -> str:
