@@ -6,8 +6,8 @@
   const dash = (window.dash_clientside = window.dash_clientside || {});
   const own = (dash.gradscope = dash.gradscope || {});
   const NEAR = "600px 0px"; // how far from the window a card asks for its figure
-  const AT_ONCE = 2; // requests under way: the nearest cards first
   const AGAIN = 2000; // milliseconds until a figure that did not come is asked for once more
+  const FAILED = { notice: "This figure could not be had; the server's log says why.", failed: true };
   const LOOKS = ["is-waiting", "is-drawn", "is-noticed", "is-failed"];
   const CONFIG = {
     displaylogo: false,
@@ -19,7 +19,7 @@
   const known = new Map(); // of the part of a card that holds its figure: what is asked and shown there
   const early = new Map(); // figures whose cards are still to come, by name
   let templates = null; // of both colour schemes
-  let flying = 0;
+  let flight = null; // the request under way, one at a time
 
   // Mantine writes the colours in use on the root element, whoever chose them: the reader, the switch, the system.
   const root = document.documentElement;
@@ -164,42 +164,45 @@
   }
 
   function ask(body, one, url) {
-    if (one.control) {
-      one.control.abort();
-    }
-    const control = (one.control = new AbortController());
+    const control = new AbortController();
+    const landed = function () {
+      flight = null;
+      pump(); // the server makes the next figure while this one is drawn
+    };
     one.url = url;
-    flying += 1;
+    flight = { body: body, url: url, stop: () => control.abort() };
     window
       .fetch(url, { signal: control.signal })
-      .then((reply) => (reply.ok ? reply.json() : { notice: "This figure could not be had; the server's log says why.", failed: true }))
+      .then((reply) => (reply.ok ? reply.json() : FAILED))
       .then(
-        (data) => one.control === control && known.get(body) === one && show(body, data),
-        function () {
-          if (one.control === control) { // the server is gone: the page's banner says so
-            one.url = "";
-            window.setTimeout(pump, AGAIN);
+        function (data) {
+          landed();
+          if (known.get(body) === one && one.url === url) {
+            show(body, data);
           }
+        },
+        function (error) {
+          one.url = "";
+          window.setTimeout(landed, error.name === "AbortError" ? 0 : AGAIN); // gone: the page's banner says so
         }
-      )
-      .then(function () {
-        flying -= 1;
-        pump();
-      });
+      );
   }
 
+  // The nearest card asks first; what is not wanted any more is given up.
   function pump() {
-    if (flying >= AT_ONCE) {
-      return;
+    if (flight) {
+      const wanted = flight.body.isConnected && known.has(flight.body) && address(flight.body) === flight.url;
+      return wanted || flight.stop();
     }
-    const waiting = [];
+    let next = null;
     known.forEach(function (one, body) {
       const url = one.near && body.isConnected ? address(body) : "";
-      if (url && url !== one.url) {
-        waiting.push({ body: body, one: one, url: url, away: away(body) });
+      const far = url && url !== one.url ? away(body) : Infinity;
+      if (far < (next ? next.far : Infinity)) {
+        next = { body: body, one: one, url: url, far: far };
       }
     });
-    waiting.sort((a, b) => a.away - b.away).slice(0, AT_ONCE - flying).forEach((next) => ask(next.body, next.one, next.url));
+    return next && ask(next.body, next.one, next.url);
   }
 
   const watch = new IntersectionObserver(
@@ -249,7 +252,7 @@
     }
     const box = body.getBoundingClientRect();
     const near = box.top < window.innerHeight && box.bottom > 0; // what can be seen need not wait for the observer
-    known.set(body, { name: name, near: near, url: "", data: null, graph: null, axes: {}, control: null, size: "" });
+    known.set(body, { name: name, near: near, url: "", data: null, graph: null, axes: {}, size: "" });
     watch.observe(body);
     if (early.has(name)) {
       const data = early.get(name);
@@ -262,9 +265,6 @@
     known.delete(body);
     watch.unobserve(body);
     sizes.unobserve(body);
-    if (one.control) {
-      one.control.abort();
-    }
     if (one.graph) {
       window.Plotly.purge(one.graph);
     }
