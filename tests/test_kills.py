@@ -15,7 +15,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psutil
@@ -30,6 +30,7 @@ GRADSCOPE = Path(sys.executable).with_name("gradscope")
 RUNS = 24
 SMALL = 'hidden_size = 4\nbatch_size = 2\nlength = 12\nprobes = ["transport", "jacobian_norm"]\n'
 GRID = f"{SMALL}seed = {list(range(RUNS))}\n"
+TRAINING = 'iterations = 200\nprobe_schedule = "every:5"\nkeep = "everything"\nseed = [0, 1]\n'
 PATIENCE = 300  # seconds after which a process hangs; no test expects one to take that long
 
 pytestmark = [
@@ -178,6 +179,32 @@ def test_a_sweep_takes_over_what_a_killed_one_leaves(folder, undisturbed):
     kill(one)
     ended(other)
     assert done() == undisturbed
+
+
+def test_a_sweep_that_is_killed_in_the_middle_of_a_training_leaves_what_was_seen_and_trains_it_anew(folder):
+    (folder / "train.toml").write_text(f"{SMALL}{TRAINING}")
+    ended(begin("--workers", "0", file="train.toml", store="calm.db"))
+    for workers in ("0", "1"):
+        process, started, left = begin("--workers", workers, file="train.toml"), time.monotonic(), []
+        while not left:
+            assert process.poll() is None, process.communicate()
+            assert time.monotonic() - started < PATIENCE, "nothing of a training is seen"
+            time.sleep(0.02)
+            with suppress(StoreError), Store("r.db") as store:
+                probed = store.probed(2)
+                left = [
+                    (run["id"], probed[run["id"]])
+                    for run in store.runs()
+                    if run["status"] == "running" and run["id"] in probed
+                ]
+        kill(process)
+        with Store("r.db") as store:
+            assert store.run(left[0][0])["status"] in {"interrupted", "done"}
+            assert store.probed()[left[0][0]] >= left[0][1]
+        ended(begin("--workers", workers, file="train.toml"))
+        assert done() == done("calm.db")
+        for end in ("", "-wal", "-shm"):
+            Path(f"r.db{end}").unlink(missing_ok=True)
 
 
 def test_killed_workers_cost_no_run(folder, undisturbed):
