@@ -497,10 +497,12 @@ def _cell(record: Record, name: str) -> html.Td:
 def _settings(entry: dict[str, Any]) -> html.Section:
     """Return every parameter of the run, and how it went."""
     told = entry["config"] | {"attempts": entry["attempts"], "seconds": entry["seconds"]}
-    rows = [html.Tr([html.Th(words.label(name), scope="row"), html.Td(words.setting(v))]) for name, v in told.items()]
-    return html.Section(
-        html.Table([html.Thead(html.Tr([html.Th("Settings"), html.Th("")])), html.Tbody(rows)], className="numbers")
-    )
+    given = {name: value for name, value in told.items() if value is not None}
+    rows = [html.Tr([html.Th(words.label(name), scope="row"), html.Td(words.setting(v))]) for name, v in given.items()]
+    head = html.Thead(html.Tr([html.Th("Settings"), html.Th("")]))
+    none = ", ".join(words.label(name).lower() for name in told if name not in given)
+    left = [html.P(f"Not set: {none}.", className="note")] if none else []
+    return html.Section([html.Table([head, html.Tbody(rows)], className="numbers"), *left])
 
 
 # Answers -------------------------------------------------------------------------------------------------------------

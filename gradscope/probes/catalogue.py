@@ -585,15 +585,19 @@ METRIC_UNITS = {
 """Units of the numbers of a summary that are no probe's name."""
 
 
+#: Metrics that are called after people.
+NAMED = {"lyapunov_1": "largest Lyapunov exponent", "kaplan_yorke_dimension": "Kaplan-Yorke dimension"}
+
+
 def words(name: str) -> str:
     """Return the name of a probe, parameter or metric as words.
 
     Examples
     --------
-    >>> words("jacobian_norm"), words("decay_rate")
-    ('Jacobian norm per step', 'decay rate')
+    >>> words("jacobian_norm"), words("decay_rate"), words("lyapunov_1")
+    ('Jacobian norm per step', 'decay rate', 'largest Lyapunov exponent')
     """
-    return CATALOGUE[name].title if name in CATALOGUE else name.replace("_", " ")
+    return CATALOGUE[name].title if name in CATALOGUE else NAMED.get(name, name.replace("_", " "))
 
 
 def unit(name: str) -> str:
