@@ -586,7 +586,7 @@ METRIC_UNITS = {
 
 
 #: Metrics that are called after people.
-NAMED = {"lyapunov_1": "largest Lyapunov exponent", "kaplan_yorke_dimension": "Kaplan-Yorke dimension"}
+NAMED = {"lyapunov_1": "largest exponent", "kaplan_yorke_dimension": "Kaplan-Yorke dimension"}
 
 
 def words(name: str) -> str:
@@ -595,7 +595,7 @@ def words(name: str) -> str:
     Examples
     --------
     >>> words("jacobian_norm"), words("decay_rate"), words("lyapunov_1")
-    ('Jacobian norm per step', 'decay rate', 'largest Lyapunov exponent')
+    ('Jacobian norm per step', 'decay rate', 'largest exponent')
     """
     return CATALOGUE[name].title if name in CATALOGUE else NAMED.get(name, name.replace("_", " "))
 
