@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import threading
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -17,7 +18,7 @@ from gradscope.figures.parts import COMPARABLE
 from gradscope.probes.catalogue import CATALOGUE
 
 from . import cards, states, words
-from .comparison import Desk, figure_cards, is_single
+from .comparison import Desk, figure_cards, is_single, reading
 from .group_table import group_table
 from .groups import (
     ALIGNS,
@@ -45,6 +46,7 @@ __all__ = ["PATH", "Shown", "page", "register"]
 USUAL = ("state_gradient", "transport", "jacobian_norm", "gate_saturation", "retention", "flow_retained")
 CARDS = 4  # so many of them,
 MAPPED, FEW, SMALL = "unit_gradient", 8, 400  # and this map, of so many groups and runs at most
+SHEETS = 4  # links of which is kept what they are about
 FOUND = 40  # runs that the search of a run lists
 ALONE = "Each line is one run, with the band of its own sequences."
 BANDS = {"10-90": "10\N{EN DASH}90 %", "all": "All runs"}
@@ -83,7 +85,7 @@ def _content(shown: dict[str, Any]) -> list[Any]:
     ]
     return [
         *head,
-        html.Div(shown["cards"], id="compare-cards", className="cards compare-cards"),
+        html.Div(shown["cards"], id="compare-cards", className="cards compare-cards", style=shown["cards:style"]),
         html.Div(shown["table"], id="compare-table"),
         dcc.Store(id="compare-asked", data=shown["asked"]),
         dcc.Store(id="compare-marks", data=_marks(shown)),
@@ -156,8 +158,14 @@ def _aside(shown: dict[str, Any]) -> list[Any]:
         _switch("when", "Before or after training", WHENS, shown),
         _switch("show", "Show", SHOWS, shown),
         html.P(shown["note"], id="compare-note", className="note"),
-        _switch("band", "Bands hold", BANDS, shown, disabled=shown["band:off"]),
-        html.P(shown["band:note"], id="compare-band-note", className="note"),
+        _switch(
+            "band",
+            "Bands hold",
+            BANDS,
+            shown,
+            html.P(shown["band:note"], id="compare-band-note", className="note"),
+            disabled=shown["band:off"],
+        ),
         dmc.Switch(
             id="compare-members",
             label="Each run as a thin line",
@@ -182,7 +190,9 @@ def _aside(shown: dict[str, Any]) -> list[Any]:
     ]
 
 
-def _switch(name: str, title: str, data: dict[str, str], shown: dict[str, Any], *, disabled: bool = False) -> html.Div:
+def _switch(
+    name: str, title: str, data: dict[str, str], shown: dict[str, Any], *note: Any, disabled: bool = False
+) -> html.Div:
     """Return a switch between a few words, with its name above."""
     values = dict(data) | ({shown[name]: f"At {shown[name]}"} if shown[name] not in data else {})
     switch = dmc.SegmentedControl(
@@ -194,7 +204,7 @@ def _switch(name: str, title: str, data: dict[str, str], shown: dict[str, Any], 
         size="sm",
         **words.aria(label=title),
     )
-    return html.Div([html.Span(title, className="label"), switch])
+    return html.Div([html.Span(title, className="label"), switch, *note])
 
 
 # Its parts -----------------------------------------------------------------------------------------------------------
@@ -221,7 +231,7 @@ def parts(reader: Reader, choice: Choice) -> dict[str, Any]:
         "members": choice.members == "1",
         "probe": list(choice.probe),
         "sweep:data": [{"value": str(sweep["id"]), "label": sweep["name"]} for sweep in reader.sweeps()],
-        "run:data": _run_options(reader, choice),
+        "run:data": _run_options(reader, choice, _called(now)),
         "by:data": options + both,
         "by:placeholder": _placeholder(now),
         "facet:data": options + both,
@@ -233,6 +243,7 @@ def parts(reader: Reader, choice: Choice) -> dict[str, Any]:
         "troubles": _troubles(now),
         "proposals": _proposals(now),
         "cards": figure_cards(now, probes) if now.rows else [_nothing(reader, now)],
+        "cards:style": reading(now),
         "table": group_table(now) if now.rows else None,
         "asked": {"search": link(choice), "stamp": _stamp(now)},
     }
@@ -365,8 +376,15 @@ def _nothing(reader: Reader, now: Compared) -> Any:
     )
 
 
-def _run_options(reader: Reader, choice: Choice, search: str = "") -> list[dict[str, str]]:
-    """Return the runs that a search finds, those that are chosen first."""
+def _called(now: Compared) -> dict[str, str]:
+    """Return what the figures call the runs that are chosen, by their ids."""
+    if now.by or not any(now.choice.run):
+        return {}
+    return {row["run"]: group.name for group in now.drawn() for row in group.rows}
+
+
+def _run_options(reader: Reader, choice: Choice, called: dict[str, str], search: str = "") -> list[dict[str, str]]:
+    """Return the runs that a search finds, those that are chosen first, by the names that figures call them."""
     _, rows = reader.population(LAST if choice.when == LAST else FIRST, choice.sweep)
     chosen = set(filter(None, choice.run))
     wanted = search.casefold().split()
@@ -376,7 +394,7 @@ def _run_options(reader: Reader, choice: Choice, search: str = "") -> list[dict[
             break
         if row["run"] not in chosen and row["iteration"] is not None and _fits(row, wanted):
             found.append(row)
-    return [{"value": row["run"], "label": _run_label(row)} for row in found]
+    return [{"value": row["run"], "label": called.get(row["run"]) or _run_label(row)} for row in found]
 
 
 def _fits(row: dict[str, Any], wanted: Sequence[str]) -> bool:
@@ -420,6 +438,7 @@ PLACES = {
     "troubles": Output("compare-troubles", "children"),
     "proposals": Output("compare-proposals", "children"),
     "cards": Output("compare-cards", "children"),
+    "cards:style": Output("compare-cards", "style"),
     "table": Output("compare-table", "children"),
     "asked": Output("compare-asked", "data"),
 }
@@ -487,6 +506,19 @@ def slots(before: Sequence[str], now: Sequence[str]) -> tuple[str, ...]:
 def register(app: Dash, reader: Reader) -> None:
     """Keep the page in step with its link, its controls and the store; draw its figures as the reader comes near."""
     desk = Desk(reader)
+    sheets: OrderedDict[Any, Compared] = OrderedDict()
+    lock = threading.Lock()
+
+    def sheet(search: str | None) -> Compared:
+        """Return what a link is about; the cards of a page ask for the same."""
+        key = (reader.version(), search)
+        with lock:  # the cards ask at once, and one of them finds out for all
+            if key not in sheets:
+                sheets[key] = compared(reader, read(search))
+                while len(sheets) > SHEETS:
+                    sheets.popitem(last=False)
+            return sheets[key]
+
     app.clientside_callback(
         ClientsideFunction("gradscope", "link"), Output("compare-copy", "value"), Input("url", "href")
     )
@@ -529,14 +561,13 @@ def register(app: Dash, reader: Reader) -> None:
     )
     def find(typed, value, search):
         choice = read(search)
-        return _run_options(reader, replace(choice, run=tuple(value or ())), typed or "")
+        return _run_options(reader, replace(choice, run=tuple(value or ())), _called(sheet(search)), typed or "")
 
     app.clientside_callback(
         ClientsideFunction("gradscope", "watch"),
         Output(cards.part("compare-seen", MATCH), "data"),
         Input(cards.part("compare-seen", MATCH), "id"),
     )
-    sheets: OrderedDict[Any, Compared] = OrderedDict()
 
     @app.callback(
         Output(cards.part("figure", MATCH), "data", allow_duplicate=True),
@@ -550,13 +581,7 @@ def register(app: Dash, reader: Reader) -> None:
     def fill(seen, question, identity):
         if seen is None:
             raise PreventUpdate
-        key = (reader.version(), question["search"])
-        if key not in sheets:
-            sheets[key] = compared(reader, read(question["search"]))
-            while len(sheets) > 4:
-                sheets.popitem(last=False)
-        now, probe = sheets[key], identity["name"].removeprefix("compare-")
-        return desk.draw(now, probe)
+        return desk.draw(sheet(question["search"]), identity["name"].removeprefix("compare-"))
 
 
 def _trigger() -> str:

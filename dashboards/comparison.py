@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -27,10 +28,11 @@ from .lines import Lines, mark
 from .reader import Reader
 from .tiles import Tiles
 
-__all__ = ["Desk", "figure_cards", "is_single"]
+__all__ = ["Desk", "figure_cards", "is_single", "reading"]
 
 TALL = 12  # groups whose names fit beside a figure of the usual height
 LEGEND, LONG = 8, 26  # groups, and letters of their names, that fit a figure of half the width
+MANY = 500  # runs that take a moment to read
 HIGHEST = 12  # rows of panels that a card has a height for
 
 
@@ -95,6 +97,11 @@ def _card(probe: str, view: str, chosen: str | None, size: str) -> html.Section:
     return cards.figure_card(name, title, [drawn_as, select, seen], size)
 
 
+def reading(now: Compared) -> dict[str, str]:
+    """Return the style by which cards say, while they wait, of how many runs they read; of few it takes no time."""
+    return {"--reading": f'"Reading {words.count(len(now.rows), "run")}"'} if len(now.rows) >= MANY else {}
+
+
 def is_single(now: Compared) -> bool:
     """Return whether each group is a single run."""
     return bool(now.rows) and all(len(group.rows) == 1 for panel in now.panels.values() for group in panel)
@@ -110,13 +117,15 @@ class Desk:
 
     def __init__(self, reader: Reader) -> None:
         self.lines, self.tiles = Lines(reader), Tiles(reader)
+        self._turn = threading.Lock()
 
     def draw(self, now: Compared, probe: str) -> tuple[dict[str, Any], list[str], str]:
         """Return the figure of a card as the browser takes it, the parts there are, and the one that is shown."""
         wanted = now.choice.parts().get(probe, "")
-        if now.choice.seen_as(probe) == CURVES:
-            return self._curves(now, probe, wanted)
-        return self._maps(now, probe, wanted)
+        with self._turn:  # cards ask at once; one after the other the first of them stands early
+            if now.choice.seen_as(probe) == CURVES:
+                return self._curves(now, probe, wanted)
+            return self._maps(now, probe, wanted)
 
     def _curves(self, now: Compared, probe: str, wanted: str) -> tuple[dict[str, Any], list[str], str]:
         """Return the figure of lines and bands."""

@@ -37,6 +37,12 @@ def grus() -> list[Record]:
     return [sample("GRU", seed=seed, rate=0.1, **SMALL) for seed in range(3)]
 
 
+@pytest.fixture(scope="module")
+def cases() -> dict[str, Record]:
+    """Return each peculiar record but the long one."""
+    return {name: make() for name, make in CASES.items() if name != "long"}
+
+
 def record(values, found=None, axes=("time", "unit"), unit="log10", name="unit_gradient", **config) -> Record:
     """Return a record of one array."""
     values = np.asarray(values, float)
@@ -156,10 +162,9 @@ def test_runs_without_a_number_where_others_have_one_are_counted_beneath():
 
 
 @pytest.mark.parametrize("probe", MAPPED)
-def test_every_map_of_every_case_can_be_drawn(probe):
-    lstm = CASES["lstm"]()
-    for name in CASES:
-        case = CASES[name]()
+def test_every_map_of_every_case_can_be_drawn(cases, probe):
+    lstm = cases["lstm"]
+    for name, case in cases.items():
         figure = figures.compare_maps({"sound": lstm, name: case}, probe, template="dark")
         json.loads(figure.to_json())
         assert CATALOGUE[probe].caption in figure.layout.meta["caption"]
@@ -172,12 +177,14 @@ def test_a_run_without_the_probe_and_a_cell_without_it_are_said(seeds):
     assert any("Left out: 1 of 7 runs (What survives of each write needs" in note for note in notes(figure))
     assert "Left out: 1 of 7 runs (not measured)." in notes(figure)
     assert plate(Record(), "unit_gradient", run="r") == Plate("r", absent="not measured")
-    json.loads(figures.compare_maps({"bare": Record({}, {}, {})}, "unit_gradient").to_json())
+    nothing = figures.compare_maps({"bare": Record({}, {}, {})}, "unit_gradient")
+    assert "None of these runs has it." in texts(nothing)
+    assert notes(nothing) == ["Left out: 1 of 1 run (not measured)."]
 
 
-def test_the_first_bad_step_of_a_single_run_is_drawn_with_its_name():
-    diverged = CASES["diverged"]()
-    figure = figures.compare_maps({"a": CASES["lstm"](), "bad": diverged}, "unit_gradient")
+def test_the_first_bad_step_of_a_single_run_is_drawn_with_its_name(cases):
+    diverged = cases["diverged"]
+    figure = figures.compare_maps({"a": cases["lstm"], "bad": diverged}, "unit_gradient")
     at = diverged.summary["first_bad_step"]["t"]
     assert any(note.startswith(f"bad: First bad step: t = {at}") for note in notes(figure))
     assert {(shape.x0, shape.xref) for shape in figure.layout.shapes} == {(at, "x2")}
@@ -224,6 +231,16 @@ def test_panels_make_rows_of_tiles_and_a_group_that_a_panel_lacks_leaves_its_pla
     alone = figures.compare_maps({"a": {"all": seeds}, "b": {"all": grus}}, "unit_gradient")
     assert [one.name for one in maps(alone)] == ["all", "all"]
     assert "<b>a</b>" in texts(alone)
+
+
+def test_a_long_name_stands_in_two_lines_and_whole_under_the_pointer(seeds):
+    name = ", ".join(["LSTM", *(f"setting number {number} with a long name" for number in range(4))])
+    figure = figures.compare_maps({name: seeds[:2], "b": seeds[2:4], "c": seeds[:1], "d": seeds[1:]}, "unit_gradient")
+    drawn = [one for one in figure.layout.annotations if one.name == "panel"]
+    assert drawn[0].text.count("<br>") == 1
+    assert drawn[0].text.endswith("\N{HORIZONTAL ELLIPSIS}</b> \N{MIDDLE DOT} 2 runs")
+    assert drawn[0].hovertext == name
+    assert drawn[1].text == "<b>b</b> \N{MIDDLE DOT} 2 runs"
 
 
 def test_runs_of_different_lengths_are_aligned_where_they_begin_or_where_they_end():
@@ -341,6 +358,7 @@ def test_rows_and_places_that_do_not_match_are_said():
     assert np.shape(maps(figure)[0].z) == (2, 3)
     assert "a has 5 times, b 3; the difference stands at the 3 that both have." in notes(figure)
     assert "a has 2 units, b 4; the difference stands at the 2 that both have." in notes(figure)
+    assert tuple(figure.layout.xaxis.range) == (-0.5, 2.5)
     gone = figures.difference_map(one, Record({}, {}, {}))
     assert "There is no difference to draw: b has none of it." in texts(gone)
     entry = Field("unit_gradient", np.zeros((1, 2)), ("time", "unit"), "log10", {"time": [9]})

@@ -18,7 +18,7 @@ from gradscope.figures.gates import LARGE, by_block
 from gradscope.figures.maps import QUANTITIES, squeeze
 from gradscope.figures.plates import Plate, Tile, is_logarithmic, plate, tile
 from gradscope.figures.settings import plain
-from gradscope.figures.tiles import MOST_ACROSS, columns_of, common_places, rows_of, tiled
+from gradscope.figures.tiles import MOST_ACROSS, Reach, columns_of, common_places, rows_of, tiled
 from gradscope.probes.catalogue import CATALOGUE
 from gradscope.record import Status
 
@@ -115,7 +115,9 @@ def draw_atlas(
     """
     shown = [one for panel in panels.values() for one in panel if one.runs]
     check_tiles(shown)
-    page = Atlas(probe, part, order, backwards, template, title, _scale(shown, probe, part))
+    page = Atlas(probe, part, order, backwards, template, title, _scale(shown))
+    if not shown:
+        return page.nothing([one for panel in panels.values() for one in panel])
     placed, columns = _placed(panels)
     canvases = {name: page.canvas(one) for name, one in placed.items()}
     alone = all(one.runs == 1 for one in shown)
@@ -177,7 +179,7 @@ class Colours:
     sized: bool = False
 
 
-def _scale(tiles: Sequence[Tile], probe: str, part: str) -> Colours:
+def _scale(tiles: Sequence[Tile]) -> Colours:
     """Return the colours of tiles."""
     found = [one.values[np.isfinite(one.values)] for one in tiles]
     finite = np.concatenate([np.zeros(0), *found])
@@ -306,10 +308,10 @@ class Atlas:
         ticks = sorted({round(low + share * (high - low)) for share in (0, 0.25, 0.5, 0.75, 1)})
         return axis | {"range": bounds, "title": {"text": title}, "ticklabelstandoff": 4, "tickvals": ticks}
 
-    def columns_axis(self, tiles: Sequence[Tile]) -> tuple[dict[str, Any], str]:
+    def columns_axis(self, tiles: Sequence[Tile], reaches: Sequence[Reach] | None) -> tuple[dict[str, Any], str]:
         """Return the common axis of the places, and a sentence where some runs reach further."""
         axis = next((one.axis for one in tiles if one.runs), "time")
-        low, high, beyond = common_places([reach for one in tiles for reach in one.reaches], axis)
+        low, high, beyond = common_places(reaches or [reach for one in tiles for reach in one.reaches], axis)
         title = {"text": ROWS.get(axis) or place(axis)}
         return {"range": [low - 0.5, high + 0.5], "title": title, "nticks": 5, "showgrid": False}, beyond
 
@@ -333,10 +335,11 @@ class Atlas:
         columns: int | None,
         about: str,
         colours: dict[str, Any] | None = None,
+        reaches: Sequence[Reach] | None = None,
     ) -> go.Figure:
         """Return the figure of tiles, with what they have in common."""
         first = next(iter(canvases.values()))
-        across, beyond = self.columns_axis(tiles)
+        across, beyond = self.columns_axis(tiles, reaches)
         first.notes = [*self._notes(tiles), *filter(None, (beyond,)), *first.notes]
         axis, level = self.rows(tiles), columns or columns_of(len(canvases))
         for number, canvas in enumerate(canvases.values()):
@@ -347,8 +350,15 @@ class Atlas:
             canvas.meta["caption"] = " ".join(filter(None, said))
         height = rows_of(len(canvases), columns)
         more: dict[str, Any] = {"coloraxis": colours or self.colours(), "hovermode": "closest"}
-        more |= {"showlegend": any(canvas.named for canvas in canvases.values()), "legend": {"y": 1 + 0.12 / height}}
+        more |= {"showlegend": any(canvas.named for canvas in canvases.values()), "legend": {"y": 1 + 0.14 / height}}
         return tiled(canvases, across, more, columns=columns, told=told)
+
+    def nothing(self, tiles: Sequence[Tile]) -> go.Figure:
+        """Return the figure that says that no run has what is to be shown."""
+        canvas = Canvas(self.probe, self.template, self.title)
+        canvas.notes = self._notes(tiles)
+        canvas.say("None of these runs has it.")
+        return canvas.figure(xaxis={"visible": False}, yaxis={"visible": False})
 
     def _notes(self, tiles: Sequence[Tile]) -> list[str]:
         """Say what is not drawn, and where places were left out."""

@@ -18,7 +18,7 @@ from gradscope.figures.lines import Line, Pool, check_alike, line, logarithmic, 
 from gradscope.figures.parts import COMPARABLE, MAPPED, choices
 from gradscope.figures.series import Lane, Series, lanes, thin
 from gradscope.figures.settings import Look, numbered, plain
-from gradscope.figures.tiles import common_places, rows_of, tiled
+from gradscope.figures.tiles import Reach, common_places, rows_of, tiled
 from gradscope.probes.catalogue import CATALOGUE
 from gradscope.record import Record, Status
 
@@ -252,7 +252,7 @@ class Panels:
         drawn = [one for one in pools if one.series is not None]
         for one in drawn:
             if len(one.lines) > 1 or one.own:
-                opacity = 0.22 if len(drawn) < 4 else 0.14
+                opacity = 0.22 if len(drawn) < 4 else max(0.03, min(0.14, 1.1 / len(drawn)))
                 words = SEQUENCES if one.own else self.spread
                 canvas.band(_escaped(one), axis["range"][0], one.look.colour, opacity, words)
         if self.members:
@@ -334,10 +334,16 @@ class Panels:
             canvas.rule(edge, "dot")
             canvas.key(*BELOW, dotted=True)
 
-    def finish(self, canvases: Mapping[str, Canvas], pools: Sequence[Pool], about: str) -> go.Figure:
+    def finish(
+        self,
+        canvases: Mapping[str, Canvas],
+        pools: Sequence[Pool],
+        about: str,
+        reaches: Sequence[Reach] | None = None,
+    ) -> go.Figure:
         """Return the figure of panels, with what they have in common."""
         axis = self.axis(pools)
-        low, high, beyond = common_places(self._reaches(pools), axis)
+        low, high, beyond = common_places(reaches or self._reaches(pools), axis)
         timeline = _places(low, high, axis)
         names = len(dict.fromkeys(one.name for one in pools))
         first = next(iter(canvases.values()))
@@ -357,7 +363,7 @@ class Panels:
             more["legend"] = {"y": 1 + 0.1 / rows_of(len(canvases))}
         return tiled(canvases, timeline, more)
 
-    def _reaches(self, pools: Sequence[Pool]) -> list[tuple[np.ndarray, bool]]:
+    def _reaches(self, pools: Sequence[Pool]) -> list[Reach]:
         """Return the places of each run, and whether it diverged."""
         placed = [turned_back(line) if self.backwards else line.series for one in pools for line in one.lines]
         return [(one.x, not BROKEN.isdisjoint(one.counts)) for one in placed if one is not None]

@@ -21,6 +21,7 @@ from gradscope.record import Status
 __all__ = ["Difference", "difference", "draw_difference", "subtract"]
 
 PAIRS = 10_000  # of runs, whose differences make a band
+FITS = 48  # letters of a name that the legend has room for
 LARGE = 1e30  # stands for inf while quantiles are interpolated
 
 
@@ -203,7 +204,8 @@ def draw_difference(
     band = "; the band holds the differences of all pairs of runs" if any(one.banded for one in every) else ""
     words = f"{first.name} {what} {second.name}: the difference of their medians{' as a ratio' if log else ''}{band}."
     pools = [one for pair in panels.values() for one in pair]
-    return page.finish(canvases, pools, f"{about} {words}".strip())
+    both = [(one.series.x, False) for one in every if len(one.series.x)]
+    return page.finish(canvases, pools, f"{about} {words}".strip(), both)
 
 
 def _draw_one(page: Panels, data: Difference | None, pair: tuple[Pool, Pool]) -> Canvas:
@@ -233,7 +235,8 @@ def _draw_one(page: Panels, data: Difference | None, pair: tuple[Pool, Pool]) ->
         _fill(canvas, series, sign, one)
     canvas.rule(0.0, "solid")
     text = scales.power if log else scales.value
-    canvas.line(series, series.name, lambda n: text(float(series.median[n]), 4), palette.NEUTRAL, dash="solid")
+    label = series.name if len(series.name) < FITS else word
+    canvas.line(series, label, lambda n: text(float(series.median[n]), 4), palette.NEUTRAL, dash="solid")
     _mark_equal(canvas, data)
     canvas.lanes(_marks(data), "place")
     if not np.isfinite(data.series.median).any():

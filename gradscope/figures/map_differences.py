@@ -176,7 +176,8 @@ def draw_apart(
     first, second = next(iter(panels.values()))
     log = is_logarithmic(CATALOGUE[probe].unit)
     what = "divided by" if log else "minus"
-    runs = "" if first.runs == second.runs == 1 else f", medians over {first.runs:,} and {second.runs:,} runs"
+    several = first.runs and second.runs and first.runs + second.runs > 2
+    runs = f", medians over {first.runs:,} and {second.runs:,} runs" if several else ""
     ranks = "; units are paired by their rank" if first.row == "unit" and order == "mean" else ""
     words = (
         f"{first.name} {what} {second.name}, cell by cell{runs}{ranks}: "
@@ -188,7 +189,9 @@ def draw_apart(
         else {}
     )
     tiles = [one for pair in panels.values() for one in pair]
-    return page.finish(canvases, tiles, told, None, f"{about} {words}".strip(), _diverging(page, log, first, second))
+    both = [(one.x, False) for one in found.values() if one is not None and len(one.x)]
+    colours = _diverging(page, log, first, second)
+    return page.finish(canvases, tiles, told, None, f"{about} {words}".strip(), colours, both)
 
 
 def _diverging(page: Atlas, log: bool, first: Tile, second: Tile) -> dict[str, Any]:

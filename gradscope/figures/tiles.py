@@ -13,11 +13,16 @@ from gradscope.figures.frame import FOOT, FOOTNOTE, NOTE, Canvas
 from gradscope.figures.scales import count
 from gradscope.figures.settings import plain
 
-__all__ = ["columns_of", "common_places", "rows_of", "tiled"]
+__all__ = ["Reach", "columns_of", "common_places", "rows_of", "tiled"]
 
 ACROSS, DOWN = 0.045, 0.26  # gaps between panels, of the plot's width; of a panel's height, for its name
 MOST_ACROSS = 4
+LETTERS = 112  # of the names of panels side by side that fit a card of the whole width
+HEADING = 16  # pixels of a line of such a name
 LOGARITHMIC = ", log scale"  # what the title of a log axis ends with
+
+Reach = tuple[np.ndarray, bool]
+"""The places of a run, and whether it has NaN or inf at some of them."""
 
 
 def columns_of(number: int) -> int:
@@ -30,7 +35,7 @@ def rows_of(number: int, columns: int | None = None) -> int:
     return -(-number // (columns or columns_of(number)))
 
 
-def common_places(found: Sequence[tuple[np.ndarray, bool]], axis: str) -> tuple[float, float, str]:
+def common_places(found: Sequence[Reach], axis: str) -> tuple[float, float, str]:
     """Return from where to where panels reach together, and a sentence where some reach further.
 
     A run that diverged, of another length than the others, would leave them a sliver of the axis: where there are
@@ -38,8 +43,8 @@ def common_places(found: Sequence[tuple[np.ndarray, bool]], axis: str) -> tuple[
 
     Parameters
     ----------
-    found : sequence of (ndarray, bool)
-        The places of each run, and whether it has no number at some of them.
+    found : sequence of Reach
+        One for each run.
     axis : str
         What the places are.
     """
@@ -85,6 +90,8 @@ def tiled(
     made = [canvas.parts(xaxis=dict(xaxis)) for canvas in canvases.values()]
     columns = columns or columns_of(len(made))
     rows = rows_of(len(made), columns)
+    headings = {name: _heading(name, told.get(name, ""), columns) for name in canvases}
+    lines = max(len(text) for text in headings.values())
     first = made[0]["layout"]
     notes = list(dict.fromkeys(note for one in made for note in one["layout"]["meta"]["notes"]))
     decimated = {key: entry for one in made for key, entry in one["layout"]["meta"]["decimated"].items()}
@@ -97,18 +104,28 @@ def tiled(
     }
     data, named = [], set[str]()
     for number, (name, one) in enumerate(zip(canvases, made, strict=True)):
-        cell = _Cell(number, columns, rows, len(made))
+        cell = _Cell(number, columns, rows, len(made), lines)
         data += [cell.trace(trace, named, name, one["layout"]) for trace in one["data"]]
         cell.add_axes(whole, one["layout"])
         whole["shapes"] += [cell.placed(shape) for shape in one["layout"]["shapes"]]
         kept = [entry for entry in one["layout"]["annotations"] if entry.get("name") != "note"]
-        whole["annotations"] += [cell.placed(entry) for entry in kept] + [cell.heading(name, told.get(name, ""))]
-    lines = len([line for note in notes for line in textwrap.wrap(note, FOOTNOTE)])
-    top = (first["margin"]["t"] if "title" in first else 10) + 12
-    whole["margin"] = {"l": 10, "r": 16, "t": top, "b": FOOT + NOTE * lines + 4 * bool(lines)}
+        whole["annotations"] += [cell.placed(entry) for entry in kept] + [cell.heading(name, headings[name])]
+    footnotes = len([line for note in notes for line in textwrap.wrap(note, FOOTNOTE)])
+    top = (first["margin"]["t"] if "title" in first else 10) + 12 + HEADING * (lines - 1)
+    whole["margin"] = {"l": 10, "r": 16, "t": top, "b": FOOT + NOTE * footnotes + 4 * bool(footnotes)}
     if "title" in first:
         whole["title"] = first["title"]
     return go.Figure(data=data, layout=whole | layout)
+
+
+def _heading(name: str, told: str, columns: int) -> list[str]:
+    """Return what stands above a panel in as many lines as its width needs, two at most, as plotly writes them."""
+    width = LETTERS // columns
+    lines = textwrap.wrap(name, width, max_lines=2, placeholder="\N{HORIZONTAL ELLIPSIS}") or [""]
+    bold = [f"<b>{plain(line)}</b>" if line else "" for line in lines]
+    if told and len(lines[-1]) + len(told) + 3 > width and len(lines) < 2:
+        return [*bold, told]
+    return [*bold[:-1], " \N{MIDDLE DOT} ".join(filter(None, (bold[-1], told)))]
 
 
 def _footnotes(notes: list[str], rows: int) -> list[dict[str, Any]]:
@@ -121,11 +138,12 @@ def _footnotes(notes: list[str], rows: int) -> list[dict[str, Any]]:
 class _Cell:
     """One panel: where it stands, and what its axes are called."""
 
-    def __init__(self, number: int, columns: int, rows: int, count: int) -> None:
+    def __init__(self, number: int, columns: int, rows: int, count: int, lines: int) -> None:
         row, column = divmod(number, columns)
         width = (1 - ACROSS * (columns - 1)) / columns
-        height = 1 / (rows + DOWN * (rows - 1))
-        left, top = column * (width + ACROSS), 1 - row * height * (1 + DOWN)
+        gap = DOWN * (1 + 0.4 * (lines - 1))
+        height = 1 / (rows + gap * (rows - 1))
+        left, top = column * (width + ACROSS), 1 - row * height * (1 + gap)
         self.x, self.y = (left, left + width), (max(0.0, top - height), top)
         self.number, self.leftmost, self.lowest = number, column == 0, number + columns >= count
         self.names = {"x": _axis("x", number + 1), "y": _axis("y", 2 * number + 1), "y2": _axis("y", 2 * number + 2)}
@@ -181,11 +199,11 @@ class _Cell:
             moved[key] = f"{self.names[name]} domain" if ref.endswith("domain") or ref == "paper" else self.names[name]
         return moved
 
-    def heading(self, name: str, told: str) -> dict[str, Any]:
-        """Return the name of the panel above it, and what is told of it."""
+    def heading(self, name: str, lines: list[str]) -> dict[str, Any]:
+        """Return the name of the panel above it; the pointer finds all of it."""
         at = {"xref": "paper", "yref": "paper", "x": self.x[0], "y": self.y[1], "xanchor": "left", "yanchor": "bottom"}
-        text = " \N{MIDDLE DOT} ".join(filter(None, (f"<b>{plain(name)}</b>" if name else "", told)))
-        return at | {"text": text, "font": {"size": 12}, "name": "panel", "yshift": 1}
+        at |= {"align": "left", "font": {"size": 12}, "name": "panel", "yshift": 1}
+        return at | {"text": "<br>".join(lines), "hovertext": plain(name)}
 
 
 def _told(title: str) -> dict[str, str]:

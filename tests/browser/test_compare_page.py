@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -21,11 +22,16 @@ RUNS = "?run=lstm-20-0.0&run=gru-20-0.0&run=rnn-20-None"
 
 
 def tiny(rate: float, length: int = 12, unit: str = "log10", sequences: int = 3) -> Record:
-    """Return a record of one array, whose logs fall at a rate."""
+    """Return a record of two arrays, whose logs fall at a rate."""
     values = -rate * np.arange(length, -1, -1.0)[:, None] * np.linspace(0.9, 1.1, sequences)
     entry = Field("transport", values, ("time", "batch"), unit)
+    units = Field("unit_gradient", values - 1, ("time", "unit"), unit)
     summary = {"decay_rate": rate, "horizon": 5.0, "verdict": "vanishing", "verdict_text": "vanishing: e^-2"}
-    return Record({"transport": entry}, summary, {"length": length, "dtype": "float64", "cell": {"cell": "LSTM"}})
+    return Record(
+        {"transport": entry, "unit_gradient": units},
+        summary,
+        {"length": length, "dtype": "float64", "cell": {"cell": "LSTM"}},
+    )
 
 
 def add(store: Store, sweep: int, run: str, rate: float, unit: str = "log10", **config: Any) -> None:
@@ -95,10 +101,12 @@ def test_proposes_groups_and_draws_them_with_no_click(visit):
     expect(page.locator("#compare-said")).to_have_text(
         re.compile(r"^14 runs in \d groups by .+2 runs without a record")
     )
-    assert len(visit.figures()) == 4
-    for name, figure in visit.figures().items():
+    drawn = visit.figures()
+    assert len(drawn) == 5
+    assert "heatmap" in drawn["State gradient by unit"]["traces"]
+    for name, figure in drawn.items():
         assert figure["numbers"] > 1, name
-        assert "10–90 % of runs" in figure["legend"], name
+        assert ("10–90 % of runs" in figure["legend"]) == (name != "State gradient by unit"), name
     groups = page.locator("#compare-table tbody tr").count()
     assert groups == int(page.locator("#compare-said").inner_text().split(" groups")[0].split()[-1])
     assert page.locator(".proposal.is-on").count() == 1
@@ -219,6 +227,126 @@ def test_more_groups_than_are_drawn_are_said_and_offered(crowd, visit):
     address(visit, f"most={GROUPS}")
     expect(page.locator("#compare-table tbody tr")).to_have_count(GROUPS)
     assert len([name for name in legend(visit) if name.startswith("gain")]) == GROUPS
+
+
+UNITS = "State gradient by unit"
+
+
+def maps(visit: Visit) -> dict[str, Any]:
+    """Return of the first card what stands above its tiles, their values from the left, and the colours."""
+    return visit.page.evaluate(
+        """() => {
+            const gd = document.querySelector("#compare-cards .js-plotly-plot");
+            const drawn = gd._fullData.filter((one) => one.type === "heatmap" && one.coloraxis);
+            return {
+                headings: gd._fullLayout.annotations.filter((one) => one.name === "panel").map((one) => one.text),
+                means: drawn.map((one) => {
+                    const all = one.z.flatMap((row) => [...row]).filter((number) => isFinite(number));
+                    return all.reduce((sum, number) => sum + number, 0) / all.length;
+                }),
+                ends: [gd._fullLayout.coloraxis.cmin, gd._fullLayout.coloraxis.cmax],
+                title: gd._fullLayout.yaxis.title.text,
+            };
+        }"""
+    )
+
+
+def choose(visit: Visit, box: str, option: str) -> None:
+    """Choose an option in a card."""
+    visit.page.get_by_role("textbox", name=box).click()
+    visit.page.get_by_role("option", name=option, exact=True).click()
+
+
+def test_maps_of_groups_stand_side_by_side_in_one_colour_scale(visit):
+    page = visit.open("/compare?by=cell&where=iterations%3D60&probe=unit_gradient")
+    shown = maps(visit)
+    assert [text.replace("<b>", "").replace("</b>", "") for text in shown["headings"]] == [
+        "RNN · 2 runs",
+        "LSTM · 4 runs",
+        "GRU · 4 runs",
+    ]
+    assert len(shown["means"]) == 3
+    assert shown["title"] == "unit rank, by mean"
+    expect(page.locator(".compare-card .caption")).to_contain_text("its units sorted by their mean first")
+    choose(visit, f"How the card {UNITS} is drawn", "Map, units as numbered")
+    address(visit, "view=unit_gradient:numbered$")
+    assert maps(visit)["title"] == "unit"
+    choose(visit, f"How the card {UNITS} is drawn", "Curves")
+    address(visit, "view=unit_gradient:curves$")
+    assert "10–90 % of runs" in legend(visit, UNITS)
+    page.reload()
+    visit.ready()
+    assert "10–90 % of runs" in legend(visit, UNITS)
+    choose(visit, f"How the card {UNITS} is drawn", "Map, units by rank")
+    address(visit, "probe=unit_gradient$")
+    pick(visit, "A panel for each", "Length")
+    address(visit, "facet=length")
+    texts = [re.sub("</?b>", "", text) for text in maps(visit)["headings"]]
+    assert (
+        texts[:4] == ["length 20 · RNN · 1 run", "length 20 · LSTM · 2 runs", "length 20 · GRU · 2 runs"] + texts[3:4]
+    )
+    assert len(texts) == 6
+
+
+def test_the_map_of_a_difference_lies_about_zero_and_its_numbers_are_those_shown(visit):
+    page = visit.open("/compare?by=cell&where=cell=LSTM,GRU&where=iterations=60&probe=unit_gradient&show=difference")
+    shown = maps(visit)
+    assert shown["ends"][0] == -shown["ends"][1] < 0
+    assert len(shown["means"]) == 1
+    expect(page.locator(".compare-card .caption")).to_contain_text("LSTM divided by GRU, cell by cell")
+    page.locator(".compare-card .export").click()
+    with page.expect_download() as download:
+        page.get_by_role("menuitem", name="Numbers (CSV)").click()
+    rows = list(csv.DictReader(Path(download.value.path()).read_text().splitlines()))
+    assert {row["series"] for row in rows} == {"LSTM / GRU"}
+    values = [float(row["value"]) for row in rows]
+    assert sum(values) / len(values) == pytest.approx(shown["means"][0])
+
+
+def test_gates_are_chosen_in_the_card_of_their_map(visit):
+    visit.open("/compare?by=cell&where=cell=LSTM,GRU&where=iterations=60&probe=gate_activation")
+    expect(visit.page.get_by_role("textbox", name="Part that the card Gate activation")).to_have_attribute(
+        "placeholder", "keeping gate"
+    )
+    before = maps(visit)
+    assert before["ends"] == [0, 1]
+    choose(visit, "Part that the card Gate activation shows", "candidate")
+    address(visit, "part=gate_activation:candidate")
+    assert maps(visit)["ends"] == [-1, 1]
+
+
+def test_maps_that_are_not_drawn_are_said(crowd, visit):
+    visit.address = crowd.address
+    page = visit.open("/compare?by=gain&where=kind=plain&probe=unit_gradient")
+    assert len(maps(visit)["means"]) == 24
+    expect(page.locator(".compare-card .caption")).to_contain_text("16 maps more are not drawn: add a condition")
+
+
+def test_single_runs_have_no_band_over_runs_to_choose(visit):
+    page = visit.open("/compare" + RUNS + "&probe=transport")
+    bands = page.get_by_role("radiogroup", name="Bands hold").get_by_role("radio")
+    for number in range(2):
+        expect(bands.nth(number)).to_be_disabled()
+    expect(page.locator("#compare-band-note")).to_have_text("Each line is one run, with the band of its own sequences.")
+    expect(page.get_by_role("switch", name="Each run as a thin line")).to_be_disabled()
+    pick(visit, "Group by", "Length")
+    address(visit, "by=length")
+    box = page.locator("#compare-run").evaluate("(one) => one.closest('.mantine-MultiSelect-root').offsetHeight")
+    pills = page.locator(".compare-runs .mantine-MultiSelect-pill").evaluate_all(
+        "(all) => all.reduce((sum, one) => sum + one.offsetHeight, 0)"
+    )
+    assert box < pills + 90  # no line is empty
+    visit.open("/compare?by=cell&probe=transport")
+    expect(bands.first).to_be_enabled()
+    expect(page.locator("#compare-band-note")).to_have_text("")
+
+
+def test_a_run_that_diverged_leaves_the_axis_to_the_others(visit):
+    page = visit.open("/compare?run=lstm-20-0.0&run=diverged&probe=transport&probe=unit_gradient")
+    expect(page.locator(".compare-card").first).to_contain_text("1 run with NaN or inf reaches further")
+    drawn = visit.figures()
+    assert drawn["Transport to the last state"]["range"][1] < 21
+    assert drawn[UNITS]["range"][1] < 21
 
 
 def test_what_a_store_says_is_text_and_units_do_not_mix(crowd, visit):
