@@ -29,7 +29,17 @@ from gradscope.products import push_params
 from gradscope.program import Opened, reads_parameters
 from gradscope.trajectory import Trajectory, batch_last, unroll
 
-__all__ = ["SCANS", "Adjoint", "Scanned", "backpropagate", "check_direct", "scan", "unboxed", "unroll_on_tape"]
+__all__ = [
+    "SCANS",
+    "Adjoint",
+    "Scanned",
+    "backpropagate",
+    "check_direct",
+    "scan",
+    "trajectory_of",
+    "unboxed",
+    "unroll_on_tape",
+]
 
 Array = np.ndarray
 
@@ -112,7 +122,7 @@ def backpropagate(
 
 def _back(linearization: Linearization, direct: Array, inputs: bool, truncate: int | None, keep: bool) -> Adjoint:
     """Go back along one cell; ``keep`` the partials for whoever asks for them later."""
-    trajectory = linearization.trajectory
+    trajectory = trajectory_of(linearization)
     check_direct(trajectory, direct)
     if reads_parameters(trajectory.cell):
         raise ArgumentError(
@@ -159,14 +169,31 @@ def _segments(trajectory: Trajectory, truncate: int | None) -> Iterator[slice]:
             yield slice(start, stop)
 
 
+def trajectory_of(linearization: Linearization) -> Trajectory:
+    """Return what was linearized.
+
+    Raises
+    ------
+    ArgumentError
+        When it is no linearization.
+    """
+    if not hasattr(linearization, "trajectory"):
+        raise ArgumentError(
+            f"`linearization` must be what `gs.linearize` returns, got {type(linearization).__name__}. "
+            "Call `gs.linearize(trajectory)` first."
+        )
+    return linearization.trajectory
+
+
 def check_direct(trajectory: Trajectory, direct: Array) -> None:
-    """Refuse a direct gradient that does not have the shape of the states.
+    """Refuse a direct gradient that does not have the shape of the states, or holds no real numbers.
 
     Raises
     ------
     ShapeError
         With the shape that it must have.
     """
+    as_floats("direct", direct)
     if np.shape(direct) != trajectory.states.shape:
         raise ShapeError(
             f"`direct` must have shape (T+1, B, S)={trajectory.states.shape}, got {np.shape(direct)}. "

@@ -6,12 +6,13 @@ norm, Mikolov 2012 by value.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from autograd.misc.flatten import flatten
 
+from gradscope.cells import as_floats
 from gradscope.errors import ArgumentError
 
 __all__ = ["Clipped", "clip"]
@@ -48,7 +49,7 @@ def clip(gradients: Any, *, norm: float | None = None, value: float | None = Non
     Parameters
     ----------
     gradients : nested dict, list, tuple or ndarray
-        As ``autograd.grad`` returns it.
+        As ``autograd.grad`` returns it. Whole numbers become floats.
     norm : float, optional
         The largest norm; a longer gradient is scaled down to it and keeps its direction.
     value : float, optional
@@ -64,6 +65,8 @@ def clip(gradients: Any, *, norm: float | None = None, value: float | None = Non
     ------
     ArgumentError
         When not exactly one of the two is given, or it is not above 0.
+    ShapeError
+        When an array does not hold real numbers.
 
     Examples
     --------
@@ -76,7 +79,8 @@ def clip(gradients: Any, *, norm: float | None = None, value: float | None = Non
     name, limit = ("norm", norm) if value is None else ("value", value)
     if not limit > 0:  # type: ignore[operator]  # NaN, too
         raise ArgumentError(f"`{name}` must be above 0, got {limit!r}. 1.0 is a common choice; inf never clips.")
-    flat, rebuild = flatten(gradients)
+    leaves = [as_floats("gradients", leaf) for leaf in _leaves(gradients)]
+    flat = np.concatenate([np.zeros(0), *(leaf.ravel() for leaf in leaves)])
     before, unit = _length(flat)
     if value is not None:
         made = np.clip(flat, -value, value)
@@ -85,11 +89,33 @@ def clip(gradients: Any, *, norm: float | None = None, value: float | None = Non
     elif np.isinf(before) and np.isfinite(flat).all():
         made = norm * unit  # too long for a float, and yet it has a direction
     else:
-        return Clipped(gradients, before, before, 1.0 if np.isfinite(before) and before > 0 else float("nan"))
+        known = np.isfinite(before) and before > 0
+        return Clipped(_like(gradients, iter(leaves)), before, before, 1.0 if known else float("nan"))
     after, turned = _length(made)
     with np.errstate(invalid="ignore"):
         cosine = float(np.clip(unit @ turned, -1.0, 1.0))
-    return Clipped(rebuild(made), before, after, cosine)
+    pieces = np.split(made, np.cumsum([leaf.size for leaf in leaves])[:-1]) if leaves else []
+    shaped = (piece.reshape(leaf.shape).astype(leaf.dtype) for piece, leaf in zip(pieces, leaves, strict=True))
+    return Clipped(_like(gradients, shaped), before, after, cosine)
+
+
+def _leaves(tree: Any) -> Iterator[Any]:
+    """Yield the arrays of nested dicts, lists and tuples."""
+    if isinstance(tree, (dict, list, tuple)):
+        for branch in tree.values() if isinstance(tree, dict) else tree:
+            yield from _leaves(branch)
+    else:
+        yield tree
+
+
+def _like(tree: Any, leaves: Iterator[np.ndarray]) -> Any:
+    """Return other arrays in the same nest."""
+    if isinstance(tree, dict):
+        return {name: _like(branch, leaves) for name, branch in tree.items()}
+    if isinstance(tree, (list, tuple)):
+        branches = [_like(branch, leaves) for branch in tree]
+        return branches if isinstance(tree, list) else tuple(branches)
+    return next(leaves)
 
 
 def _length(flat: np.ndarray) -> tuple[float, np.ndarray]:

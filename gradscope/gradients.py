@@ -13,7 +13,7 @@ from functools import partial
 
 import numpy as np
 
-from gradscope.adjoint import backpropagate, check_direct
+from gradscope.adjoint import backpropagate, check_direct, trajectory_of
 from gradscope.backward import Backward
 from gradscope.errors import ArgumentError, ShapeError
 from gradscope.linearization import Linearization
@@ -125,7 +125,7 @@ def gradient_norms(linearization: Linearization, direct: Array, exponent: Array 
     own = getattr(linearization, "gradient_norms", None)  # a network's
     if own is not None:
         return own(direct)
-    trajectory = linearization.trajectory
+    trajectory = trajectory_of(linearization)
     check_direct(trajectory, direct)
     length, batch = trajectory.length, trajectory.batch
     if exponent is not None and np.shape(exponent) != (length + 1, batch):
@@ -311,7 +311,7 @@ def step_gradients(linearization: Linearization, direct: Array) -> dict[str, Arr
     ShapeError
         When ``direct`` has another shape.
     """
-    trajectory = linearization.trajectory
+    trajectory = trajectory_of(linearization)
     check_direct(trajectory, direct)
     total = np.array(np.swapaxes(direct, 1, 2), trajectory.rows.dtype, order="C")
     found = {name: np.empty((trajectory.length, *array.shape)) for name, array in trajectory.params.items()}
@@ -373,9 +373,11 @@ def truncation(linearization: Linearization, direct: Array, steps: list[int] | t
     with np.errstate(all="ignore"):
         for length in steps:
             cut = _flat(backpropagate(linearization, direct, inputs=False, truncate=length).params)
-            norm, other = np.linalg.norm(full), np.linalg.norm(cut)
-            error, ratio = float(np.linalg.norm(cut - full) / norm), float(other / norm)
-            found.append(Truncation(length, error, float(full @ cut / (norm * other)), ratio))
+            both = np.stack([full, cut])
+            full_one, cut_one = both / np.abs(both).max(initial=0.0)  # whose squares neither overflow nor vanish
+            norm, other = np.linalg.norm(full_one), np.linalg.norm(cut_one)
+            error, ratio = float(np.linalg.norm(cut_one - full_one) / norm), float(other / norm)
+            found.append(Truncation(length, error, float(full_one @ cut_one / (norm * other)), ratio))
     return found
 
 

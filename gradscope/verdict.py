@@ -37,7 +37,7 @@ class Decay:
     interval : tuple of float or None
         95 %, over the inputs of this network (weight seeds spread about three times as wide).
     lag : float
-        Median of the largest lag.
+        Median of the largest lag, over the sequences with a step that counts; 0 when there is none.
     zero_share, bad_share : float
         Shares of the sequences that are exactly zero, and that hold NaN, inf or no step that counts; left out.
     """
@@ -99,7 +99,8 @@ def decay(rms: Array, lags: Lags | None = None) -> Decay:
     counted = np.arange(len(by_lag))[:, None] <= longest
     zero = (np.isneginf(by_lag) & counted).any(axis=0)
     bad = (~zero & (~np.isfinite(by_lag) & counted).any(axis=0)) | (longest == 0)
-    shares = float(np.median(longest)), float(zero.mean()), float(bad.mean())
+    lag = float(np.median(longest[longest > 0])) if longest.any() else 0.0
+    shares = lag, float(zero.mean()), float(bad.mean())
     if zero.all():
         return Decay(float("inf"), None, *shares)
     used = ~zero & ~bad

@@ -10,7 +10,7 @@ from hypothesis.extra.numpy import arrays
 
 import gradscope as gs
 from gradscope.clipping import clip
-from gradscope.errors import ArgumentError
+from gradscope.errors import ArgumentError, ShapeError
 
 vectors = arrays(np.float64, st.integers(1, 6), elements=st.floats(-1e3, 1e3, allow_subnormal=False))
 
@@ -86,3 +86,24 @@ def test_a_zero_gradient_stays_zero():
 def test_there_is_one_limit_above_zero(limits, remedy):
     with pytest.raises(ArgumentError, match=remedy):
         gs.clip(np.ones(2), **limits)
+
+
+def test_any_nest_comes_back_in_its_form_and_types_with_whole_numbers_as_floats():
+    wide, narrow, whole = np.array([3.0]), np.float32([[0.0, 4.0]]), [np.array([12, 0])]
+    given_nest = {"a": (wide, narrow), "b": whole, "c": {}, "d": 0.0}
+    for limit, factor in ((1.0, 1 / 13), (100.0, 1.0)):
+        made = clip(given_nest, norm=limit).gradients
+        assert list(made) == ["a", "b", "c", "d"]
+        assert isinstance(made["a"], tuple)
+        assert [array.dtype for array in (*made["a"], *made["b"])] == [np.float64, np.float32, np.float64]
+        np.testing.assert_allclose(made["a"][1], [[0.0, 4 * factor]], rtol=1e-6)
+        np.testing.assert_allclose(made["b"][0], [12 * factor, 0.0], rtol=1e-15)
+        assert made["c"] == {}
+        assert made["d"] == 0.0
+    nothing = clip({}, norm=1.0)
+    assert (nothing.gradients, nothing.before, nothing.clipped) == ({}, 0.0, False)
+
+
+def test_what_holds_no_real_numbers_is_refused():
+    with pytest.raises(ShapeError, match="Convert it to float64"):
+        clip({"a": np.array([1j])}, norm=1.0)

@@ -182,6 +182,19 @@ def test_scan_truncates_as_backpropagate_does_and_so_does_the_tape(name):
         assert scaled_error(by_tape[key], wanted[key]) < 1e-12
 
 
+@pytest.mark.parametrize("scale", [1e-250, 1e-160, 1e160, 1e250])
+def test_the_bias_of_truncation_knows_no_scale(scale):
+    """The squares of such gradients are 0 or inf."""
+    case = make_case("GRU", length=12)
+    lin = gs.linearize(gs.unroll(case.cell, case.params, case.inputs, case.state))
+    direct = np.ones(lin.trajectory.states.shape)
+    for wanted, found in zip(
+        truncation(lin, direct, [1, 5, 12]), truncation(lin, scale * direct, [1, 5, 12]), strict=True
+    ):
+        for part in ("error", "cosine", "ratio"):
+            assert getattr(found, part) == pytest.approx(getattr(wanted, part), rel=1e-12)
+
+
 def test_the_bias_of_truncation_falls_to_nothing_with_the_length_of_the_segments():
     case = make_case("LSTM", length=24, hidden_size=4)
     trajectory = gs.unroll(case.cell, case.params, case.inputs, case.state)
@@ -306,3 +319,23 @@ def test_a_record_tells_what_underflows_from_what_is_zero():
     record = gs.probe(cell, params, np.zeros((60, 2, 1)))
     assert record.status["unit_gradient"][0].tolist() == [gs.Status.OK, gs.Status.UNDERFLOW, gs.Status.ZERO]
     assert record["unit_gradient"][0, 1] == pytest.approx(-600 - 0.5 * np.log10(3))
+
+
+@pytest.mark.parametrize("measure", [gs.backpropagate, gs.step_gradients, gradient_norms])
+def test_what_is_no_linearization_and_no_real_gradient_are_told_what_to_do(measure):
+    case = make_case("RNN")
+    trajectory = gs.unroll(case.cell, case.params, case.inputs)
+    direct = np.ones(trajectory.states.shape)
+    with pytest.raises(ArgumentError, match=r"got Trajectory\. Call `gs\.linearize\(trajectory\)` first"):
+        measure(trajectory, direct)
+    with pytest.raises(ShapeError, match="Convert it to float64"):
+        measure(gs.linearize(trajectory), 1j * direct)
+
+
+def test_an_unroll_inside_of_what_autograd_differentiates_is_told_of_scan():
+    case = make_case("LSTM")
+    told = r"Use `gs\.scan` inside of what it differentiates"
+    with pytest.raises(ArgumentError, match=told):
+        autograd.grad(lambda params: gs.unroll(case.cell, params, case.inputs).states.sum())(case.params)
+    with pytest.raises(ArgumentError, match=f"`inputs` .* {told}"):
+        autograd.grad(lambda inputs: gs.unroll(case.cell, case.params, inputs).states.sum())(case.inputs)

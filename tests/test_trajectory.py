@@ -187,6 +187,7 @@ WRONG = [
     (INPUTS * 1j, None, r"`inputs` must be an array of real numbers, got dtype complex128\. Convert it"),
     ([[[1.0, 2.0]], [[1.0]]], None, r"`inputs` .* ragged lists\. Pad them"),
     (None, None, r"`inputs` must be an array of real numbers, got dtype object\. Convert it"),
+    (np.ma.masked_equal(INPUTS, INPUTS[0, 0, 0]), None, r"`inputs` must be a plain array, .* mark padding by `valid`"),
     (INPUTS, np.zeros((32, 3)), r"`state` must have shape \(B=32, S=6\), got \(32, 3\)\. Put h, c side by side"),
     (INPUTS, np.zeros(6), r"`state` must have shape \(B=32, S=6\), got \(6,\)\. Put h, c side by side"),
     (INPUTS, "zero", r"`state` must be an array of real numbers, got text\. Convert it"),

@@ -246,10 +246,13 @@ def test_a_sequence_of_padding_alone_is_left_out_and_counted():
     found = decay(rms, Lags.of(40, 2, valid))
     assert found.rate == pytest.approx(0.05)
     assert found.bad_share == 0.5
+    assert found.lag == 40.0
+    assert verdict(found).text == verdict(decay(rms[:, 1:])).text
     assert horizon(rms, rms >= -2, Lags.of(40, 2, valid)) == (40.0, 1.0)
     nothing = decay(rms, Lags.of(40, 2, np.zeros((40, 2), bool)))
     assert np.isnan(nothing.rate)
     assert nothing.bad_share == 1.0
+    assert nothing.lag == 0.0
 
 
 def test_without_enough_rates_the_lags_of_each_sequence_are_cut_into_eight():

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
+from autograd.tracer import isbox
 
 from gradscope.activations import ACTIVATIONS, Activation, activation, log_sigmoid
 from gradscope.errors import ArgumentError, ShapeError, unknown
@@ -16,6 +17,9 @@ __all__ = ["Array", "Cell", "Gate", "Params", "as_floats", "check_kind", "split"
 
 Array = Any
 Params = Mapping[str, np.ndarray]
+TAPED = (
+    "`{name}` must hold plain numbers, got those that autograd follows. Use `gs.scan` inside of what it differentiates."
+)
 
 
 class Gate(NamedTuple):
@@ -222,6 +226,8 @@ class Cell:
         """
         shapes = self.shapes()
         layout = "W_x (K*H, I), W_h (K*H, H), b (K*H,) and, if you like, b_h (K*H,)"
+        if isbox(params):
+            raise ArgumentError(TAPED.format(name="params"))
         if not isinstance(params, Mapping):
             raise ArgumentError(
                 f"`params` must be a dict of {layout}, got {type(params).__name__}. Use `cell.init(rng)` to draw one."
@@ -280,8 +286,17 @@ def as_floats(name: str, value: Any) -> np.ndarray:
     Raises
     ------
     ShapeError
-        When it is not made of real numbers.
+        When it is not made of real numbers, or some of them are masked.
+    ArgumentError
+        When autograd follows it.
     """
+    if isbox(value):
+        raise ArgumentError(TAPED.format(name=name))
+    if np.ma.is_masked(value):
+        raise ShapeError(
+            f"`{name}` must be a plain array, got a masked one with masked places. Fill them, e.g. with "
+            "`.filled(np.nan)`, and mark padding by `valid`."
+        )
     try:
         array = np.asarray(value)
     except ValueError:
