@@ -14,7 +14,7 @@ import plotly.graph_objects as go
 from gradscope.errors import ArgumentError, unknown
 from gradscope.figures import palette, scales
 from gradscope.figures.frame import BELOW, Canvas, axis_title, place
-from gradscope.figures.lines import Line, Pool, check_alike, line, logarithmic, pool, turned_back
+from gradscope.figures.lines import Line, Pool, check_alike, line, logarithmic, places, pool, turned_back
 from gradscope.figures.parts import COMPARABLE, MAPPED, choices
 from gradscope.figures.series import Lane, Series, lanes, thin
 from gradscope.figures.settings import Look, numbered, plain
@@ -365,8 +365,9 @@ class Panels:
 
     def _reaches(self, pools: Sequence[Pool]) -> list[Reach]:
         """Return the places of each run, and whether it diverged."""
-        placed = [turned_back(line) if self.backwards else line.series for one in pools for line in one.lines]
-        return [(one.x, not BROKEN.isdisjoint(one.counts)) for one in placed if one is not None]
+        placed = [places(line, self.backwards) for one in pools for line in one.lines]
+        broken = [not BROKEN.isdisjoint(line.series.counts) for one in pools for line in one.lines if line.series]
+        return list(zip(placed, broken, strict=True))
 
     def _notes(self, pools: Sequence[Pool]) -> list[str]:
         """Say what is not drawn, and where places were left out."""

@@ -21,9 +21,22 @@ from gradscope.figures.spreads import SPREADS
 from gradscope.probes.catalogue import CATALOGUE
 from gradscope.record import Field, Record, Status
 
-__all__ = ["Line", "Pool", "agreed", "check_alike", "line", "lines", "logarithmic", "pool", "shows", "turned_back"]
+__all__ = [
+    "Line",
+    "Pool",
+    "agreed",
+    "check_alike",
+    "line",
+    "lines",
+    "logarithmic",
+    "places",
+    "pool",
+    "shows",
+    "turned_back",
+]
 
 LOG = ("jacobian_norm", "jacobian_rms", "jacobian_blocks", "nonnormality", *FLOWS)  # shown as log10, stored as they are
+ENDLESS = ("lag", "rank")  # axes that have no end to count from
 
 
 @dataclass(frozen=True)
@@ -177,7 +190,7 @@ def _line(run: str, record: Record, probe: str, entry: Field, series: Series) ->
     """Return the line of a series, with what else is to be known of the run."""
     axis = entry.axes[0]
     last = record.config.get("length", series.x[-1] + (axis == "step")) - (axis == "step")
-    if axis in ("lag", "rank"):
+    if axis in ENDLESS:
         last = series.x[-1]
     unit = "log10" if probe in LOG else entry.unit
     some = coarse(record, entry, axis) if axis in ("time", "step") else None
@@ -269,15 +282,22 @@ def check_alike(lines: Iterable[Line]) -> None:
             )
 
 
+def places(one: Line, backwards: bool) -> np.ndarray:
+    """Return where a line lies, ascending, counted back from its last place where that is asked for."""
+    assert one.series is not None
+    x = one.series.x
+    return one.last - x[::-1] if backwards and one.axis not in ENDLESS else x
+
+
 def turned_back(one: Line) -> Series:
     """Return a line with its places counted back from the last one; lags and ranks have no end to count from."""
     series = one.series
     assert series is not None
-    if one.axis in ("lag", "rank"):
+    if one.axis in ENDLESS:
         return series
     back = {status: counts[::-1] for status, counts in series.counts.items()}
     arrays = {name: getattr(series, name)[::-1] for name in ("median", "low", "high", "under")}
-    return replace(series, x=one.last - series.x[::-1], counts=back, **arrays)
+    return replace(series, x=places(one, backwards=True), counts=back, **arrays)
 
 
 def _aggregate(name: str, lines: Sequence[Series], shares: Sequence[float]) -> tuple[Series, np.ndarray]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
 import numpy as np
@@ -23,6 +23,7 @@ __all__ = ["COMPARABLE", "MAPPED", "Roles", "choices", "cut", "divided", "parts"
 PLACES = ("time", "step", "lag", "rank")  # axes that a figure may lie along, the first of them that an array has
 ROWS = ("unit", "input", "lag", "rank")  # axes that may be the rows of a map
 POOLED = ("batch", "unit", "input")  # axes over which a run's median is taken
+KINDS = 256  # of arrays whose parts are kept in order
 KEEP = "keeping gate"
 KEEPERS = ("forget", "update")
 PREFERRED = (KEEP, *KEEPERS, "right", "c-c", "W_h", "highway")  # what is shown of an array with more axes, unasked
@@ -106,12 +107,17 @@ def parts(record: Record, probe: str, mapped: bool = False) -> list[str]:
 
 def ranked(names: Iterable[str]) -> list[str]:
     """Return what can be shown of several records, the usual first; gates that keep have one name together."""
-    found = dict.fromkeys(names)
-    words = {one: one.split(", ") for one in found}
+    return list(_ranked(tuple(dict.fromkeys(names))))
+
+
+@lru_cache(maxsize=KINDS)
+def _ranked(names: tuple[str, ...]) -> tuple[str, ...]:
+    """Return different names in that order; thousands of runs have the same ones."""
+    words = {one: one.split(", ") for one in names}
     kept = [_renamed(one, gate) for gate in KEEPERS for one, named in words.items() if gate in named]
     both = all(any(gate in named for named in words.values()) for gate in KEEPERS)
-    every = [*dict.fromkeys(kept), *found] if both else list(found)
-    return sorted(every, key=lambda one: tuple(_preference(word) for word in one.split(", ")))
+    every = [*dict.fromkeys(kept), *names] if both else list(names)
+    return tuple(sorted(every, key=lambda one: tuple(_preference(word) for word in one.split(", "))))
 
 
 def _renamed(named: str, gate: str) -> str:
