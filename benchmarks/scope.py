@@ -88,6 +88,7 @@ def opened() -> Iterator[tuple[Any, Spent]]:
     from werkzeug.serving import make_server
 
     from gradscope.dashboards.app import create_app
+    from gradscope.dashboards.command import prepared
 
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
     spent = Spent(create_app("no-store.db").server)
@@ -95,7 +96,7 @@ def opened() -> Iterator[tuple[Any, Spent]]:
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
     try:
-        with sync_playwright() as play:
+        with prepared(), sync_playwright() as play:
             browser = play.chromium.launch(executable_path=shutil.which("chromium"))
             page = browser.new_page(viewport={"width": 1280, "height": 1100})
             page.goto(f"http://127.0.0.1:{server.port}/scope")

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import ipaddress
 import logging
 import signal
 import socket
+import sys
 import threading
 import webbrowser
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -22,7 +26,9 @@ from gradscope.store import Store
 
 from .app import LOOPBACK, create_app
 
-__all__ = ["dashboard", "listen"]
+__all__ = ["dashboard", "listen", "prepared"]
+
+MMAP_THRESHOLD, TRIM_THRESHOLD = -3, -1  # of malloc.h
 
 
 @click.command()
@@ -47,8 +53,24 @@ def dashboard(store: Path, port: int, host: str, inputs: Path | None, opened: bo
             click.echo(f"Warning: {host} lets everyone in who can reach this machine.", err=True)
         if opened:
             webbrowser.open(address)
-        with threadpool_limits(1):  # the Scope's products are small: on two threads they wait for each other
+        with prepared():
             _serve(server)
+
+
+@contextmanager
+def prepared() -> Iterator[None]:
+    """Make the process fit for what the Scope does: many small products, one setting after the other.
+
+    On two threads a small product waits for the other core, on a busy machine for long. And glibc hands memory back to
+    the system as soon as it is free, so that each answer maps it anew, a tenth of its time: up to 256 MB now stay.
+    """
+    if sys.platform == "linux":
+        set_option = getattr(ctypes.CDLL(None), "mallopt", None)  # glibc's alone
+        for option, size in ((MMAP_THRESHOLD, 32 * 2**20), (TRIM_THRESHOLD, 256 * 2**20)):
+            if set_option is not None:
+                set_option(option, size)
+    with threadpool_limits(1):
+        yield
 
 
 def listen(host: str, port: int) -> socket.socket:

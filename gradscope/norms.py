@@ -51,7 +51,7 @@ def frobenius(partials: Partials, W_h: Array) -> Array:
         if partials.inlet.shape[-2] > 1:
             return _by_matrix(partials, W_h)
         partials = partials.let_through()
-    rows = [(resolve(partials, "drive_h")[i], resolve(partials, "state")[i]) for i in range(len(partials.value))]
+    rows = list(zip(resolve(partials, "drive_h"), resolve(partials, "state"), strict=True))
     square, gross = _sum_of_squares(rows, W_h)
     safe = (square > _TINY[square.dtype]) & (square < 1.0 / _TINY[square.dtype])
     if safe.all():

@@ -330,8 +330,9 @@ def _sampled(setting: Setting, inputs: np.ndarray) -> tuple[Record, int]:
 def _gates(trajectory: Trajectory) -> Field:
     """Return the medians of the gates over the sequences, without the quantiles that are not drawn."""
     names = list(trajectory.cell.gate_names)
+    parts = [trajectory.gates_at(steps) for steps in trajectory.chunks()]
     with np.errstate(all="ignore"):
-        values = np.stack([_median(trajectory.gate_arrays[name]) for name in names])
+        values = np.stack([np.concatenate([_median(part[name].value) for part in parts]) for name in names])
     status = plain_status(values, "1")
     axes, coords = ("gate", "step", "unit"), {"gate": names}
     return Field("gate_activation", values, axes, "1", coords, status if status.any() else None)

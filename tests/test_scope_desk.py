@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import ctypes
 import io
 import json
+import subprocess
+import sys
 import threading
 import time
 
@@ -290,6 +293,24 @@ def test_a_pinned_setting_is_measured_once_and_not_exactly_while_a_hand_moves(mo
     answer(desk, {**SMALL, "gain": "1.5", "pin": pin, "exact": "1"})
     answer(desk, {**SMALL, "gain": "1.6", "pin": pin})
     assert seen == [(1.5, True), (1.0, True), (1.6, False)]
+
+
+@pytest.mark.skipif(sys.platform != "linux" or not hasattr(ctypes.CDLL(None), "mallopt"), reason="of glibc alone")
+def test_memory_that_an_answer_has_freed_is_there_for_the_next():
+    program = """
+import resource
+from gradscope.dashboards.command import prepared
+from gradscope.dashboards.scope import Desk, answer
+desk, faults = Desk(), []
+with prepared():
+    for number in range(6):
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+        assert "figures" in answer(desk, {"gain": str(1 + number / 10)})
+        faults.append(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+print(min(faults))
+"""
+    found = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert int(found.stdout) < 500  # pages; else thousands
 
 
 def test_the_command_serves_with_products_on_one_thread(monkeypatch, tmp_path):

@@ -210,8 +210,8 @@ def quantiles(values: np.ndarray, used: np.ndarray, shares: Sequence[float] = QU
     values = np.where(np.isneginf(values), _FLOOR, values)
     rows = np.arange(len(values))
     if used.all():
-        nothing = np.full((len(shares), len(values)), np.nan)
-        found = np.quantile(values, shares, axis=1) if values.shape[1] else nothing
+        ordered = np.sort(values, axis=1)
+        found = np.array([_quantile(ordered, share) for share in shares])
     else:
         ordered = np.sort(np.where(used, values, np.nan), axis=1)  # NaN sorts last
         count = used.sum(1)
@@ -224,6 +224,17 @@ def quantiles(values: np.ndarray, used: np.ndarray, shares: Sequence[float] = QU
             found[number] = lower + (place - below) * (upper - lower)
         found[:, count == 0] = np.nan
     return np.where(found < _FLOOR / 1e6, -np.inf, found)
+
+
+def _quantile(ordered: np.ndarray, share: float) -> np.ndarray:
+    """Return a quantile of rows in order, to the last digit that of numpy, which takes ten times as long."""
+    last = ordered.shape[1] - 1
+    if last < 0:
+        return np.full(len(ordered), np.nan)
+    below = int(share * last)
+    low, high = ordered[:, below], ordered[:, min(below + 1, last)]
+    part = share * last - below
+    return low + (high - low) * part if part < 0.5 else high - (high - low) * (1 - part)
 
 
 def lanes(series: Sequence[Series]) -> list[Lane]:
