@@ -7,7 +7,7 @@ sequences as columns, and the arrays that users see are transposed views of thes
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -19,7 +19,7 @@ from gradscope.errors import ArgumentError, ShapeError, unknown
 from gradscope.masks import NO_MASKS, Masks
 from gradscope.program import Opened, per_cell, replayed
 
-__all__ = ["Trajectory", "stepper", "unroll"]
+__all__ = ["Trajectory", "check_state", "stepper", "unroll"]
 
 CHUNK = 2**18
 """Elements of one array of gates that are worked on at a time: 2 MB of float64 stay near the cache."""
@@ -272,7 +272,7 @@ def unroll(
     size, blocks = cell.hidden_size, len(cell.blocks)
     rows = np.empty((length + 1, cell.state_size, batch), dtype)
     with np.errstate(over="ignore"):
-        rows[0] = _check_state(cell, state, batch).T
+        rows[0] = check_state(state, batch, cell.state_size, cell.blocks).T
     if isinstance(cell, DenseCell):
         trajectory = Trajectory(cell, arrays, columns, rows, None, masks)
         _walk_dense(trajectory, cell)
@@ -343,14 +343,27 @@ def _check_inputs(cell: Cell, inputs: Any, dtype: np.dtype) -> np.ndarray:
     return columns
 
 
-def _check_state(cell: Cell, state: Any, batch: int) -> np.ndarray:
-    """Return the initial state as (B, S), or say what is wrong."""
+def check_state(state: Any, batch: int, size: int, blocks: Iterable[str]) -> np.ndarray:
+    """Return an initial state as (B, S), zeros when it is None.
+
+    Parameters
+    ----------
+    state : array-like, (B, S), or None
+    batch, size : int
+        B and S.
+    blocks : iterable of str
+        What lies side by side in the state, for the message.
+
+    Raises
+    ------
+    ShapeError
+        When it has another shape or is not made of numbers.
+    """
     if state is None:
-        return np.zeros((batch, cell.state_size))
+        return np.zeros((batch, size))
     array = as_floats("state", state)
-    if array.shape != (batch, cell.state_size):
+    if array.shape != (batch, size):
         raise ShapeError(
-            f"`state` must have shape (B={batch}, S={cell.state_size}), got {array.shape}. "
-            f"Put {', '.join(cell.blocks)} side by side."
+            f"`state` must have shape (B={batch}, S={size}), got {array.shape}. Put {', '.join(blocks)} side by side."
         )
     return array

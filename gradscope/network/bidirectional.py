@@ -21,7 +21,7 @@ from gradscope.errors import ArgumentError, ShapeError
 from gradscope.linearization import linearize
 from gradscope.logscale import Scaled
 from gradscope.network.gradients import NetworkGradients, network_gradients
-from gradscope.network.layers import blocks_of, check_state
+from gradscope.network.layers import blocks_of, state_of
 from gradscope.network.maps import NetworkAdjoint
 from gradscope.network.walk import Walk, rows_of, walk
 from gradscope.trajectory import Trajectory, batch_last, unroll
@@ -157,7 +157,7 @@ class Bidirectional:
         _check_names(params)
         start: Any = [None, None]
         if state is not None and np.ndim(inputs) == 3:  # other inputs are refused by the cell
-            start = np.split(check_state(self, state, np.shape(inputs)[1]), 2, axis=1)
+            start = np.split(state_of(self, state, np.shape(inputs)[1]), 2, axis=1)
         factors = self._dropout(dropout)
         forward = unroll(self.cell, params["forward"], inputs, start[0], valid=valid, reset=reset, dropout=factors[0])
         masks = {"valid": _flipped(valid), "reset": _boundaries(valid, reset), "dropout": factors[1]}
@@ -180,7 +180,7 @@ class Bidirectional:
         start: Any = [None, None]
         if state is not None and np.ndim(inputs) == 3:
             if np.shape(state) != (np.shape(inputs)[1], self.state_size):
-                check_state(self, state, np.shape(inputs)[1])
+                state_of(self, state, np.shape(inputs)[1])
             start = [state[:, place] for _, _, place in self.spans]
         factors = self._dropout(dropout)
         masks: dict[str, Any] = {"valid": valid, "reset": reset, "dropout": factors[0], "truncate": truncate}

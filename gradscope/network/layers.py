@@ -12,11 +12,10 @@ import numpy as np
 from gradscope.cells import Cell, as_floats
 from gradscope.errors import ShapeError
 from gradscope.masks import Masks
-from gradscope.trajectory import Trajectory
+from gradscope.trajectory import Trajectory, check_state
 
 __all__ = [
     "blocks_of",
-    "check_state",
     "dotted",
     "during",
     "factors",
@@ -26,6 +25,7 @@ __all__ = [
     "raise_hidden",
     "read_hidden",
     "spans",
+    "state_of",
 ]
 
 Array = np.ndarray
@@ -90,17 +90,9 @@ def during(trajectory: Any, steps: slice) -> Any:
     )
 
 
-def check_state(layer: Any, state: Any, batch: int) -> Array:
+def state_of(layer: Any, state: Any, batch: int) -> Array:
     """Return the initial state (B, S) of a network, zeros when it is None, or say what is wrong."""
-    if state is None:
-        return np.zeros((batch, layer.state_size))
-    array = as_floats("state", state)
-    if array.shape != (batch, layer.state_size):
-        raise ShapeError(
-            f"`state` must have shape (B={batch}, S={layer.state_size}), got {array.shape}. "
-            f"Put {', '.join(name for name, _ in blocks_of(layer))} side by side."
-        )
-    return array
+    return check_state(state, batch, layer.state_size, (name for name, _ in blocks_of(layer)))
 
 
 def factors(name: str, value: Any, shape: tuple[int, int, int]) -> Array | None:

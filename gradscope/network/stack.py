@@ -23,7 +23,6 @@ from gradscope.linearization import linearize
 from gradscope.logscale import Scaled
 from gradscope.network.layers import (
     blocks_of,
-    check_state,
     dotted,
     during,
     factors,
@@ -33,6 +32,7 @@ from gradscope.network.layers import (
     raise_hidden,
     read_hidden,
     spans,
+    state_of,
 )
 from gradscope.network.maps import NetworkAdjoint, NetworkMaps
 from gradscope.network.walk import Walk, raised, rows_of, walk
@@ -205,7 +205,7 @@ class Stack:
         upward: list[Array | None] = []
         first = as_floats("inputs", inputs)
         given = state is not None and first.ndim == 3  # other inputs are refused by the lowest layer
-        start = check_state(self, state, first.shape[1]) if given else None
+        start = state_of(self, state, first.shape[1]) if given else None
         for n, (cell, place) in enumerate(zip(self.cells, self.places, strict=True)):
             own = None if start is None else start[:, place]
             level = unroll(cell, arrays[n], heard, own, dropout=within[n], **masks)
@@ -237,7 +237,7 @@ class Stack:
         within = one_for_each("dropout", dropout, len(self.cells), "layer")
         gaps = one_for_each("between", between, len(self.cells) - 1, "gap between layers")
         if state is not None and np.ndim(inputs) == 3 and np.shape(state) != (np.shape(inputs)[1], self.state_size):
-            check_state(self, state, np.shape(inputs)[1])
+            state_of(self, state, np.shape(inputs)[1])
         states, heard = [], inputs
         for n, (cell, place) in enumerate(zip(self.cells, self.places, strict=True)):
             own = None if state is None else state[:, place]
