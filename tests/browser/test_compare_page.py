@@ -12,7 +12,7 @@ from urllib.parse import unquote
 import numpy as np
 import pytest
 from conftest import MARKUP, Site, Visit
-from playwright.sync_api import expect
+from playwright.sync_api import Route, expect
 
 from gradscope.record import Field, Record
 from gradscope.store import Store
@@ -337,6 +337,31 @@ def test_single_runs_have_no_band_over_runs_to_choose(visit):
     visit.open("/compare?by=cell&probe=transport")
     expect(bands.first).to_be_enabled()
     expect(page.locator("#compare-band-note")).to_have_text("")
+
+
+def test_an_answer_to_a_page_that_was_left_keeps_the_next_ones_address(visit):
+    page = visit.open("/compare?by=cell&probe=transport")
+    held: list[Route] = []
+
+    def hold(route: Route) -> None:
+        if "compare-link.data" in (route.request.post_data or "") and not held:
+            held.append(route)
+        else:
+            route.fallback()
+
+    page.route("**/_dash-update-component*", hold)
+    press(visit, "Show", "Difference")
+    for _ in range(1200):
+        if held:
+            break
+        page.wait_for_timeout(50)
+    page.get_by_role("link", name="Runs", exact=True).click()
+    page.wait_for_url(lambda url: "/compare" not in url, wait_until="commit")
+    with page.expect_response(lambda answer: "compare-link.data" in (answer.request.post_data or "")):
+        held[0].fallback()
+    expect(page.locator("#overview-table, .runs-grid").first).to_be_visible()
+    assert "show=difference" not in page.url
+    assert "by=cell" not in page.url
 
 
 def test_a_run_that_diverged_leaves_the_axis_to_the_others(visit):
