@@ -24,7 +24,7 @@ from . import cards, states, words
 from .address import LAST, View, asked_iteration, iteration_of, parse, query, run_link, run_of
 from .reader import Reader
 from .sheet import order
-from .training import training_link
+from .training import standing, training_link
 
 __all__ = [
     "WHOLE",
@@ -48,6 +48,8 @@ FIGURE = "/run/figure"
 
 #: The record of a whole network, beside those of its layers.
 WHOLE = "whole"
+#: How a run in work goes on.
+FOLLOWED = "What is still to come is followed on the page of its training."
 
 #: Probes that are drawn together, under the first one's heading.
 TOGETHER = {
@@ -227,8 +229,11 @@ def page(reader: Reader, entry: dict[str, Any], search: str | None) -> Shown:
     now = _asked(search, iterations)
     shown = reader.record(entry["id"], now) if now is not None else Record()
     layer = layer_of(search, layers(shown))
-    key = f"run {entry['id']} {entry['status']} {entry['attempts']} {iterations}"
+    # A run in work stays as it was when it was opened; its training is what follows it.
+    seen = iterations if entry["status"] == "done" else bool(iterations)
+    key = f"run {entry['id']} {entry['status']} {entry['attempts']} {seen}"
     head = [html.Div(heading(entry), className="run-head")]
+    head += [standing(entry, iterations, FOLLOWED)] if iterations and entry["status"] != "done" else []
     head.append(html.Div(summary(reader, entry, now, layer), id="summary"))
     length = _length(layers(shown)[layer])
     named: Any = {"data-source": source(entry["id"], now, layer)}

@@ -27,7 +27,7 @@ from . import cards, states, words
 from .address import View, iteration_of, parse, run_link
 from .reader import Reader
 
-__all__ = ["CUT", "PATH", "Shown", "page", "register", "run_in", "training_link"]
+__all__ = ["CUT", "PATH", "Shown", "page", "register", "run_in", "standing", "training_link"]
 
 WHOLE = "whole"
 PATH = "/training"
@@ -38,10 +38,6 @@ FIRST_PROBES = ("state_gradient", "transport", "jacobian_rms")
 NUMBERS = ("decay_rate", "growth", "half_life", "horizon", "horizon_best", "zero_share", "bad_share")
 PAIR = "decay rate and horizon"
 AGAIN = "Start its sweep again: the training begins anew."
-STANDING = {
-    "running": ("beating", "in work", "What is still to come appears by itself."),
-    "interrupted": ("silent", "interrupted", AGAIN),
-}
 SPEEDS = {"2": "2 a second", "5": "5 a second", "10": "10 a second"}
 SCALE_WORDS = {"linear": "Linear", "log": "Log"}
 WORDS = {"hidden_size": "{} units", "activation": "{}", "length": "{} steps", "layers": "layers {}", "task": "{}"}
@@ -225,7 +221,7 @@ def _head(entry: dict[str, Any], view: View, now: int | None) -> list[Any]:
 
 def _told(reader: Reader, entry: dict[str, Any], found: list[int]) -> list[Any]:
     """Say what is out of the ordinary: a training in work, or that failed, diverged or was probed too seldom."""
-    told: list[Any] = [_in_work(entry, found)] if entry["status"] != "done" else []
+    told: list[Any] = [standing(entry, found)] if entry["status"] != "done" else []
     last = reader.summaries(entry["id"])[found[-1]]
     bad = last.summary.get("first_bad_step")
     if bad and bad.get("iteration") is not None:
@@ -239,18 +235,31 @@ def _told(reader: Reader, entry: dict[str, Any], found: list[int]) -> list[Any]:
     return told
 
 
-def _in_work(entry: dict[str, Any], found: list[int]) -> Any:
-    """Say how far a training is that has not come to its end, and how it goes on."""
-    asked, last = entry["config"]["iterations"], found[-1]
-    when = f"after {last:,} of {asked:,} iterations" if last else "before training"
+def standing(entry: dict[str, Any], found: list[int], then: str = "What is still to come appears by itself.") -> Any:
+    """Say how far a training is that has not come to its end, and how it goes on.
+
+    Parameters
+    ----------
+    entry : dict
+        The run, as the store lists it; not done.
+    found : list of int
+        The iterations that it was probed at so far, at least one.
+    then : str
+        How the page goes on while the run is in work.
+    """
+    asked, last = entry["config"].get("iterations"), found[-1]
+    when = f"after {last:,} of {asked:,} iterations" if last and asked else film.moment(last)
     far = f"probed {often(len(found))}, the last time {when}"
     if entry["status"] == "failed":
         reason = html.Pre(entry["error"] or "The run left no message.", className="error")
         after = [reason, html.P(f"It was {far}. {AGAIN}")]
         return dmc.Alert(after, title="This training failed", color="red", variant="light", className="alert")
-    look, word, then = STANDING[entry["status"]]
-    badge = html.Span([html.I(className="dot", **words.aria(hidden="true")), word], className=f"badge {look}")
-    return html.P([badge, f"It was {far}. {then}"], className="training-work")
+    running = entry["status"] == "running"
+    sign = html.I(className="dot", **words.aria(hidden="true"))
+    badge = html.Span(
+        [sign, "in work" if running else "interrupted"], className=f"badge {'beating' if running else 'silent'}"
+    )
+    return html.P([badge, f"It was {far}. {then if running else AGAIN}"], className="training-work")
 
 
 def often(count: int) -> str:
