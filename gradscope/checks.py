@@ -114,7 +114,8 @@ def check_cell(cell: Cell, params: Any = None, seed: int = 0) -> CellCheck:
     except (GradscopeError, NotImplementedError) as error:
         faults.append(str(error))
     except Exception as error:  # noqa: BLE001 (a cell of someone else's: whatever it raises is what is wrong)
-        faults.append(f"It stops with {type(error).__name__}: {error}. Write it in `autograd.numpy`, for any shape.")
+        said = f"{type(error).__name__}: {error}".rstrip(".")
+        faults.append(f"It stops with {said}. Write it in `autograd.numpy`, for any shape.")
     notes = [] if faults else list(_notes(cell))
     return CellCheck(name, tuple(faults), tuple(notes), errors)
 

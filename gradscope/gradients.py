@@ -7,9 +7,10 @@ so that nothing is lost past the float range and most of the work is done for ma
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import numpy as np
 
@@ -310,8 +311,15 @@ def step_gradients(linearization: Linearization, direct: Array) -> dict[str, Arr
     ------
     ShapeError
         When ``direct`` has another shape.
+    ArgumentError
+        For a network of several layers.
     """
     trajectory = trajectory_of(linearization)
+    if hasattr(linearization, "gradient_norms"):
+        raise ArgumentError(
+            f"`step_gradients` needs a single cell, got {type(trajectory.cell).__name__}. The norms of each layer come "
+            "from `gs.probe(network, params, inputs, probes=['weight_gradient']).layers`."
+        )
     check_direct(trajectory, direct)
     total = np.array(np.swapaxes(direct, 1, 2), trajectory.rows.dtype, order="C")
     found = {name: np.empty((trajectory.length, *array.shape)) for name, array in trajectory.params.items()}
@@ -351,6 +359,7 @@ def truncation(linearization: Linearization, direct: Array, steps: list[int] | t
     Parameters
     ----------
     linearization : Linearization
+        Of a cell or a network.
     direct : ndarray, (T+1, B, S)
         As in :func:`gradscope.backpropagate`.
     steps : sequence of int
@@ -381,6 +390,9 @@ def truncation(linearization: Linearization, direct: Array, steps: list[int] | t
     return found
 
 
-def _flat(params: dict[str, Array]) -> Array:
-    """Return all gradients in a row."""
-    return np.concatenate([array.ravel() for array in params.values()])
+def _flat(params: Any) -> Array:
+    """Return all gradients in a row, those of a network's layers one after another."""
+    if isinstance(params, np.ndarray):
+        return params.ravel()
+    parts = params.values() if isinstance(params, Mapping) else params
+    return np.concatenate([np.zeros(0), *map(_flat, parts)])

@@ -6,6 +6,7 @@ import autograd
 import autograd.numpy as anp
 import numpy as np
 import pytest
+from autograd.misc.flatten import flatten
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from plain_routes import cases, chunks_of, make_case, scaled_error, states
@@ -319,6 +320,24 @@ def test_a_record_tells_what_underflows_from_what_is_zero():
     record = gs.probe(cell, params, np.zeros((60, 2, 1)))
     assert record.status["unit_gradient"][0].tolist() == [gs.Status.OK, gs.Status.UNDERFLOW, gs.Status.ZERO]
     assert record["unit_gradient"][0, 1] == pytest.approx(-600 - 0.5 * np.log10(3))
+
+
+def test_the_bias_of_truncation_counts_every_layer_of_a_network():
+    rng = np.random.default_rng(0)
+    for network in (gs.Stack([gs.LSTM(2, 3), gs.GRU(3, 4)]), gs.Bidirectional(gs.GRU(2, 3))):
+        params, inputs = network.init(rng), rng.standard_normal((6, 2, 2))
+        lin = gs.linearize(gs.unroll(network, params, inputs))
+        direct = np.ones(lin.trajectory.states.shape)
+        full, cut = (flatten(gs.backpropagate(lin, direct, truncate=steps).params)[0] for steps in (None, 2))
+        short, whole = gs.truncation(lin, direct, [2, 6])
+        assert short.error == pytest.approx(np.linalg.norm(cut - full) / np.linalg.norm(full), rel=1e-12)
+        assert short.ratio == pytest.approx(np.linalg.norm(cut) / np.linalg.norm(full), rel=1e-12)
+        assert (whole.error, whole.ratio) == (0.0, pytest.approx(1.0))
+        with pytest.raises(ArgumentError, match=r"`step_gradients` needs a single cell, .*weight_gradient.*\.layers"):
+            gs.step_gradients(lin, direct)
+        assert "weight_gradient" in next(
+            iter(gs.probe(network, params, inputs, probes=["weight_gradient"]).layers.values())
+        )
 
 
 @pytest.mark.parametrize("measure", [gs.backpropagate, gs.step_gradients, gradient_norms])

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import gradscope as gs
-from gradscope.errors import ArgumentError
+from gradscope.errors import ArgumentError, ShapeError
 
 torch = pytest.importorskip("torch", reason="torch is not installed: pip install 'gradscope[torch]'")
 
@@ -226,3 +226,14 @@ def test_a_saved_state_dict_gives_the_same_cell(suffix, tmp_path):
     for mine, its in zip(params, wanted, strict=True):
         for name in its:
             np.testing.assert_array_equal(mine[name], its[name])
+
+
+def test_a_tensor_will_do_for_inputs_and_one_that_cannot_is_told_what_to_do():
+    cell = gs.LSTM(INPUT, HIDDEN)
+    params, inputs = cell.init(np.random.default_rng(0)), torch.ones(LENGTH, BATCH, INPUT, dtype=torch.float64)
+    np.testing.assert_array_equal(
+        gs.unroll(cell, params, inputs).states, gs.unroll(cell, params, inputs.numpy()).states
+    )
+    for tensor in (inputs.clone().requires_grad_(), inputs.bfloat16()):
+        with pytest.raises(ShapeError, match="got Tensor: .*Make a NumPy array of it"):
+            gs.unroll(cell, params, tensor)

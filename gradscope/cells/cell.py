@@ -301,6 +301,11 @@ def as_floats(name: str, value: Any) -> np.ndarray:
         array = np.asarray(value)
     except ValueError:
         raise ShapeError(f"`{name}` must be a rectangular array of numbers, got ragged lists. Pad them.") from None
+    except (RuntimeError, TypeError) as error:  # torch's, of a tensor that it does not hand over
+        raise ShapeError(
+            f"`{name}` must be an array of real numbers, got {type(value).__name__}: {str(error).rstrip('.')}. "
+            "Make a NumPy array of it, of float64 or float32."
+        ) from None
     if array.dtype.kind not in "fiub":
         kind = "text" if array.dtype.kind in "US" else f"dtype {array.dtype}"
         raise ShapeError(f"`{name}` must be an array of real numbers, got {kind}. Convert it to float64 or float32.")
