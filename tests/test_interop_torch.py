@@ -235,5 +235,5 @@ def test_a_tensor_will_do_for_inputs_and_one_that_cannot_is_told_what_to_do():
         gs.unroll(cell, params, inputs).states, gs.unroll(cell, params, inputs.numpy()).states
     )
     for tensor in (inputs.clone().requires_grad_(), inputs.bfloat16()):
-        with pytest.raises(ShapeError, match="got Tensor: .*Make a NumPy array of it"):
+        with pytest.raises(ShapeError, match=r"got Tensor: .*Make a NumPy array of it"):
             gs.unroll(cell, params, tensor)
