@@ -36,7 +36,7 @@ def group_table(now: Compared) -> html.Section:
                 html.Th(_group_name(now, group, single), scope="row"),
                 *([] if single else [html.Td(f"{len({row['run'] for row in group.rows}):,}")]),
                 *(html.Td(_number(group, name, now.choice.band)) for name in NUMBERS),
-                html.Td(_verdicts(group)),
+                html.Td(_verdicts(group), className="verdicts"),
                 *(html.Td(_setting(group, name)) for name in names),
             ]
         )

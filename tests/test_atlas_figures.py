@@ -290,8 +290,10 @@ def test_a_network_with_fewer_units_has_fewer_ranks():
 def test_long_sequences_show_the_largest_of_each_block_and_of_gates_the_mean():
     rng = np.random.default_rng(0)
     values = rng.normal(size=(1300, 3))
-    figure = figures.compare_maps({"long": record(values)}, "unit_gradient", order="unit")
+    figure = figures.compare_maps(dict.fromkeys("abc", record(values)), "unit_gradient", order="unit")
     drawn = np.asarray(maps(figure)[0].z)
+    whole = maps(figures.compare_maps({"a": record(values[:1024])}, "unit_gradient", order="unit"))[0]
+    np.testing.assert_array_equal(whole.z, values[:1024].T)
     whole = np.concatenate([values, np.full((2, 3), -np.inf)]).reshape(434, 3, 3)
     np.testing.assert_array_equal(drawn, whole.max(1).T)
     assert notes(figure) == ["Of 1,300 times each column shows the largest of 3."]
@@ -301,7 +303,7 @@ def test_long_sequences_show_the_largest_of_each_block_and_of_gates_the_mean():
         {},
         {"length": 1200},
     )
-    means = maps(figures.compare_maps({"long": gates}, "gate_activation", order="unit"))[0]
+    means = maps(figures.compare_maps(dict.fromkeys("abc", gates), "gate_activation", order="unit"))[0]
     np.testing.assert_allclose(means.z, values[:1200].reshape(400, 3, 3).mean(1).T)
 
 
@@ -375,13 +377,13 @@ def test_a_difference_turns_its_sign_with_its_order(values, others):
 
 
 def test_a_long_difference_keeps_the_largest_of_either_sign():
-    values = np.zeros((1024, 1))
+    values = np.zeros((2048, 1))
     values[3], values[701] = -5.0, 4.0
-    figure = figures.difference_map(record(values), record(np.zeros((1024, 1))))
+    figure = figures.difference_map(record(values), record(np.zeros((2048, 1))))
     drawn = np.asarray(maps(figure)[0].z)
-    assert drawn.shape == (1, 512)
+    assert drawn.shape == (1, 1024)
     assert (drawn.min(), drawn.max()) == (-5, 4)
-    assert "Of 1,024 times each column shows the largest difference of 2." in notes(figure)
+    assert "Of 2,048 times each column shows the largest difference of 2." in notes(figure)
 
 
 # Numbers and refusals -------------------------------------------------------------------------------------------------

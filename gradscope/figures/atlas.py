@@ -22,9 +22,9 @@ from gradscope.figures.tiles import MOST_ACROSS, Reach, columns_of, common_place
 from gradscope.probes.catalogue import CATALOGUE
 from gradscope.record import Status
 
-__all__ = ["COLUMNS", "Atlas", "Colours", "check_tiles", "compare_maps", "draw_atlas", "middles", "plates_of"]
+__all__ = ["Atlas", "Colours", "check_tiles", "columns_within", "compare_maps", "draw_atlas", "middles", "plates_of"]
 
-COLUMNS = 512  # columns of a tile: each is finer than a pixel
+WHOLE, COLUMNS, FEW = 1024, 512, 2  # columns of so few tiles, and of each of more: each is finer than a pixel
 UNITS = {"mean": "unit rank, by mean", "unit": "unit"}  # what the rows of units are called
 ROWS = {"lag": place("lag"), "rank": "rank [1]"}
 DOT = "\N{MIDDLE DOT}"
@@ -70,8 +70,8 @@ def compare_maps(
     Returns
     -------
     plotly.graph_objects.Figure
-        Beyond 512 places each column shows the largest of a block, of gate activations the mean, and the figure says
-        so.
+        Beyond 512 places, of one or two tiles 1,024, each column shows the largest of a block, of gate activations the
+        mean, and the figure says so.
 
     Raises
     ------
@@ -115,7 +115,7 @@ def draw_atlas(
     """
     shown = [one for panel in panels.values() for one in panel if one.runs]
     check_tiles(shown)
-    page = Atlas(probe, part, order, backwards, template, title, _scale(shown))
+    page = Atlas(probe, part, order, backwards, template, title, _scale(shown), columns_within(len(shown)))
     if not shown:
         return page.nothing([one for panel in panels.values() for one in panel])
     placed, columns = _placed(panels)
@@ -204,6 +204,7 @@ class Atlas:
     template: str
     title: bool
     scale: Colours
+    limit: int
 
     def name(self) -> str:
         """Return what the figure shows: the title of the probe, and the part of it."""
@@ -235,7 +236,7 @@ class Atlas:
             canvas.notes = [f"{one.name}: {note}" if note.startswith("First bad") else note for note in canvas.notes]
         if block > 1:
             self._say_block(canvas, one, len(x), block)
-        if not np.isfinite(values).any():
+        if not np.isfinite(values).any() and not canvas.named:  # else the colour of the cells says why
             canvas.say("No finite value.")
         return canvas
 
@@ -264,11 +265,11 @@ class Atlas:
         )
 
     def _columns(self, one: Tile) -> tuple[np.ndarray, np.ndarray, np.ndarray, int]:
-        """Return values and marks (place, row) in at most ``COLUMNS`` columns, their places, and places in each."""
+        """Return values and marks (place, row) in at most ``limit`` columns, their places, and places in each."""
         values, marks, x = one.values, one.marks, one.x
-        block = -(-len(x) // COLUMNS)
+        block = -(-len(x) // self.limit)
         if block > 1 and is_logarithmic(one.unit):
-            keep, marks, block = squeeze(values.T, marks.T, COLUMNS)
+            keep, marks, block = squeeze(values.T, marks.T, self.limit)
             values, marks = np.take_along_axis(values.T, keep, 1).T, marks.T
             values = np.where((marks > Status.UNDERFLOW), np.nan, values)
             x = middles(x, block)
@@ -379,6 +380,11 @@ class Atlas:
         turned_round = any(one.axis == "lag" and one.lasts for one in tiles)
         where = "back from the end" if turned_round else "from the start"
         return f"Counted {where}: the runs end at {ends[0]:,.0f} to {ends[-1]:,.0f}."
+
+
+def columns_within(number: int) -> int:
+    """Return how many columns each of so many tiles may have."""
+    return WHOLE if number <= FEW else COLUMNS
 
 
 def middles(x: np.ndarray, block: int) -> np.ndarray:

@@ -10,7 +10,7 @@ import numpy as np
 import plotly.graph_objects as go
 
 from gradscope.figures import palette, scales
-from gradscope.figures.atlas import COLUMNS, Atlas, Colours, check_tiles, middles, plates_of
+from gradscope.figures.atlas import Atlas, Colours, check_tiles, columns_within, middles, plates_of
 from gradscope.figures.compare import Runs, usual
 from gradscope.figures.frame import Canvas, axis_title, colorbar
 from gradscope.figures.maps import squeeze
@@ -171,27 +171,32 @@ def draw_apart(
     found = {name: subtract_maps(*pair) if pair[0].runs and pair[1].runs else None for name, pair in panels.items()}
     finite = [np.abs(one.values[np.isfinite(one.values)]).max(initial=0.0) for one in found.values() if one]
     largest = float(max(finite, default=0.0)) or 1.0
-    page = Atlas(probe, part, order, backwards, template, title, Colours(-largest, largest))
+    page = Atlas(
+        probe, part, order, backwards, template, title, Colours(-largest, largest), columns_within(len(panels))
+    )
     canvases = {name: _canvas(page, one, panels[name]) for name, one in found.items()}
     first, second = next(iter(panels.values()))
     log = is_logarithmic(CATALOGUE[probe].unit)
     what = "divided by" if log else "minus"
-    several = first.runs and second.runs and first.runs + second.runs > 2
-    runs = f", medians over {first.runs:,} and {second.runs:,} runs" if several else ""
+    numbers = {name: _runs(pair) for name, pair in panels.items()}
+    medians = f"over {numbers['']}" if "" in numbers else "over the runs of each"
+    several = any(one.runs > 1 for pair in panels.values() for one in pair)
+    runs = f", medians {medians}" if several else ""
     ranks = "; units are paired by their rank" if first.row == "unit" and order == "mean" else ""
     words = (
         f"{first.name} {what} {second.name}, cell by cell{runs}{ranks}: "
         f"blue where {first.name} is larger, orange where {second.name} is."
     )
-    told = (
-        {name: f"{pair[0].runs:,} and {pair[1].runs:,} runs" for name, pair in panels.items()}
-        if panels.keys() - {""}
-        else {}
-    )
+    told = {} if "" in numbers else numbers
     tiles = [one for pair in panels.values() for one in pair]
     both = [(one.x, False) for one in found.values() if one is not None and len(one.x)]
-    colours = _diverging(page, log, first, second)
-    return page.finish(canvases, tiles, told, None, f"{about} {words}".strip(), colours, both)
+    axis = _diverging(page, log, first, second)
+    return page.finish(canvases, tiles, told, None, f"{about} {words}".strip(), axis, both)
+
+
+def _runs(pair: tuple[Tile, Tile]) -> str:
+    """Return how many runs each of two groups has, in words."""
+    return f"{pair[0].runs:,} and {scales.count(pair[1].runs, 'run')}"
 
 
 def _diverging(page: Atlas, log: bool, first: Tile, second: Tile) -> dict[str, Any]:
@@ -201,7 +206,7 @@ def _diverging(page: Atlas, log: bool, first: Tile, second: Tile) -> dict[str, A
     sign = "/" if log else scales.MINUS
     name = f"{page.quantity()}, {plain(first.name)} {sign} {plain(second.name)}"
     text = axis_title(
-        page.probe, log, name if len(name) < 40 else f"{page.quantity()}, {'ratio' if log else 'difference'}"
+        page.probe, log, name if len(name) < FITS else f"{page.quantity()}, {'ratio' if log else 'difference'}"
     )
     return {"cmin": -largest, "cmax": largest, "cmid": 0, "autocolorscale": True, "colorbar": colorbar(text, **ticks)}
 
@@ -218,7 +223,7 @@ def _canvas(page: Atlas, data: Apart | None, pair: tuple[Tile, Tile]) -> Canvas:
         canvas.say(lack if gone else "The two share no cell.")
         return canvas
     canvas.notes += data.notes
-    values, why, x, block = _thinned(data)
+    values, why, x, block = _thinned(data, page.limit)
     sign = "/" if log else scales.MINUS
     name = f"{data.first.name} {sign} {data.second.name}"
     text = "10<sup>%{z:.5f}</sup>" if log else "%{z:.6g}"
@@ -236,10 +241,10 @@ def _canvas(page: Atlas, data: Apart | None, pair: tuple[Tile, Tile]) -> Canvas:
     return canvas
 
 
-def _thinned(data: Apart) -> tuple[np.ndarray, dict[str, np.ndarray], np.ndarray, int]:
-    """Return differences and reasons (place, row) in at most ``COLUMNS`` columns: the largest of each block."""
+def _thinned(data: Apart, limit: int) -> tuple[np.ndarray, dict[str, np.ndarray], np.ndarray, int]:
+    """Return differences and reasons (place, row) in at most ``limit`` columns: the largest of each block."""
     marks = np.where(np.isnan(data.values), np.uint8(Status.MASKED), np.uint8(Status.OK)).T
-    keep, _, block = squeeze(np.abs(data.values).T, marks, COLUMNS)
+    keep, _, block = squeeze(np.abs(data.values).T, marks, limit)
     if block == 1:
         return data.values, data.why, data.x, 1
     cut_out = {word: np.take_along_axis(mask.T, keep, 1).T for word, mask in data.why.items()}
