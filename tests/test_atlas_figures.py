@@ -161,6 +161,14 @@ def test_runs_without_a_number_where_others_have_one_are_counted_beneath():
     assert figures.table(figure)["part"].count("count") == 1
 
 
+def test_a_cell_that_one_run_has_and_another_lacks_says_what_the_one_has():
+    short, long = record([[-1.0, -2.0]]), record([[-1.0, -2.0], [np.nan, -3.0]], [[0, 0], [Status.NAN, 0]])
+    made = tile("two", [plate(one, "unit_gradient", order="unit") for one in (short, long)])
+    assert made.marks.tolist() == [[Status.OK, Status.OK], [Status.NAN, Status.OK]]
+    wide = tile("wide", [plate(one, "unit_gradient", order="unit") for one in (record([[-1.0]]), short)])
+    assert wide.values.tolist() == [[-1, -2]]
+
+
 @pytest.mark.parametrize("probe", MAPPED)
 def test_every_map_of_every_case_can_be_drawn(cases, probe):
     lstm = cases["lstm"]

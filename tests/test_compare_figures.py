@@ -15,7 +15,7 @@ from gradscope import figures
 from gradscope.errors import ArgumentError
 from gradscope.figures import palette
 from gradscope.figures.differences import subtract
-from gradscope.figures.lines import Line, line, lines, pool
+from gradscope.figures.lines import Line, agreed, line, lines, pool, shows
 from gradscope.figures.parts import COMPARABLE, choices, divided
 from gradscope.figures.settings import HUES, Look, looks, numbered, ordered
 from gradscope.figures.spreads import Spread, spread, telling
@@ -121,6 +121,17 @@ def test_lags_and_ranks_have_no_end_to_count_from(seeds):
     ]
     np.testing.assert_array_equal(drawn[0].x, drawn[1].x)
     np.testing.assert_array_equal(drawn[0].median, drawn[1].median)
+
+
+def test_a_line_stands_for_a_chosen_part_only_if_it_shows_that_part(seeds):
+    one = line(seeds[0], "gate_saturation", run="r")
+    every, chosen = agreed([one], "no such part")
+    assert (every[0], chosen) == ("forget, right", "forget, right")
+    assert shows(one, "", "forget, right") is one
+    assert shows(one, "", "keeping gate, right") is one
+    assert shows(one, "", "hidden, right") is None
+    assert shows(one, "", "update, right").absent == "there is no update, right"
+    assert shows(line(Record(), "gate_saturation"), "", "forget, right").absent == "not measured"
 
 
 @pytest.mark.parametrize("probe", COMPARABLE)

@@ -12,11 +12,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sample_records import sample
 
-from gradscope.dashboards import compare
+from gradscope.dashboards import compare, comparison, tiles
 from gradscope.dashboards.comparison import Desk
 from gradscope.dashboards.groups import MOMENT, Choice, compared, link, read
-from gradscope.dashboards.lines import Lines
+from gradscope.dashboards.lines import Lines, mark
 from gradscope.dashboards.reader import Reader
+from gradscope.dashboards.tiles import Tiles
+from gradscope.errors import ArgumentError
 from gradscope.figures.lines import line
 from gradscope.record import Field, Record
 from gradscope.store import Store
@@ -178,6 +180,8 @@ def test_a_run_is_read_once_and_again_only_when_it_has_changed(path, reader, mon
         store.finish_run("work", {0: record(0.9)})
     rows = compared(reader, read("?by=cell")).rows
     assert len(lines.of(rows, "transport")[0]) == 13
+    anew = [mark(rows[0] | change) for change in ({"iteration": 9}, {"attempts": 2}, {"heartbeat": 1.0})]
+    assert len({mark(rows[0]), *anew}) == 4
     assert asked == [["work"]]
 
 
@@ -219,6 +223,47 @@ def test_the_numbers_of_a_group_stand_in_the_table_with_their_spread(reader):
     assert "[0.1, 0.5]" in table
     assert "vanishing 6" in table
     assert "forget_bias" not in table  # it is the same in both groups
+
+
+def test_tiles_are_read_run_by_run_kept_and_refused_when_they_are_too_large(tmp_path, monkeypatch):
+    path = tmp_path / "maps.db"
+    held = {f"{cell}{seed}": sample(cell, 12, 3, 4, seed=seed) for cell in ("LSTM", "GRU") for seed in range(3)}
+    with Store(path, "w") as store:
+        sweep = store.add_sweep("s", {})
+        for run, one in held.items():
+            add(store, sweep, run, {0: one}, cell=run[:-1], seed=int(run[-1]))
+    reader = Reader(path)
+    now, made = compared(reader, read("?by=cell")), Tiles(reader)
+    lstm = now.drawn()[0]
+    found = made.of(lstm, "gate_activation", "forget", order="unit")
+    place = held["LSTM0"].coords["gate_activation"]["gate"].index("forget")
+    wanted = np.median([held[f"LSTM{seed}"]["gate_activation"][place] for seed in range(3)], axis=0)
+    np.testing.assert_allclose(found.values, wanted)
+    assert made.of(lstm, "gate_activation", "forget", order="unit") is found
+    assert made.of(lstm, "gate_activation", "forget") is not found
+    assert made.parts(now.rows, "gate_activation")[0] == "keeping gate"
+    monkeypatch.setattr(tiles, "CELLS", 100)
+    with pytest.raises(ArgumentError, match=r"3 runs with 52 cells each is too large\. Add a condition"):
+        made.of(lstm, "unit_gradient")
+
+
+def test_the_limit_of_maps_is_said_and_lifted_by_the_link(reader):
+    now = compared(reader, read("?by=forget_bias&facet=cell&probe=unit_gradient"))
+    some, left = comparison._some(now.panels, 4)
+    assert ([len(groups) for groups in some.values()], left) == ([3, 1], 2)
+    assert (len(now.panels), Choice(most="30").limit(24)) == (2, 30)
+
+
+def test_a_probe_is_drawn_as_the_link_says(reader):
+    assert Choice().seen_as("unit_gradient") == "map"
+    assert Choice().seen_as("transport") == Choice().seen_as("input_gradient") == "curves"
+    chosen = read("?view=unit_gradient:curves&view=input_gradient:map&view=transport:map&view=write_survival:x")
+    assert [chosen.seen_as(name) for name in ("unit_gradient", "input_gradient", "transport", "write_survival")] == [
+        *("curves", "map", "curves", "map")
+    ]
+    seen = {"unit_gradient": "map", "input_gradient": "map"}
+    asked = compare.asked("view", "?view=unit_gradient:curves", {}, {}, seen)
+    assert asked.view == ("input_gradient:map",)  # the usual view is not in the link
 
 
 def test_a_difference_needs_two(reader):
