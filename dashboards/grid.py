@@ -102,7 +102,8 @@ def columns(table: Table, names: Sequence[str], view: View) -> list[dict[str, An
     run = {"cellRenderer": "RunCell", "pinned": "left", "width": 112, "flex": None, "filter": False}
     hues = {name: palette.colour(name) for name in VERDICTS}
     verdict: dict[str, Any] = {"cellRenderer": "Verdict", "cellRendererParams": {"hues": hues}}
-    verdict |= {"tooltipField": "verdict_text", "flex": 2, "minWidth": 180}
+    counted = 10 * len(str(table.total)) if view.group else 0  # a group says "vanishing 12 of 34"
+    verdict |= {"tooltipField": "verdict_text", "flex": 2, "minWidth": 180 + max(counted - 15, 0)}
     first = _column("run", "Runs" if view.group else "Run", view.sort)
     return [
         first | run,
