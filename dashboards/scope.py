@@ -232,8 +232,12 @@ def _label(name: str, value: str) -> str:
 
 
 def _beside_cell() -> list[Any]:
-    """Return what a cell may have to say of itself."""
-    return [html.P(id="scope-cell-note", className="note", role="status")]
+    """Return what a cell may have to say of itself, with how far sliders go for those that go less far than others."""
+    ends = {
+        cell: {name: high for name, (_, high) in limits(cell).items()} for cell in CHOICES["cell"] if is_dense(cell)
+    }
+    kept: Any = {"data-ends": json.dumps(ends)}
+    return [html.P(id="scope-cell-note", className="note", role="status", **kept)]
 
 
 def _beside_signal() -> list[Any]:

@@ -82,14 +82,26 @@ def test_a_pinned_setting_stands_dotted_behind(exact, name):
 
 @pytest.mark.parametrize("name", SCOPE)
 def test_the_browser_gets_the_same(exact, sampled, name):
-    for record in (exact, sampled):
+    for record, kind, room in ((exact, "f8", 0.0), (sampled, "f4", 1e-6)):
         data = json.loads(live(name, record, exact))["data"]
         figure = scope(name, record, exact)
         assert [trace["name"] for trace in data] == [trace.name for trace in figure.data]
         for sent, trace in zip(data, figure.data, strict=True):
             if isinstance(sent["y"], dict):
-                y = np.frombuffer(base64.b64decode(sent["y"]["bdata"]), "<f4")
-                np.testing.assert_allclose(y, np.asarray(trace.y, float), rtol=1e-6, atol=1e-6)
+                assert sent["y"]["dtype"] == kind
+                y = np.frombuffer(base64.b64decode(sent["y"]["bdata"]), f"<{kind}")
+                np.testing.assert_allclose(y, np.asarray(trace.y, float), rtol=room, atol=room)
+
+
+def test_states_beyond_float32_are_drawn_to_the_end_also_behind_a_moving_curve(sampled):
+    far = measure(Setting(cell="RNN", activation="identity", gain=3.0, hidden_size=4, length=200, batch=2))
+    for record, pinned in ((far, None), (sampled, far)):
+        sent = [
+            trace["y"] for trace in json.loads(live("gates", record, pinned))["data"] if isinstance(trace["y"], dict)
+        ]
+        values = [np.frombuffer(base64.b64decode(y["bdata"]), f"<{y['dtype']}") for y in sent]
+        assert max(np.nanmax(np.abs(y)) for y in values) > 1e40
+        assert all(not np.isinf(y).any() for y in values)
 
 
 def test_a_cell_without_a_flow_gets_a_sentence():

@@ -237,11 +237,18 @@
     Object.assign(slider, { type: "range", id: "scope-" + row.dataset.name });
     ["min", "max", "step", "value"].forEach((key) => (slider[key] = row.dataset[key]));
     row.append(slider);
-    row.style.setProperty("--usual", along(slider, row.dataset.usual));
-    tell(slider);
   }
 
   const along = (slider, value) => (value - slider.min) / (slider.max - slider.min);
+
+  // Some cells cost more and go less far: a slider beyond its end then stands at it.
+  function bound(slider, cell) {
+    const { name, max, usual } = slider.parentNode.dataset;
+    const ends = JSON.parse(document.getElementById("scope-cell-note").dataset.ends)[cell] || {};
+    slider.max = ends[name] === undefined ? max : ends[name];
+    slider.parentNode.style.setProperty("--usual", along(slider, usual));
+    tell(slider);
+  }
 
   // What a slider's number says, and how far its track is filled.
   function tell(slider) {
@@ -276,7 +283,10 @@
       told = {};
     }
     document.querySelectorAll(".scope-slider:empty").forEach(make);
-    document.querySelectorAll(SLIDER).forEach((slider) => (now[slider.parentNode.dataset.name] = slider.value));
+    document.querySelectorAll(SLIDER).forEach(function (slider) {
+      bound(slider, now.cell);
+      now[slider.parentNode.dataset.name] = slider.value;
+    });
     document.querySelectorAll(".scope-file").forEach((row) => row.classList.toggle("hidden", now.signal !== "file"));
     if (opened || JSON.stringify(now) !== JSON.stringify(setting)) {
       setting = now;

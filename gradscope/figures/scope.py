@@ -10,6 +10,7 @@ import base64
 import json
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -46,11 +47,13 @@ NOTHING = "This cell has no gate that keeps and writes: there is no flow to show
 
 
 def live(name: str, record: Record, pinned: Record | None = None) -> str:
-    """Return the same as :func:`scope` as JSON for a browser, quickly: unchecked, in float32, without a template.
+    """Return the same as :func:`scope` as JSON for a browser, quickly: unchecked, without a template.
 
-    What a pointer reads is written at rest alone. Parameters and errors as in :func:`scope`.
+    While a knob moves numbers are float32, and what a pointer reads is left out. Parameters and errors as in
+    :func:`scope`.
     """
-    return json.dumps(_parts(name, record, pinned, "light"), default=_packed, allow_nan=False)
+    pack = partial(_packed, "<f4" if _moves(record) else "<f8")
+    return json.dumps(_parts(name, record, pinned, "light"), default=pack, allow_nan=False)
 
 
 def scope(name: str, record: Record, pinned: Record | None = None, *, template: str = "light") -> go.Figure:
@@ -93,13 +96,21 @@ def _parts(name: str, record: Record, pinned: Record | None, template: str) -> d
     return made
 
 
-def _packed(value: Any) -> Any:
-    """Return an array as plotly.js reads it: float32 in base64."""
+def _packed(kind: str, value: Any) -> Any:
+    """Return an array as plotly.js reads it: in base64, of that kind unless it holds what float32 cannot."""
     if not isinstance(value, np.ndarray):
         return float(value)
-    packed = np.ascontiguousarray(value, "<f4")
-    found = {"dtype": "f4", "bdata": base64.b64encode(packed.tobytes()).decode()}
+    with np.errstate(over="ignore"):
+        packed = np.ascontiguousarray(value, kind)
+    if (np.isinf(packed) & np.isfinite(value)).any():  # states without limits
+        packed = np.ascontiguousarray(value, "<f8")
+    found = {"dtype": packed.dtype.str[1:], "bdata": base64.b64encode(packed.tobytes()).decode()}
     return found | ({"shape": ", ".join(map(str, packed.shape))} if packed.ndim > 1 else {})
+
+
+def _moves(record: Record) -> bool:
+    """Return whether a record was measured while a knob moved."""
+    return record.config.get("directions") is not None
 
 
 def _transport(record: Record) -> Curves:
@@ -149,7 +160,7 @@ def _spectral(record: Record) -> str:
 
 def _single(record: Record) -> str:
     """Say in which numbers it was measured."""
-    return EXACT if record.config.get("directions") is None else "While you drag: in float32."
+    return "While you drag: in float32." if _moves(record) else EXACT
 
 
 SAYS: dict[str, Callable[[Record], str]] = {
@@ -170,7 +181,7 @@ def _draw(data: Curves, behind: list[Series], record: Record, says: str, templat
     """Return the figure of curves with the pinned ones behind them, and the word that says what they are."""
     colours = {one.name: data.colour(replace(one, name=one.name.removesuffix(PIN))) for one in behind}
     every = replace(data, series=(*data.series, *behind), colours=data.colours | _colours(data) | colours)
-    moving = record.config.get("directions") is not None
+    moving = _moves(record)
     canvas = compose(every, template, title=False, reading=not moving)
     if moving:
         _make_room(canvas, every)

@@ -200,6 +200,7 @@ CATCH = """() => document.addEventListener("scope-drawn", () => {
             card: gd.closest(".card").querySelector("h3").textContent,
             hidden: getComputedStyle(group.parentNode.querySelector(".scatterlayer")).visibility,
             notes: [...gd.querySelectorAll(".annotation-text")].map((note) => note.textContent),
+            ends: [y0, y1],
             pixel: Math.abs(y1 - y0) / yaxis._length,
             lines: [...group.childNodes].filter((path) => path.getAttribute("fill") === "none").map((path) =>
                 read(path.getAttribute("d")).map(([x, y]) =>
@@ -242,6 +243,32 @@ def test_what_is_drawn_at_once_is_what_plotly_draws_when_the_hand_rests(visit):
             np.testing.assert_allclose(y, np.array(trace["y"], float)[kept], atol=0.2 * one["pixel"])
     page.mouse.up()
     at_rest(visit)
+
+
+RANGES = """() => [...document.querySelectorAll(".plot.is-drawn .js-plotly-plot")].map((gd) =>
+    [gd._fullLayout.xaxis.range, gd._fullLayout.yaxis.range].flat().map((end) => Number(end.toPrecision(9))))"""
+
+
+def test_axes_follow_the_curves_while_a_slider_moves_and_are_those_of_its_link_when_it_rests(visit):
+    page = opened(visit)
+    page.evaluate(CATCH)
+    drag(page, "Gain", -60)  # to where the transport spans many decades
+    page.wait_for_function("() => window.times > 0 && document.querySelectorAll('g.live').length === 0")
+    x, y = thumb(page, "Gain")
+    for number in range(6):
+        before = page.evaluate("() => window.times")
+        page.mouse.move(x - 2 - 4 * number, y)
+        page.wait_for_function("(before) => window.times > before", arg=before)
+        for one in page.evaluate("() => window.caught"):
+            inside = np.array([end for line in one["lines"] for _, end in line])
+            low, high = sorted(one["ends"])
+            assert ((inside > low) & (inside < high)).all(), one["card"]
+    page.mouse.up()
+    at_rest(visit)
+    seen = page.evaluate(RANGES)
+    page.goto(page.url)
+    at_rest(visit)
+    assert page.evaluate(RANGES) == seen
 
 
 def test_the_code_gives_the_numbers_that_are_drawn(visit, tmp_path):
@@ -371,6 +398,23 @@ def test_a_dense_cell_says_so_and_a_knob_that_a_cell_lacks_rests(visit):
     at_rest(visit)
     expect(page.locator("#scope-cell-note")).to_have_text("")
     expect(knob(page, "Forget bias")).to_be_disabled()
+
+
+def test_a_slider_goes_as_far_as_the_cell(visit):
+    page = opened(visit)
+    knob(page, "Hidden size").press("End")
+    page.wait_for_function(LINKED, arg=["hidden_size", "128"])
+    page.get_by_role("textbox", name="Cell", exact=True).click()
+    page.get_by_role("option", name="MGU · dense", exact=True).click()
+    page.wait_for_function(LINKED, arg=["cell", "MGU"])
+    expect(page.locator("#scope-value-hidden_size")).to_have_text("64")
+    assert knob(page, "Hidden size").get_attribute("max") == "64"
+    knob(page, "Hidden size").press("Home")
+    at_rest(visit)
+    page.get_by_role("textbox", name="Cell", exact=True).click()
+    page.get_by_role("option", name="RNN", exact=True).click()
+    at_rest(visit)
+    assert knob(page, "Hidden size").get_attribute("max") == "128"
 
 
 def test_the_code_of_the_picture_is_shown_and_closed_by_the_keyboard(visit):
