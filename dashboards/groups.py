@@ -426,9 +426,8 @@ def _names(found: Compared, keys: Sequence[tuple], single: bool) -> list[str]:
         ]
     first = {row["run"]: row for row in found.rows}
     apart = [name for name in found.varying if name not in found.by and (name not in LATER or name == "seed")]
-    apart = sorted(
-        apart[:NAMED], key=lambda name: not isinstance(found.rows[0].get(name), str)
-    )  # what it is comes first
+    apart = sorted(apart, key=lambda name: name != "cell")[:NAMED]  # whatever else tells them apart, the cell is said
+    apart = sorted(apart, key=lambda name: not isinstance(found.rows[0].get(name), str))  # what it is comes first
     names = [", ".join(titled(name, first[key[0]].get(name)) for name in apart) for key in keys]
     told = [name or words.title(first[key[0]]) for name, key in zip(names, keys, strict=True)]
     if found.by:

@@ -151,6 +151,18 @@ def test_runs_are_named_by_what_tells_them_apart(reader):
     assert names(reader, "?run=l00&run=l01") == {"": ["seed 0", "seed 1"]}
 
 
+def test_the_cell_is_said_whatever_else_tells_runs_apart(tmp_path):
+    path = tmp_path / "many.db"
+    with Store(path, "w") as store:
+        sweep = store.add_sweep("s", {})
+        for number in range(6):
+            settings = {name: number // 2 + 1.0 for name in ("gain", "forget_bias", "hidden_size", "noise", "width")}
+            config = {"cell": ("LSTM", "GRU")[number % 2], **settings}
+            add(store, sweep, f"r{number}", {0: record(0.1 + number // 2)}, **config)
+    called = names(Reader(path), "?run=r0&run=r3&run=r4")[""]
+    assert [name.split(",")[0] for name in called] == ["LSTM", "GRU", "LSTM"]
+
+
 def test_what_a_link_asks_for_in_vain_is_said(reader):
     now = compared(reader, read("?run=l00&run=nobody&by=colour&where=size&sweep=9&probe=noise"))
     assert len(now.troubles) == 5

@@ -351,7 +351,9 @@ class Atlas:
             canvas.meta["caption"] = " ".join(filter(None, said))
         height = rows_of(len(canvases), columns)
         more: dict[str, Any] = {"coloraxis": colours or self.colours(), "hovermode": "closest"}
-        more |= {"showlegend": any(canvas.named for canvas in canvases.values()), "legend": {"y": 1 + 0.14 / height}}
+        more["showlegend"] = any(canvas.named for canvas in canvases.values())
+        if told or len(canvases) > 1:  # the names of the tiles stand beneath it
+            more["legend"] = {"y": 1 + 0.14 / height}
         return tiled(canvases, across, more, columns=columns, told=told)
 
     def nothing(self, tiles: Sequence[Tile]) -> go.Figure:
