@@ -99,14 +99,14 @@ def shown(table: Table, view: View) -> list[str]:
 
 def columns(table: Table, names: Sequence[str], view: View) -> list[dict[str, Any]]:
     """Return the definition of each column; those that make the groups come first."""
-    run = {"cellRenderer": "RunCell", "pinned": "left", "width": 112, "flex": None, "filter": False}
+    run = {"cellRenderer": "RunCell", "pinned": "left", "width": 124 if view.group else 116, "flex": None}
     hues = {name: palette.colour(name) for name in VERDICTS}
     verdict: dict[str, Any] = {"cellRenderer": "Verdict", "cellRendererParams": {"hues": hues}}
     counted = 10 * len(str(table.total)) if view.group else 0  # a group says "vanishing 12 of 34"
     verdict |= {"tooltipField": "verdict_text", "flex": 2, "minWidth": 180 + max(counted - 15, 0)}
     first = _column("run", "Runs" if view.group else "Run", view.sort)
     return [
-        first | run,
+        first | run | {"filter": False},
         *(_data_column(table, name, view.sort) for name in view.group),
         _column("verdict", "Verdict", view.sort) | verdict | _text_filter(),
         *(_data_column(table, name, view.sort) | _room(table, name, view) for name in names if name not in view.group),
@@ -117,7 +117,7 @@ def _room(table: Table, name: str, view: View) -> dict[str, Any]:
     """Return the width that it takes to say of a group how many values a parameter has, or the range of a number."""
     if not view.group or name in table.constant:
         return {}
-    return {"minWidth": 100 if name in table.parameters else 215}
+    return {"minWidth": 100 if name in table.parameters else 215 if name == "decay_rate" else 195}
 
 
 def _column(name: str, heading: str, sort: str) -> dict[str, Any]:
