@@ -156,7 +156,7 @@ def test_the_cell_is_said_whatever_else_tells_runs_apart(tmp_path):
     with Store(path, "w") as store:
         sweep = store.add_sweep("s", {})
         for number in range(6):
-            settings = {name: number // 2 + 1.0 for name in ("gain", "forget_bias", "hidden_size", "noise", "width")}
+            settings = dict.fromkeys(("gain", "forget_bias", "hidden_size", "noise", "width"), number // 2 + 1.0)
             config = {"cell": ("LSTM", "GRU")[number % 2], **settings}
             add(store, sweep, f"r{number}", {0: record(0.1 + number // 2)}, **config)
     called = names(Reader(path), "?run=r0&run=r3&run=r4")[""]
