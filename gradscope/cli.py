@@ -353,7 +353,7 @@ def _print_runs(store: Store, page: Page, where: Sequence[str]) -> None:
     fitting = _fitting(rows, length, shown, console.width)
     with console.capture() as table:
         console.print(_runs_table(rows, length, fitting, console.width))
-    click.echo("\n".join(line.rstrip() for line in table.get().splitlines()))
+    click.echo("\n".join(line.rstrip() for line in table.get().splitlines()), color=True)
     if missing := [_words(name) for name in shown if name not in fitting]:
         console.print(Text(f"Too wide for this window: {', '.join(missing)}. Widen it, or use --csv.", "dim"))
 

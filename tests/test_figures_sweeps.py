@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from gradscope import figures
 from gradscope.errors import ArgumentError
 from gradscope.figures import sweeps
+from gradscope.figures.settings import standing
 from gradscope.record import Record
 from gradscope.store import Store
 
@@ -181,7 +182,7 @@ def test_groups_hold_every_run_once_beside_those_of_the_same_values(pairs):
     assert sorted(row["run"] for _, members in groups for row in members) == list(range(len(table)))
     assert len(groups) == len({(str(p), str(q)) for p, q in pairs})
     assert all((row["p"], row["q"]) == values for values, members in groups for row in members)
-    firsts = [sweeps.place(values[0]) for values, _ in groups]
+    firsts = [standing(values[0]) for values, _ in groups]
     assert firsts == sorted(firsts)
 
 
