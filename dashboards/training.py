@@ -185,22 +185,23 @@ def page(reader: Reader, run: str, search: str | None) -> Shown:
     if entry is None:
         return Shown(f"training of no run {run}", "no such run", [states.no_run(run, view)], [])
     title = f"Training · {words.title(entry['config'])}"
-    found = reader.iterations(run)
+    asked, layers = Asked.read(search), layers_of(reader, run)
+    layer = asked.layer if asked.layer in layers else layers[0]
+    about = known(reader, entry, layer)
+    found = [one["n"] for one in about["moments"]]  # read once: a training in work may have more in a moment
+    now = iteration_of(search, found, latest=True)
     key = f"training {run} {entry['attempts']}"  # what a training still measures comes to the page as it is
-    if not found or not entry["config"].get("iterations"):
+    if now is None or not entry["config"].get("iterations"):
         return Shown(
             f"{key} {entry['status']} without records",
             title,
             [*_head(entry, view, None), _missing(entry, view)],
             _runs(reader, runs, run, entry),
         )
-    asked, now = Asked.read(search), iteration_of(search, found, latest=True)
-    assert now is not None
-    layers = layers_of(reader, run)
-    layer = asked.layer if asked.layer in layers else layers[0]
+    stores = _stores(about | {"page": secrets.token_hex(8), "now": found.index(now)})
     told = html.Div(_told(reader, entry, found), id="training-told", className="training-told")
     cards_below = _figures(choices(reader, run, layer), asked.number)
-    content = [*_head(entry, view, now), told, _player(found, now), cards_below, *_stores(reader, entry, layer, now)]
+    content = [*_head(entry, view, now), told, _player(found, now), cards_below, *stores]
     return Shown(key, title, content, _aside(reader, runs, entry, asked, layers, layer))
 
 
@@ -360,11 +361,8 @@ def known(reader: Reader, entry: dict[str, Any], layer: str) -> dict[str, Any]:
     }
 
 
-def _stores(reader: Reader, entry: dict[str, Any], layer: str, now: int) -> list[Any]:
+def _stores(about: dict[str, Any]) -> list[Any]:
     """Return what the browser must know, and what is looked at."""
-    about = known(reader, entry, layer)
-    places = [one["n"] for one in about["moments"]]
-    about |= {"page": secrets.token_hex(8), "now": places.index(now) if now in places else len(places) - 1}
     return [
         dcc.Store(id="training-moments", data=about),
         dcc.Store(id="training-asked"),

@@ -21,6 +21,7 @@
   let resting = null;
   let tending = null;
   let flying = null;
+  let echoes = []; // places that the page has given to the slider, and that the slider has not told back yet
   const cuts = new Map();
 
   function here() {
@@ -187,7 +188,12 @@
       return;
     }
     show(next);
-    dash.set_props("training-slider", { value: index });
+    slide({});
+  }
+
+  function slide(values) {
+    echoes.push(index);
+    dash.set_props("training-slider", Object.assign(values, { value: index }));
   }
 
   function words() {
@@ -290,8 +296,7 @@
   function player() {
     const marks = moments.length <= 60 ? moments.map((_, place) => ({ value: place })) : [];
     const many = moments.length > 1;
-    const values = { max: Math.max(1, moments.length - 1), value: index, marks: marks, disabled: !many };
-    dash.set_props("training-slider", values);
+    slide({ max: Math.max(1, moments.length - 1), marks: marks, disabled: !many });
     dash.set_props("training-play", { disabled: !many });
     window.clearTimeout(resting);
     resting = window.setTimeout(follow, REST);
@@ -320,6 +325,7 @@
       return dash.no_update;
     }
     stop();
+    echoes = [];
     asked = null;
     window.clearInterval(tending);
     tending = window.setInterval(tend, 200);
@@ -327,7 +333,10 @@
   };
 
   own.turn = function (value) {
-    if (typeof value === "number" && value !== index && moments.length) {
+    const echo = echoes.indexOf(value); // it may come late, when the page has gone on
+    if (echo >= 0) {
+      echoes.splice(0, echo + 1);
+    } else if (typeof value === "number" && value !== index && moments.length) {
       show(value);
     }
     return dash.no_update;
@@ -371,6 +380,15 @@
   // Keys and clicks ----------------------------------------------------------------------------------------------------
 
   const TYPING = "input:not([type=radio]):not([type=checkbox]), textarea, select, [role=option], [role=menuitem]";
+
+  // From now on the slider speaks for the reader.
+  function heard(event) {
+    if (event.target.closest && event.target.closest(".training-slider")) {
+      echoes = [];
+    }
+  }
+  document.addEventListener("pointerdown", heard, true);
+  document.addEventListener("keydown", heard, true);
 
   document.addEventListener("keydown", function (event) {
     if (!here() || event.ctrlKey || event.metaKey || event.altKey || event.shiftKey || event.target.closest(TYPING)) {

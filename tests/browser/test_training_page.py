@@ -211,8 +211,16 @@ def test_the_button_plays_pauses_and_begins_again_at_the_end(visit):
     page.get_by_role("textbox", name="Speed of the film").click()
     page.get_by_role("option", name="2 a second").click()
     page.get_by_role("button", name="Play", exact=True).click()
-    expect(page.locator("#training-now")).to_have_text("iteration 3", timeout=60_000)  # from the first on
-    page.get_by_role("button", name="Pause").click()
+    page.wait_for_function(  # from the first on; looked at in every frame, for it does not stay
+        """() => {
+            const here = document.getElementById("training-now").textContent === "iteration 3";
+            if (here) {
+                document.getElementById("training-play").click();
+            }
+            return here;
+        }""",
+        timeout=60_000,
+    )
     expect(page.get_by_role("button", name="Play", exact=True)).to_be_visible()
     settled(visit)
     shown = page.locator("#training-now").inner_text()
