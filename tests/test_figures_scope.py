@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from gradscope import figures
+from gradscope.cells import CELLS
 from gradscope.errors import ArgumentError
 from gradscope.figures.scope import SCOPE, live, scope
 from gradscope.scope import Setting, measure
@@ -109,6 +110,13 @@ def test_a_cell_without_a_flow_gets_a_sentence():
     assert "no gate that keeps" in texts(scope("flow", record)).replace("<br>", " ")
     assert "no gate that keeps" in live("flow", record).replace("<br>", " ")
     assert curves(scope("gates", record))
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_the_gates_of_a_cell_are_told_apart(cell):
+    lines = curves(scope("gates", measure(Setting(cell=cell, hidden_size=4, length=12, batch=3), exact=False)))
+    assert set(lines) == set(CELLS[cell](1, 2).gate_names)
+    assert len({(trace.line.color, trace.line.dash) for trace in lines.values()}) == len(lines)
 
 
 def test_each_figure_says_what_to_conclude(exact):

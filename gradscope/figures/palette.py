@@ -40,6 +40,8 @@ COLOURS = {
     "output": MAGENTA,
     "reset": LAVENDER,
     "hidden": NEUTRAL,
+    "value": GREEN,
+    "attention": LAVENDER,
     "retained": BLUE,
     "written": GREEN,
     "exposed": MAGENTA,
