@@ -482,6 +482,20 @@ def test_only_the_newest_setting_counts(visit):
     assert asked(page)["gain"] == [gain]
 
 
+def test_a_server_that_is_gone_is_told_of_and_asked_again(visit):
+    page = opened(visit)
+    page.route("**/scope/measure*", lambda route: route.abort())
+    knob(page, "Gain").press("ArrowRight")
+    expect(page.locator("#scope-state")).to_have_text("The server does not answer.")
+    expect(page.locator(".scope-cards")).to_have_class(re.compile("is-refused"))
+    page.unroute("**/scope/measure*")
+    page.wait_for_function(LINKED, arg=["gain", "1.01"])
+    at_rest(visit)
+    expect(page.locator(".scope-cards")).not_to_have_class(re.compile("is-refused"))
+    assert visit.errors
+    visit.errors.clear()  # the browser's own words for requests that failed
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_the_figures_take_the_colours_in_use(visit, scheme):
     visit.page.emulate_media(color_scheme=scheme)
