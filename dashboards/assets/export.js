@@ -194,16 +194,25 @@
     return document.getElementById("export-menu");
   }
 
+  // Below its button, above it at the window's lower edge; it goes where the button goes.
+  function hang() {
+    const list = menu();
+    if (!list || !list.matches(":popover-open")) {
+      return;
+    }
+    const box = opener.getBoundingClientRect();
+    const below = box.bottom + 4 + list.offsetHeight <= window.innerHeight;
+    list.style.left = Math.max(4, box.right - list.offsetWidth) + "px";
+    list.style.top = (below ? box.bottom + 4 : box.top - 4 - list.offsetHeight) + "px";
+  }
+
   function open(button) {
     const list = menu();
     opener = button;
     list.popover = "auto"; // Escape and a click elsewhere close it
     list.setAttribute("aria-label", button.getAttribute("aria-label"));
     list.showPopover();
-    const box = button.getBoundingClientRect();
-    const below = box.bottom + 4 + list.offsetHeight <= window.innerHeight;
-    list.style.left = Math.max(4, box.right - list.offsetWidth) + "px";
-    list.style.top = (below ? box.bottom + 4 : box.top - 4 - list.offsetHeight) + "px";
+    hang();
     button.setAttribute("aria-expanded", "true");
     list.querySelector("[role=menuitem]").focus();
   }
@@ -222,7 +231,7 @@
     },
     true
   );
-  window.addEventListener("scroll", () => opener && menu() && menu().matches(":popover-open") && menu().hidePopover());
+  ["scroll", "resize"].forEach((name) => window.addEventListener(name, hang));
 
   document.addEventListener("keydown", function (event) {
     const item = event.target.closest && event.target.closest("#export-menu [role=menuitem]");
