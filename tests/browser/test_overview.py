@@ -75,7 +75,7 @@ def test_lists_the_runs_and_draws_both_figures(visit):
     page = visit.open("/")
     assert len(rows(visit)) == visit.runs
     expect(page.locator("#match")).to_have_text(f"{visit.runs} runs")
-    expect(page.locator("#progress")).to_contain_text("14 done")
+    expect(page.locator("#progress")).to_contain_text("14 of 16 done")
     expect(page.locator("#progress")).to_contain_text("1 failed")
     expect(page.locator("#sweeps")).to_contain_text("quickstart")
     expect(page).to_have_title("quickstart · gradscope")
@@ -168,11 +168,15 @@ def test_a_condition_is_typed_and_a_wrong_one_explained(visit):
 
 def test_a_click_on_a_heading_sorts_and_stands_in_the_link(visit):
     page = visit.open("/?cell=LSTM")
-    page.locator("#runs .ag-header-cell[col-id='length'] .ag-header-cell-text").click()
-    address(visit, r"\?cell=LSTM&sort=length$")
-    page.locator("#runs .ag-header-cell[col-id='length'] .ag-header-cell-text").click()
-    address(visit, r"\?cell=LSTM&sort=-length$")
-    assert rows(visit)[0] == "underflow"
+    heading = page.locator("#runs .ag-header-cell[col-id='length']")
+    for link, order in ((r"\?cell=LSTM&sort=length$", "ascending"), (r"\?cell=LSTM&sort=-length$", "descending")):
+        heading.locator(".ag-header-cell-text").click()
+        address(visit, link)
+        visit.ready()  # the server has answered
+        expect(heading).to_have_attribute("aria-sort", order)
+    expect(page.locator("#runs .ag-center-cols-container .ag-row[row-index='0']")).to_have_attribute(
+        "row-id", "underflow"
+    )
 
 
 def test_further_columns_are_chosen_from_a_list(visit):
