@@ -58,6 +58,7 @@ INTERRUPTED = 130
 PIPE_CLOSED = 141  # as the shell says it of every program
 SILENT = 60  # seconds without a heartbeat after which a running run is no longer believed
 LIMIT = 1000  # rows of a table
+SIDE_BY_SIDE = 3  # iterations of one run
 SHORT = 8  # letters of a run's id in a table, more where it takes more to tell them apart
 COLOURS = {"vanishing": "blue", "stable": "green", "exploding": "red", "undetermined": "yellow", "diverged": "magenta"}
 STATES = {"failed": "red", "running": "cyan", "interrupted": "yellow"}
@@ -480,11 +481,14 @@ def show(store: Path, run: str) -> None:
     """Tell what was found out about one RUN of a STORE.
 
     The beginning of the run's id is enough. Numbers before and after training stand side by side, each probe with
-    the sentence that says what to conclude from it.
+    the sentence that says what to conclude from it. Of a training that was probed more often, the first and the last
+    iteration are shown.
     """
     with Store(store) as opened:
         entry = opened.run(run)
-        records = {number: opened.record(entry["id"], number) for number in opened.iterations(entry["id"])}
+        probed = opened.iterations(entry["id"])
+        shown = probed if len(probed) <= SIDE_BY_SIDE else [probed[0], probed[-1]]
+        records = {number: opened.record(entry["id"], number) for number in shown}
         metrics = opened.metrics(entry["id"])
     console = _console()
     _print_head(console, entry, metrics)
@@ -495,6 +499,9 @@ def show(store: Path, run: str) -> None:
     titles = [_moment(entry["config"], number, several=len(records) > 1) for number in records]
     console.print(_summary_table(list(records.values()), titles, _paired(metrics, list(records))))
     _print_probes(console, list(records.values()), titles)
+    if len(shown) < len(probed):
+        every = f"It was probed at {len(probed)} iterations, {probed[0]} to {probed[-1]}."
+        console.print(f"{every} The Training page of gradscope dashboard shows them all.", style="dim")
 
 
 def _moment(config: Mapping[str, Any], iteration: int, several: bool) -> str:

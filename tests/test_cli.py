@@ -540,6 +540,18 @@ def test_show_counts_attempts_and_takes_records_without_probes(tmp_path):
     assert columns(output, "half-life") == ["inf steps"]
 
 
+def test_show_keeps_to_the_ends_of_a_training_that_was_probed_often(tmp_path):
+    path = tmp_path / "r.db"
+    with Store(path, "w") as store:
+        store.start_run("long", store.add_sweep("s", {}), {"cell": "RNN", "iterations": 40})
+        store.finish_run("long", {n: Record({}, {"decay_rate": 0.5 + n}) for n in (0, 10, 20, 30, 40)})
+    output = call("show", path, "long").output
+    assert "before training" in output
+    assert "after 40 iterations" in output
+    assert "20.5" not in output
+    assert "It was probed at 5 iterations, 0 to 40." in output
+
+
 def test_show_names_a_run_that_is_not_there(store):
     assert "List them with `gradscope runs" in call("show", store, "nothing", code=2).stderr
     assert "got ''. List them" in call("show", store, "", code=2).stderr
