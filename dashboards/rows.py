@@ -72,7 +72,8 @@ def cells(row: Mapping[str, Any], names: Iterable[str]) -> dict[str, Any]:
     """Return one run as the table shows it: text, and numbers as they are read."""
     shown: dict[str, Any] = {"run": str(row["run"]), "status": row["status"], "verdict": row.get("verdict")}
     shown["verdict_text"] = words.verdict(str(row.get("verdict_text") or row.get("error") or row["status"]))
-    shown["trained"] = bool(row.get("iterations")) and row.get("iteration") is not None
+    seen = row.get("iteration") is not None or row["status"] == "running"
+    shown["trained"] = bool(row.get("iterations")) and seen
     for name in names:
         value = row.get(name)
         shown[name] = None if value is None else words.setting(value)

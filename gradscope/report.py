@@ -294,16 +294,16 @@ class _Page:
     def _run(self, run: str) -> str:
         """Return the part of a run: its last record's figures, and its configuration."""
         config = self._configs[run]
-        iterations = self._store.iterations(run)
+        iterations, entry = self._store.iterations(run), self._store.run(run)
         parts = [f'<section id="run-{escape(run)}"><h2>Run {escape(run)}</h2>']
         parts.append(f'<p class="quiet">{escape(", ".join(f"{words(k)} {_text(v)}" for k, v in config.items()))}</p>')
         if not iterations:
-            entry = self._store.run(run)
             return "".join([*parts, f"<p>{escape(entry['error'] or 'It has no numbers yet.')}</p></section>"])
         record = self._store.record(run, iterations[-1])
         said = record.summary.get("verdict_text")
         when = f"after {_count(iterations[-1], 'iteration')}" if iterations[-1] else "before training"
         when = "as the file holds it" if "weights" in config else when
+        when = when if entry["status"] == "done" else f"{entry['status']}, seen last {when}"
         parts.append(f'<p class="reading">{escape(f"{when}: {said}" if said else when)}</p>')
         parts.append(self._cards(record))
         for layer, part in record.layers.items():

@@ -186,6 +186,19 @@ def test_measured_numbers_carry_their_interval():
     assert rows.cells(row, ["decay_rate"])["decay_rate:interval"] == "[0.19, 0.21]"
 
 
+@pytest.mark.parametrize(
+    ("row", "linked"),
+    [
+        ({"status": "running", "iterations": 60}, True),
+        ({"status": "running", "iterations": 0}, False),
+        ({"status": "done", "iterations": 60, "iteration": 0}, True),
+        ({"status": "failed", "iterations": 60}, False),
+    ],
+)
+def test_a_training_that_can_be_looked_at_has_a_link(row, linked):
+    assert rows.cells({"run": "a"} | row, [])["trained"] is linked
+
+
 @settings(max_examples=10, deadline=None)
 @given(st.lists(st.none() | st.floats().map(lambda value: value + 0.0), min_size=1, max_size=7))
 def test_the_order_of_the_table_puts_missing_values_last(tmp_path_factory, values):

@@ -14,7 +14,7 @@ from gradscope.cli import cli
 from gradscope.errors import ArgumentError, StoreError
 from gradscope.figures.page import plotly_script
 from gradscope.report import report
-from gradscope.store import Store
+from gradscope.store import Results, Store
 
 MARKUP = "<img src=x onerror=window.hurt=1></script><b>&amp;"
 
@@ -146,6 +146,12 @@ def test_a_study_is_read_in_the_report(tmp_path):
 def test_errors_name_the_remedy(store, tmp_path, path, options, error, remedy):
     with pytest.raises(error, match=remedy):
         report(store, tmp_path / path, **options)
+
+
+def test_a_run_in_work_says_so(store, tmp_path):
+    store.start_run("late", store.sweeps()[0]["id"], {"cell": "RNN", "iterations": 40})
+    store.add_records({"late": Results({10: sample_records.sample("RNN", length=20, batch=4, hidden=5, rate=0.1)})})
+    assert "running, seen last after 10 iterations" in Tags(page(store, tmp_path, runs=["late"])).said
 
 
 def test_another_plotly_brings_a_plotly_js_of_its_own(monkeypatch):
