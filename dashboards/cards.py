@@ -81,13 +81,14 @@ def figure_card(
     controls: Sequence[Any] = (),
     size: str = "",
     data: dict[str, Any] | None = None,
-    asks: bool = False,
+    store: bool = True,
 ) -> html.Section:
     """Return the card of a figure, which is still to come.
 
-    A card that asks gets its figure from the address that an element around it has as its ``data-source``, when the
-    reader comes near; the name of the card, and what is chosen in its :func:`chooser`, go along. The figure of any
-    other is written, from :func:`drawn`, to the Store ``part("figure", name)``.
+    A figure comes in one of three ways: from Dash, which writes it, from :func:`drawn`, to the Store
+    ``part("figure", name)``; from an address, which an element around the card has as its ``data-source``, asked when
+    the reader comes near, with the name of the card and what is chosen in its :func:`chooser`; or from the page's own
+    script (``give`` in ``assets/figures.js``).
 
     Parameters
     ----------
@@ -101,8 +102,8 @@ def figure_card(
         A class that sets the height, e.g. ``"tall"``.
     data : dict, optional
         The figure, from :func:`drawn`, when it is there already.
-    asks : bool
-        Whether the card asks for its figure.
+    store : bool
+        Whether Dash writes the figure.
     """
     named: Any = {"data-figure": name}
     body = html.Div(
@@ -120,7 +121,7 @@ def figure_card(
         heading(title, html.Span(className="unit"), *controls, _export_button(name, title)),
         body,
         html.P(className="caption"),
-        *([] if asks else [dcc.Store(id=part("figure", name), data=data)]),
+        *([dcc.Store(id=part("figure", name), data=data)] if store else []),
         className=f"figure-card {size}".strip(),
         **words.aria(label=title),
     )

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import threading
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
+from urllib.parse import urlencode
 
 import dash_mantine_components as dmc
 import orjson
-from dash import ALL, MATCH, ClientsideFunction, Dash, Input, Output, State, ctx, dcc, html, no_update
+from dash import ALL, ClientsideFunction, Dash, Input, Output, State, ctx, dcc, html, no_update
 from dash.exceptions import PreventUpdate
+from flask import Response, request
 
 from gradscope.figures.parts import COMPARABLE
 from gradscope.probes.catalogue import CATALOGUE
@@ -41,6 +44,9 @@ from .groups import (
 from .reader import Reader
 
 __all__ = ["PATH", "Shown", "page", "register"]
+
+#: Where the cards ask for their figures.
+FIGURE = "/compare/figure"
 
 #: The figures that stand on the page unasked, those that the runs have.
 USUAL = ("state_gradient", "transport", "jacobian_norm", "gate_saturation", "retention", "flow_retained")
@@ -83,11 +89,13 @@ def _content(shown: dict[str, Any]) -> list[Any]:
         html.Div(shown["troubles"], id="compare-troubles", className="compare-troubles", role="alert"),
         html.Div(shown["proposals"], id="compare-proposals", className="compare-proposals"),
     ]
+    named: Any = {"data-source": shown["source"]}
     return [
         *head,
-        html.Div(shown["cards"], id="compare-cards", className="cards compare-cards", style=shown["cards:style"]),
+        html.Div(
+            shown["cards"], id="compare-cards", className="cards compare-cards", style=shown["cards:style"], **named
+        ),
         html.Div(shown["table"], id="compare-table"),
-        dcc.Store(id="compare-asked", data=shown["asked"]),
         dcc.Store(id="compare-marks", data=_marks(shown)),
         dcc.Store(id="compare-link"),
         dcc.Store(id="compare-link-set"),
@@ -245,7 +253,7 @@ def parts(reader: Reader, choice: Choice) -> dict[str, Any]:
         "cards": figure_cards(now, probes) if now.rows else [_nothing(reader, now)],
         "cards:style": reading(now),
         "table": group_table(now) if now.rows else None,
-        "asked": {"search": link(choice), "stamp": _stamp(now)},
+        "source": f"{FIGURE}?" + urlencode({"search": link(choice), "stamp": _stamp(now)}),
     }
 
 
@@ -440,7 +448,7 @@ PLACES = {
     "cards": Output("compare-cards", "children"),
     "cards:style": Output("compare-cards", "style"),
     "table": Output("compare-table", "children"),
-    "asked": Output("compare-asked", "data"),
+    "source": Output("compare-cards", "data-source"),
 }
 
 
@@ -563,25 +571,13 @@ def register(app: Dash, reader: Reader) -> None:
         choice = read(search)
         return _run_options(reader, replace(choice, run=tuple(value or ())), _called(sheet(search)), typed or "")
 
-    app.clientside_callback(
-        ClientsideFunction("gradscope", "watch"),
-        Output(cards.part("compare-seen", MATCH), "data"),
-        Input(cards.part("compare-seen", MATCH), "id"),
-    )
-
-    @app.callback(
-        Output(cards.part("figure", MATCH), "data", allow_duplicate=True),
-        Output(cards.part("compare-part", MATCH), "data"),
-        Output(cards.part("compare-part", MATCH), "placeholder"),
-        Input(cards.part("compare-seen", MATCH), "data"),
-        Input("compare-asked", "data"),
-        State(cards.part("compare-seen", MATCH), "id"),
-        prevent_initial_call=True,
-    )
-    def fill(seen, question, identity):
-        if seen is None:
-            raise PreventUpdate
-        return desk.draw(sheet(question["search"]), identity["name"].removeprefix("compare-"))
+    @app.server.get(FIGURE)
+    def figure_of_comparison() -> Response:
+        probe = request.args.get("name", "").removeprefix("compare-")
+        if probe not in COMPARABLE:
+            gone = cards.noticed("There is no such figure. Open the page anew.", failed=True)
+            return Response(json.dumps(gone), mimetype="application/json")
+        return Response(desk.answer(sheet(request.args.get("search")), probe), mimetype="application/json")
 
 
 def _trigger() -> str:

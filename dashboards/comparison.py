@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import dash_mantine_components as dmc
-from dash import dcc, html
+from dash import html
 
 from gradscope.errors import ArgumentError
 from gradscope.figures import Figure
@@ -93,8 +94,7 @@ def _card(probe: str, view: str, chosen: str | None, size: str) -> html.Section:
         comboboxProps={"width": "max-content", "position": "bottom-end"},
         **words.aria(label=f"Part that the card {title} shows"),
     )
-    seen = dcc.Store(id=cards.part("compare-seen", name))
-    return cards.figure_card(name, title, [drawn_as, select, seen], size)
+    return cards.figure_card(name, title, [drawn_as, select], size, store=False)
 
 
 def reading(now: Compared) -> dict[str, str]:
@@ -119,15 +119,15 @@ class Desk:
         self.lines, self.tiles = Lines(reader), Tiles(reader)
         self._turn = threading.Lock()
 
-    def draw(self, now: Compared, probe: str) -> tuple[dict[str, Any], list[str], str]:
-        """Return the figure of a card as the browser takes it, the parts there are, and the one that is shown."""
+    def answer(self, now: Compared, probe: str) -> str:
+        """Return the figure of a card as JSON, with the ``parts`` there are and the ``part`` that is shown."""
         wanted = now.choice.parts().get(probe, "")
-        with self._turn:  # cards ask at once; one after the other the first of them stands early
-            if now.choice.seen_as(probe) == CURVES:
-                return self._curves(now, probe, wanted)
-            return self._maps(now, probe, wanted)
+        with self._turn:  # what several pages ask for is read one after the other
+            curves = now.choice.seen_as(probe) == CURVES
+            figure, parts, part = (self._curves if curves else self._maps)(now, probe, wanted)
+        return f"{figure[:-1]},{json.dumps({'parts': parts, 'part': part})[1:]}"
 
-    def _curves(self, now: Compared, probe: str, wanted: str) -> tuple[dict[str, Any], list[str], str]:
+    def _curves(self, now: Compared, probe: str, wanted: str) -> tuple[str, list[str], str]:
         """Return the figure of lines and bands."""
         choice, shown = now.choice, [row for group in now.drawn() for row in group.rows]
         held, found, chosen = self.lines.of(shown, probe, wanted)
@@ -159,9 +159,9 @@ class Desk:
             panels = {name: pools(groups) for name, groups in _pairs(now).items()}
             return draw_difference({name: (one, two) for name, (one, two) in panels.items()}, probe, **options)
 
-        return cards.drawn(difference if choice.show == "difference" else overlay), found, chosen
+        return cards.answer(difference if choice.show == "difference" else overlay), found, chosen
 
-    def _maps(self, now: Compared, probe: str, wanted: str) -> tuple[dict[str, Any], list[str], str]:
+    def _maps(self, now: Compared, probe: str, wanted: str) -> tuple[str, list[str], str]:
         """Return the figure of heat maps."""
         shown = [row for group in now.drawn() for row in group.rows]
         found = self.tiles.parts(shown, probe) if divided(probe, mapped=True) else []
@@ -184,7 +184,7 @@ class Desk:
             pairs = {name: (one, two) for name, (one, two) in panels.items()}
             return draw_apart(pairs, probe, about=_pooled(now), **options)
 
-        return cards.drawn(apart if now.choice.show == "difference" else atlas), found, chosen
+        return cards.answer(apart if now.choice.show == "difference" else atlas), found, chosen
 
 
 def _some(panels: Mapping[str, Sequence[Group]], most: int) -> tuple[dict[str, Sequence[Group]], int]:

@@ -370,7 +370,7 @@ def _card(name: str, record: Record) -> html.Section:
     """Return the card of a probe, with the choice of what it shows where there is one."""
     choices = list(views(name, record)) if name in record else []
     chooser = [cards.chooser(name, _title(name), choices)] if len(choices) > 1 else []
-    return cards.figure_card(name, _title(name), chooser, asks=True)
+    return cards.figure_card(name, _title(name), chooser, store=False)
 
 
 # The side ------------------------------------------------------------------------------------------------------------

@@ -152,7 +152,7 @@ def _content(setting: Setting, pinned: Setting | None) -> list[Any]:
         size="lg",
         closeButtonProps={"aria-label": "Close the code"},
     )
-    figures = [cards.figure_card(f"scope-{name}", title, asks=True) for name, title in SCOPE.items()]
+    figures = [cards.figure_card(f"scope-{name}", title, store=False) for name, title in SCOPE.items()]
     return [
         head,
         html.P(id="scope-pinned", className="note", role="status"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -115,7 +116,9 @@ def test_the_page_proposes_the_parameter_that_tells_most(reader):
     assert now.parameters == ("forget_bias", "cell", "seed")
     assert [one.name for one in now.drawn()] == ["forget bias 0", "forget bias 1", "forget bias 4"]
     assert (len(now.rows), now.waiting) == (12, 1)
-    assert "Pooled over cell, seed." in Desk(reader).draw(now, "transport")[0]["figure"]["layout"]["meta"]["caption"]
+    drawn = json.loads(Desk(reader).answer(now, "transport"))
+    assert "Pooled over cell, seed." in drawn["figure"]["layout"]["meta"]["caption"]
+    assert (drawn["parts"], drawn["part"]) == ([], "")
 
 
 def test_groups_panels_and_moments(reader):
@@ -279,7 +282,7 @@ def test_a_probe_is_drawn_as_the_link_says(reader):
 
 
 def test_a_difference_needs_two(reader):
-    notice = Desk(reader).draw(compared(reader, read("?by=forget_bias&show=difference")), "transport")[0]
+    notice = json.loads(Desk(reader).answer(compared(reader, read("?by=forget_bias&show=difference")), "transport"))
     assert "Choose two" in notice["notice"]
-    drawn = Desk(reader).draw(compared(reader, read("?by=cell&show=difference")), "transport")[0]
+    drawn = json.loads(Desk(reader).answer(compared(reader, read("?by=cell&show=difference")), "transport"))
     assert "LSTM divided by GRU" in drawn["figure"]["layout"]["meta"]["caption"]

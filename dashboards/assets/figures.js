@@ -89,8 +89,11 @@
     }
   }
 
+  function tell(name, detail) {
+    document.dispatchEvent(new CustomEvent(name, { detail: detail }));
+  }
+
   function attend(body, one, graph) {
-    const tell = (name, detail) => document.dispatchEvent(new CustomEvent(name, { detail: detail }));
     one.graph = graph;
     graph.on("plotly_afterplot", () => tell("gradscope:plot", graph));
     graph.on("plotly_click", (event) => tell("gradscope:click", { name: one.name, graph: graph, points: event.points }));
@@ -179,6 +182,7 @@
           landed();
           if (known.get(body) === one && one.url === url) {
             show(body, data);
+            tell("gradscope:figure", { name: one.name, data: data });
           }
         },
         function (error) {

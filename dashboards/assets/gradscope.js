@@ -6,25 +6,6 @@
   const OWN = ["t", "show"]; // parts of the address that no page's server writes: see cursor.js and figures.js
 
   dash.gradscope = Object.assign(dash.gradscope || {}, {
-    // A figure is asked for when the reader comes near its card, so that a page of many cards stands at once.
-    watch: function (id) {
-      const body = document.querySelector('[data-figure="' + id.name + '"]');
-      if (!body) {
-        return Date.now();
-      }
-      const observer = new IntersectionObserver(
-        function (entries) {
-          if (entries.some((entry) => entry.isIntersecting)) {
-            observer.disconnect();
-            dash.set_props(id, { data: Date.now() });
-          }
-        },
-        { rootMargin: "600px 0px" }
-      );
-      observer.observe(body);
-      return dash.no_update;
-    },
-
     // The header says which page is open; a run is a page of the runs.
     here: function (pathname) {
       const part = (pathname || "/").split("/")[1] || "";

@@ -406,7 +406,12 @@ def test_a_training_in_work_grows_under_the_readers_eyes_and_the_place_stays(vis
         expect(told).to_contain_text("probed 5 times, the last time after 32 of 100 iterations")
         expect(page.locator("#training-now")).to_have_text("iteration 1")  # any other stays
         settled(visit)
-        assert len(drawn(page, "training-map", letter="z")[0]) == 5
+        page.wait_for_function(
+            """() => {
+                const gd = document.querySelector("[data-figure=training-map] .js-plotly-plot");
+                return gd && gd._fullData[0].z[0].length === 5;
+            }"""
+        )
 
         store.fail_run("dense", f"MemoryError: {MARKUP}", owner=owner)
         expect(told.get_by_role("alert")).to_contain_text(f"MemoryError: {MARKUP}", timeout=60_000)
