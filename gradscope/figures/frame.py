@@ -26,7 +26,8 @@ LANE = 0.062  # height of a lane, of the plot's
 GAP = 0.045
 GAPPED = np.full(1, np.nan)  # parts two outlines of one trace
 BAND = 480  # places of a band; its outline passes each twice
-FOOT = 46  # pixels below the plot for ticks and the axis title
+FOOT = 48  # pixels below the plot for ticks and the axis title
+SIDE = 66  # and left of it, so that most figures are drawn once: Plotly draws again where labels need more
 NOTE = 17  # pixels for each line of a footnote
 KEYS = 19  # pixels for each row of the legend
 CARD = 500  # pixels of a card's width
@@ -376,7 +377,7 @@ class Canvas:
         top = 36 + 4 * bool(self._legend_rows()) + KEYS * self._legend_rows() if self.titled else 10
         self.layout |= {
             "template": self.template,
-            "margin": {"l": 10, "r": 16, "t": top, "b": FOOT + NOTE * len(lines) + 4 * bool(lines)},
+            "margin": {"l": SIDE, "r": 16, "t": top, "b": FOOT + NOTE * len(lines) + 4 * bool(lines)},
             "meta": self.meta | {"decimated": self.decimated, "notes": self.notes},
         }
         if self.titled:
@@ -384,7 +385,10 @@ class Canvas:
         self.layout.setdefault("yaxis", {}).setdefault("domain", [self.floor, 1])
         if self.floor or "yaxis3" in self.layout:
             layout.setdefault("xaxis", {}).update(anchor="free", position=0)
-        self.layout["meta"] |= _along(layout.get("xaxis", {}).get("title"))
+        across = layout.setdefault("xaxis", {})
+        words = "ticktext" in across or across.get("type") == "category"
+        across.setdefault("automargin", words)  # numbers have room enough
+        self.layout["meta"] |= _along(across.get("title"))
         return {"data": self.traces, "layout": self.layout | layout}
 
 
