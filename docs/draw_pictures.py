@@ -15,11 +15,11 @@ from pathlib import Path
 
 import example_runs
 from playwright.sync_api import sync_playwright
-from plotly.offline import get_plotlyjs
 
 from gradscope import figures
 from gradscope.experiments.studies import reading
 from gradscope.figures import palette
+from gradscope.figures.page import plotly_script
 from gradscope.figures.settings import Look
 from gradscope.probes.catalogue import CATALOGUE
 from gradscope.store import Store
@@ -88,7 +88,7 @@ def draw(pictures: Mapping[Path, tuple[str, int]]) -> None:
         for path, (shown, width) in pictures.items():
             path.parent.mkdir(parents=True, exist_ok=True)
             sheet = browser.new_page(viewport={"width": width, "height": HEIGHT})
-            sheet.set_content(PAGE.format(library=get_plotlyjs(), width=width, height=HEIGHT))
+            sheet.set_content(PAGE.format(library=plotly_script(), width=width, height=HEIGHT))
             sheet.evaluate(PLOT, shown)
             sheet.screenshot(path=path)
             sheet.close()

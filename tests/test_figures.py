@@ -8,13 +8,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from drawn_figures import names, notes, rows, texts, trace
-from plotly.offline import get_plotlyjs
 from sample_records import CASES
 
 import gradscope as gs
 from gradscope import figures
 from gradscope.errors import ArgumentError
 from gradscope.figures import gallery, palette, series, templates
+from gradscope.figures.page import plotly_script
 from gradscope.probes.catalogue import CATALOGUE
 from gradscope.record import Record, Status
 
@@ -292,7 +292,7 @@ def test_a_browser_draws_every_figure_and_changes_its_theme(page, records, tmp_p
     places = "".join(f'<div id="f{i}" style="width:560px;height:320px"></div>' for i in range(len(drawn)))
     bodies = ",".join(figure.to_json() for figure in drawn).replace("</", "<\\/")
     file = tmp_path / "figures.html"
-    file.write_text(PAGE.format(library=get_plotlyjs(), places=places, figures=f"[{bodies}]"), encoding="utf-8")
+    file.write_text(PAGE.format(library=plotly_script(), places=places, figures=f"[{bodies}]"), encoding="utf-8")
     wrong = []
     page.on("console", lambda message: wrong.append(message.text) if message.type in ("error", "warning") else None)
     page.on("pageerror", lambda error: wrong.append(str(error)))
