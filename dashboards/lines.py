@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import threading
-from collections import OrderedDict
 from collections.abc import Hashable, Iterable, Iterator, Sequence
 from typing import Any
 
 from gradscope.figures.lines import Line, agreed, lines, shows
 from gradscope.record import Record
 
+from .kept import Kept
 from .reader import Reader
 
 __all__ = ["Lines", "mark", "read"]
@@ -29,8 +28,7 @@ class Lines:
 
     def __init__(self, reader: Reader) -> None:
         self._reader = reader
-        self._lock = threading.Lock()
-        self._kept: OrderedDict[Hashable, Line] = OrderedDict()
+        self._kept: Kept[Hashable, Line] = Kept(KEPT)
 
     def of(
         self, rows: Sequence[dict[str, Any]], probe: str, part: str = ""
@@ -60,20 +58,14 @@ class Lines:
 
     def _all(self, rows: Sequence[dict[str, Any]], probe: str, part: str) -> dict[Hashable, Line]:
         """Return what each row's record is reduced to; what is not kept is read."""
-        marks = [mark(row) for row in rows]
-        with self._lock:
-            known = {one: self._kept[one, probe, part] for one in marks if (one, probe, part) in self._kept}
-        missing = [row for one, row in zip(marks, rows, strict=True) if one not in known]
+        keys = [(mark(row), probe, part) for row in rows]
+        known = self._kept.among(keys)
+        missing = [row for key, row in zip(keys, rows, strict=True) if key not in known]
         for some, records in read(self._reader, missing, probe):
             found = lines({row["run"]: records.get(row["run"], Record()) for row in some}, probe, part)
-            known |= {mark(row): one for row, one in zip(some, found, strict=True)}
-        with self._lock:
-            for one in marks:
-                self._kept[one, probe, part] = known[one]
-                self._kept.move_to_end((one, probe, part))
-            while len(self._kept) > max(KEPT, len(marks)):
-                self._kept.popitem(last=False)
-        return {one: known[one] for one in marks}
+            known |= {(mark(row), probe, part): one for row, one in zip(some, found, strict=True)}
+        self._kept.add(known)
+        return {key[0]: known[key] for key in keys}
 
 
 def mark(row: dict[str, Any]) -> Hashable:

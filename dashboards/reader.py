@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 import threading
 import time
-from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import fields, is_dataclass
@@ -17,6 +16,7 @@ from gradscope.record import Record
 from gradscope.store import WHOLE, Page, Store
 
 from .address import MOMENTS
+from .kept import Kept
 from .table import Table
 
 __all__ = ["Reader"]
@@ -31,30 +31,6 @@ AT_ONCE = 2**27  # bytes of arrays that are read in one go
 #: What a comparison knows of a run beside its settings: whether it has changed, and its numbers.
 HEAD = ("run", "status", "iteration", "attempts", "heartbeat")
 NUMBERS = ("decay_rate", "horizon", "verdict")
-
-
-class _Answers:
-    """Answers as far as there is room for them; the one that was not asked for the longest goes first."""
-
-    def __init__(self) -> None:
-        self._answers: OrderedDict[tuple, tuple[Any, int]] = OrderedDict()  # with their sizes, the last asked last
-        self.size = 0
-
-    def clear(self) -> None:
-        """Forget all."""
-        self._answers.clear()
-        self.size = 0
-
-    def get(self, about: tuple, find: Callable[[], Any]) -> Any:
-        """Return an answer, found now if need be; one that is larger than all the room is kept alone."""
-        if about not in self._answers:
-            answer = find()
-            self._answers[about] = (answer, _size(answer))
-            self.size += self._answers[about][1]
-            while self.size > KEPT and len(self._answers) > 1:
-                self.size -= self._answers.popitem(last=False)[1][1]
-        self._answers.move_to_end(about)
-        return self._answers[about][0]
 
 
 class Reader:
@@ -73,7 +49,7 @@ class Reader:
         self._lock = threading.RLock()
         self._store: Store | None = None
         self._opened = 0
-        self._kept = _Answers()
+        self._kept: Kept[tuple, Any] = Kept(KEPT, _size)
         self._counted: tuple[int, float, dict[str, int]] = (-1, 0.0, {})
         self._answered = (0, 0, 0)
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import threading
-from collections import OrderedDict
 from collections.abc import Hashable, Sequence
 from typing import Any
 
@@ -14,6 +12,7 @@ from gradscope.record import Record
 
 from . import words
 from .groups import Group
+from .kept import Kept
 from .lines import mark, read
 from .reader import Reader
 
@@ -34,8 +33,7 @@ class Tiles:
 
     def __init__(self, reader: Reader) -> None:
         self._reader = reader
-        self._lock = threading.Lock()
-        self._kept: OrderedDict[Hashable, Tile] = OrderedDict()
+        self._kept: Kept[Hashable, Tile] = Kept(KEPT)
 
     def of(self, group: Group, probe: str, part: str = "", *, order: str = "mean", backwards: bool = False) -> Tile:
         """Return the tile of a group.
@@ -52,16 +50,9 @@ class Tiles:
             When the group has more cells than memory should hold.
         """
         key = (group.name, tuple(map(mark, group.rows)), probe, part, order, backwards)
-        with self._lock:
-            if key in self._kept:
-                self._kept.move_to_end(key)
-                return self._kept[key]
-        found = tile(group.name, self._plates(group, probe, part, order), backwards=backwards)
-        with self._lock:
-            self._kept[key] = found
-            while len(self._kept) > KEPT:
-                self._kept.popitem(last=False)
-        return found
+        return self._kept.get(
+            key, lambda: tile(group.name, self._plates(group, probe, part, order), backwards=backwards)
+        )
 
     def _plates(self, group: Group, probe: str, part: str, order: str) -> list[Plate]:
         """Return what the runs of a group show."""
