@@ -13,7 +13,7 @@ from gradscope.figures.sweeps import VERDICTS
 
 from . import words
 from .address import View
-from .table import Table
+from .table import MADE, Table
 from .theme import GRID_THEME
 
 __all__ = ["BLOCK", "MAIN", "canonical", "columns", "conditions", "filter_model", "grid", "named", "shown"]
@@ -23,8 +23,8 @@ BLOCK = 100  #: Rows that the browser asks for at a time.
 #: The measured columns that stand in the table unasked, where the store has them.
 MAIN = ("decay_rate", "horizon", "accuracy_before", "accuracy_after")
 
-#: Parameters that say how a run was made rather than what it is; they stand behind the measured numbers.
-LATER = ("task", "batch_size", "seed", "iterations", "learning_rate", "clip", "probes", "dtype", "keep", "optimizer")
+#: Parameters that stand behind the measured numbers; the words of a task are long.
+BEHIND = ("task", *MADE)
 
 NUMBER_FILTERS = {
     ">=": "greaterThanOrEqual",
@@ -88,7 +88,7 @@ def shown(table: Table, view: View) -> list[str]:
     The numbers of a group come first: it has several values of most parameters.
     """
     metrics = set(table.metrics)
-    later = [name for name in table.varying if name in LATER or table.partial(name)]
+    later = [name for name in table.varying if name in BEHIND or table.partial(name)]
     first = [name for name in table.varying if name not in later]
     numbers = [name for name in MAIN if name in metrics]
     usual = [*numbers, *first, *later] if view.group else [*first, *numbers, *later]

@@ -15,6 +15,7 @@ from gradscope.probes.catalogue import CATALOGUE
 
 from . import words
 from .reader import Reader
+from .table import MADE
 
 __all__ = [
     "BOTH",
@@ -47,9 +48,6 @@ DRAWN, PANELS, TILES = 40, 12, 24  # groups, panels and maps that are drawn unas
 CURVES = "curves"
 RATHER_CURVES = ("input_gradient", "transport_spectrum")  # maps of few rows, mostly
 NAMED = 4  # parameters that tell runs apart in their names
-
-#: Parameters that say how a run was made rather than what it is; nobody groups by them unasked.
-LATER = ("seed", "batch_size", "iterations", "learning_rate", "clip", "probes", "dtype", "keep", "optimizer")
 
 
 @dataclass(frozen=True)
@@ -312,8 +310,8 @@ def _settled(choice: Choice, names: set[str], troubles: list[str]) -> Choice:
 def _worth(rows: Sequence[dict[str, Any]], names: Iterable[str]) -> tuple[str, ...]:
     """Return the parameters that vary, those first that explain most of how fast gradients decay."""
     varying = [name for name in names if len({same(row.get(name)) for row in rows}) > 1]
-    usual = telling(rows, [name for name in varying if name not in LATER], "decay_rate")
-    return (*usual, *(name for name in varying if name in LATER))
+    usual = telling(rows, [name for name in varying if name not in MADE], "decay_rate")
+    return (*usual, *(name for name in varying if name in MADE))
 
 
 def _by(choice: Choice, rows: Sequence[dict[str, Any]], varying: Sequence[str]) -> tuple[tuple[str, ...], bool]:
@@ -321,7 +319,7 @@ def _by(choice: Choice, rows: Sequence[dict[str, Any]], varying: Sequence[str]) 
     both = (MOMENT,) if choice.when == BOTH and MOMENT not in (*choice.by, choice.facet) else ()
     if choice.by or any(choice.run):
         return (*choice.by, *both), False
-    free = [name for name in varying if name != choice.facet and name not in LATER]
+    free = [name for name in varying if name != choice.facet and name not in MADE]
     first = [name for name in telling(rows, free, "decay_rate") if _readable(rows, name)][:1]
     return (*first, *both), True
 
@@ -425,7 +423,7 @@ def _names(found: Compared, keys: Sequence[tuple], single: bool) -> list[str]:
             for key in keys
         ]
     first = {row["run"]: row for row in found.rows}
-    apart = [name for name in found.varying if name not in found.by and (name not in LATER or name == "seed")]
+    apart = [name for name in found.varying if name not in found.by and (name not in MADE or name == "seed")]
     apart = sorted(apart, key=lambda name: name != "cell")[:NAMED]  # whatever else tells them apart, the cell is said
     apart = sorted(apart, key=lambda name: not isinstance(found.rows[0].get(name), str))  # what it is comes first
     names = [", ".join(titled(name, first[key[0]].get(name)) for name in apart) for key in keys]

@@ -8,7 +8,13 @@ from typing import Any
 
 from gradscope.store import Span
 
-__all__ = ["Table"]
+__all__ = ["MADE", "Table"]
+
+MADE = (
+    *("seed", "batch_size", "iterations", "learning_rate", "clip", "optimizer", "dtype"),
+    *("probes", "probe_schedule", "evaluate_every", "keep", "keep_weights"),
+)
+"""Parameters that say how a run was made rather than what it is: they come last, and nobody groups by them unasked."""
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from shown_pages import fill, find, texts
 
-from gradscope.dashboards import address, app, grid, overview, rows, sheet, shell, words
+from gradscope.dashboards import address, app, grid, groups, overview, rows, sheet, shell, words
 from gradscope.dashboards.address import View
 from gradscope.dashboards.reader import Reader
 from gradscope.dashboards.table import Table
@@ -129,6 +129,19 @@ def test_the_columns_that_tell_runs_apart_come_first_and_of_groups_their_numbers
     assert [name for name in table.parameters if table.partial(name)] == ["dropout"]
     assert grid.shown(table, View()) == ["length", "cell", "decay_rate", "seed", "dropout"]
     assert grid.shown(table, View(group=("cell",))) == ["cell", "decay_rate", "length", "seed", "dropout"]
+
+
+def test_how_a_run_was_made_stands_last_and_makes_no_groups_unasked(tmp_path):
+    """Even where it explains more of the decay than what the run is; a task has long words, and makes groups."""
+    configs = [
+        {"learning_rate": n, "probe_schedule": f"every {n}", "task": f"task{n // 3}", "gain": n % 2} for n in range(6)
+    ]
+    reader = store_of(tmp_path, *configs, decay_rate=[0.0, 1.0, 2.0, 3.0, 4.0, 5.0])
+    assert grid.shown(reader.table("last"), View()) == [
+        *("gain", "decay_rate", "learning_rate", "probe_schedule", "task"),
+    ]
+    found = groups.compared(reader, groups.Choice())
+    assert (found.by, found.parameters) == (("task",), ("task", "gain", "learning_rate", "probe_schedule"))
 
 
 def test_what_is_constant_is_told_and_what_varies_has_a_column(reader, tmp_path):
