@@ -11,8 +11,8 @@ import numpy as np
 import plotly.graph_objects as go
 
 from gradscope.errors import ArgumentError
-from gradscope.figures import palette, scales
-from gradscope.figures.compare import Runs, panels_of, records_of, usual
+from gradscope.figures import given, palette, scales
+from gradscope.figures.compare import Runs, panels_of, usual
 from gradscope.figures.frame import Canvas, axis_title, colorbar, heading, place
 from gradscope.figures.gates import LARGE, by_block
 from gradscope.figures.maps import QUANTITIES, squeeze
@@ -95,7 +95,7 @@ def compare_maps(
 
 def plates_of(runs: Runs, probe: str, part: str, order: str) -> list[Plate]:
     """Return the plates of a group."""
-    return [plate(one, probe, part, str(number), order=order) for number, one in enumerate(records_of(runs))]
+    return [plate(one, probe, part, str(number), order=order) for number, one in enumerate(given.group(runs))]
 
 
 def draw_atlas(

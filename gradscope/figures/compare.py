@@ -12,7 +12,7 @@ import numpy as np
 import plotly.graph_objects as go
 
 from gradscope.errors import ArgumentError, unknown
-from gradscope.figures import palette, scales
+from gradscope.figures import given, palette, scales
 from gradscope.figures.frame import BELOW, Canvas, axis_title, place
 from gradscope.figures.lines import Line, Pool, check_alike, line, logarithmic, places, pool, turned_back
 from gradscope.figures.parts import COMPARABLE, MAPPED, choices
@@ -22,7 +22,7 @@ from gradscope.figures.tiles import Reach, common_places, rows_of, tiled
 from gradscope.probes.catalogue import CATALOGUE
 from gradscope.record import Record, Status
 
-__all__ = ["SPREAD_WORDS", "Panels", "Runs", "compare", "draw_pools", "lines_of", "panels_of", "records_of", "usual"]
+__all__ = ["SPREAD_WORDS", "Panels", "Runs", "compare", "draw_pools", "lines_of", "panels_of", "usual"]
 
 AT_ONE = ("jacobian_norm", "jacobian_rms", "jacobian_blocks", "nonnormality")  # against the line at 1
 SPREAD_WORDS = {"10-90": "10\N{EN DASH}90 % of runs", "all": "least to largest run"}
@@ -84,8 +84,8 @@ def compare(
     Raises
     ------
     ArgumentError
-        For an unknown probe, part, spread or template, when there is no group, and when records of one figure have
-        different units.
+        For an unknown probe, part, spread or template, when there is no group or something else than records, and when
+        records of one figure have different units.
 
     Examples
     --------
@@ -117,6 +117,10 @@ def compare(
 
 def panels_of(groups: Mapping[str, Any]) -> dict[str, Mapping[str, Runs]]:
     """Return the panels of a figure; a plain figure is one without a name."""
+    if not isinstance(groups, Mapping):
+        raise ArgumentError(
+            f"`groups` must be a dict from names to records, got {type(groups).__name__}. Give e.g. {{'a': record}}."
+        )
     if not groups:
         raise ArgumentError("`groups` must hold a group of records at least, got none. Give e.g. {'a': record}.")
     nested = [isinstance(entry, Mapping) for entry in groups.values()]
@@ -127,14 +131,9 @@ def panels_of(groups: Mapping[str, Any]) -> dict[str, Mapping[str, Runs]]:
     return {"": groups}
 
 
-def records_of(runs: Runs) -> Sequence[Record]:
-    """Return the records of a group."""
-    return [runs] if isinstance(runs, Record) else list(runs)
-
-
 def lines_of(runs: Runs, probe: str, part_name: str) -> list[Line]:
     """Return the lines of a group."""
-    return [line(one, probe, part_name, str(number)) for number, one in enumerate(records_of(runs))]
+    return [line(one, probe, part_name, str(number)) for number, one in enumerate(given.group(runs))]
 
 
 def usual(panels: Mapping[str, Mapping[str, Runs]], probe: str, mapped: bool = False) -> str:
@@ -142,7 +141,7 @@ def usual(panels: Mapping[str, Mapping[str, Runs]], probe: str, mapped: bool = F
     known = MAPPED if mapped else COMPARABLE
     if probe not in known:
         raise unknown("probe", probe, known)
-    every = [record for panel in panels.values() for runs in panel.values() for record in records_of(runs)]
+    every = [record for panel in panels.values() for runs in panel.values() for record in given.group(runs)]
     return next(iter(choices(every, probe, mapped)), "")
 
 

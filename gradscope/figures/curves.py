@@ -13,7 +13,7 @@ import numpy as np
 import plotly.graph_objects as go
 
 from gradscope.errors import unknown
-from gradscope.figures import palette, scales
+from gradscope.figures import given, palette, scales
 from gradscope.figures.frame import BELOW, Canvas, Teller, axis_title, blank, heading, place
 from gradscope.figures.series import Series, absence, along, lanes, part
 from gradscope.probes.catalogue import CATALOGUE
@@ -310,7 +310,7 @@ def transport(record: Record, *, template: str = "light", title: bool = False) -
     Raises
     ------
     ArgumentError
-        When the record does not hold the probe, or for another template.
+        When it is no record or does not hold the probe, or for another template.
     """
     return _show(record, "transport", template, title)
 
@@ -346,7 +346,7 @@ def state_gradient(record: Record, *, blocks: bool = False, template: str = "lig
     Raises
     ------
     ArgumentError
-        When the record does not hold the probe, or for another template.
+        When it is no record or does not hold the probe, or for another template.
     """
     if not blocks:
         return _gradients(record, "state_gradient", None, template, title)
@@ -376,7 +376,8 @@ def cell_gradient(record: Record, *, template: str = "light", title: bool = Fals
 
 def _gradients(record: Record, name: str, focus: str | None, template: str, title: bool) -> go.Figure:
     """Draw the gradients that the record holds, one of them stressed."""
-    fields = {key: label for key, label in GRADIENTS.items() if key in record and absence(record, key) is None}
+    held = given.record(record).keys()
+    fields = {key: label for key, label in GRADIENTS.items() if key in held and absence(record, key) is None}
     return _show(record, name, template, title, fields=fields, focus=focus)
 
 
@@ -517,7 +518,8 @@ def flow_exposed(record: Record, *, template: str = "light", title: bool = False
 
 def _flow(record: Record, name: str, focus: str | None, template: str, title: bool) -> go.Figure:
     """Draw the flows that the record holds, one of them stressed; log axis when they span over three decades."""
-    fields = {key: label for key, label in FLOWS.items() if key in record}
+    held = given.record(record).keys()
+    fields = {key: label for key, label in FLOWS.items() if key in held}
     log = any(_wide(record, key) for key in fields)
     return _show(record, name, template, title, fields=fields, focus=focus, log=log)
 

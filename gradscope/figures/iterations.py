@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from gradscope.errors import ArgumentError, unknown
-from gradscope.figures import palette
+from gradscope.figures import given, palette
 from gradscope.figures.frame import Canvas
 from gradscope.record import Record, Status
 
@@ -40,10 +40,10 @@ def ascending(records: Moments) -> Iterator[tuple[int, Record]]:
     Raises
     ------
     ArgumentError
-        When there is none, or pairs that do not ascend.
+        When there is none, pairs that do not ascend, and for what is no record.
     """
     latest: int | None = None
-    for iteration, record in sorted(records.items()) if isinstance(records, Mapping) else records:
+    for iteration, record in given.moments(records):
         if latest is not None and iteration <= latest:
             raise ArgumentError(
                 f"`records` must ascend, got {iteration} after {latest}. Give a dict, or sort the pairs."

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from gradscope.cells import CELLS
+from gradscope.figures import given
 from gradscope.probes.catalogue import CATALOGUE, fits
 from gradscope.record import Field, Record, Status
 
@@ -107,10 +108,10 @@ def absence(record: Record, name: str) -> str | None:
     Raises
     ------
     ArgumentError
-        When the probe would apply and was not taken.
+        When the probe would apply and was not taken, and for what is no record.
     """
     probe = CATALOGUE[name]
-    kind = _kind(record.config.get("cell", {}))
+    kind = _kind(given.record(record).config.get("cell", {}))
     if name not in record and kind is not None and not fits(name, kind):
         cell = record.config["cell"]["cell"]
         called = {"RNN": "a plain RNN", "GRU": "a GRU"}.get(cell, cell)

@@ -12,7 +12,7 @@ import numpy as np
 import plotly.graph_objects as go
 
 from gradscope.errors import unknown
-from gradscope.figures import palette, scales
+from gradscope.figures import given, palette, scales
 from gradscope.figures.frame import Canvas, colorbar
 from gradscope.figures.settings import is_number, label, ordered, same, standing
 from gradscope.figures.spreads import spread
@@ -167,8 +167,9 @@ def phase_map(
     Raises
     ------
     ArgumentError
-        When no row has a parameter or metric of that name, or for another template.
+        When no row has a parameter or metric of that name, for another template, and for what is no table.
     """
+    rows = given.rows(rows)
     if not rows:
         return _nothing(template, title)
     return draw_map(map_runs(rows, x, y, value), template, title)
@@ -395,7 +396,13 @@ def verdict_counts(rows: Rows, by: str | None = "cell", *, template: str = "ligh
     Returns
     -------
     plotly.graph_objects.Figure
+
+    Raises
+    ------
+    ArgumentError
+        For another template, and for what is no table.
     """
+    rows = given.rows(rows)
     if not rows:
         return _nothing(template, title)
     return draw_counts(count_verdicts(rows, by), template, title)
