@@ -84,3 +84,19 @@ def records() -> dict:
     from sample_records import CASES
 
     return {name: case() for name, case in CASES.items()}
+
+
+@pytest.fixture(scope="session")
+def seeds() -> list:
+    """Return the records of five small LSTMs that differ in their seed."""
+    from sample_records import SMALL, sample
+
+    return [sample(seed=seed, rate=0.05 + 0.01 * seed, **SMALL) for seed in range(5)]
+
+
+@pytest.fixture(scope="session")
+def grus() -> list:
+    """Return the records of three small GRUs that differ in their seed."""
+    from sample_records import SMALL, sample
+
+    return [sample("GRU", seed=seed, rate=0.1, **SMALL) for seed in range(3)]

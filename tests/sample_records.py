@@ -19,6 +19,7 @@ GATES = {
     "GRU": ("reset", "update", "candidate", "hidden"),
 }
 KEEP = {"LSTM": "forget", "GRU": "update"}
+SMALL = {"length": 30, "batch": 5, "hidden": 6}
 TINY = {"float64": -307.7, "float32": -37.9}  # log10 of the smallest normal number
 
 
@@ -45,6 +46,13 @@ def sample(
     _add_depth(record, np.random.default_rng(seed + 1000), gates, cell, rate)
     _summarize(record, rate, length)
     return record
+
+
+def one_array(name: str, values: object, found: object = None, *, axes: tuple[str, ...], unit: str = "log10") -> Record:
+    """Return a record of one array over the times of a run, with the status of each element where some are given."""
+    values = np.asarray(values, float)
+    entry = Field(name, values, axes, unit, {}, None if found is None else np.asarray(found, np.uint8))
+    return Record({name: entry}, {}, {"length": len(values) - 1, "dtype": "float64"})
 
 
 def _process(rng: np.random.Generator, *shape: int, memory: float = 0.9) -> np.ndarray:

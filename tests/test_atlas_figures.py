@@ -12,7 +12,7 @@ import pytest
 from drawn_figures import notes, texts
 from hypothesis import given
 from hypothesis import strategies as st
-from sample_records import CASES, sample
+from sample_records import SMALL, one_array, sample
 
 from gradscope import figures
 from gradscope.errors import ArgumentError
@@ -23,31 +23,17 @@ from gradscope.probes.catalogue import CATALOGUE
 from gradscope.record import Field, Record, Status
 
 MARKUP = "<b onclick=alert(1)>cell</b>"
-SMALL = {"length": 30, "batch": 5, "hidden": 6}
 
 
 @pytest.fixture(scope="module")
-def seeds() -> list[Record]:
-    """Return five runs that differ in their seed."""
-    return [sample(seed=seed, rate=0.05 + 0.01 * seed, **SMALL) for seed in range(5)]
-
-
-@pytest.fixture(scope="module")
-def grus() -> list[Record]:
-    return [sample("GRU", seed=seed, rate=0.1, **SMALL) for seed in range(3)]
-
-
-@pytest.fixture(scope="module")
-def cases() -> dict[str, Record]:
+def cases(records: dict[str, Record]) -> dict[str, Record]:
     """Return each peculiar record but the long one."""
-    return {name: make() for name, make in CASES.items() if name != "long"}
+    return {name: one for name, one in records.items() if name != "long"}
 
 
-def record(values, found=None, axes=("time", "unit"), unit="log10", name="unit_gradient", **config) -> Record:
-    """Return a record of one array."""
-    values = np.asarray(values, float)
-    entry = Field(name, values, axes, unit, {}, None if found is None else np.asarray(found, np.uint8))
-    return Record({name: entry}, {}, {"length": len(values) - 1, "dtype": "float64", **config})
+def record(values, found=None, axes=("time", "unit"), unit="log10") -> Record:
+    """Return a record of the gradients of units."""
+    return one_array("unit_gradient", values, found, axes=axes, unit=unit)
 
 
 def maps(figure: go.Figure) -> list[go.Heatmap]:
@@ -251,7 +237,7 @@ def test_a_long_name_stands_in_two_lines_and_whole_under_the_pointer(seeds):
     assert drawn[1].text == "<b>b</b> \N{MIDDLE DOT} 2 runs"
 
 
-def test_runs_of_different_lengths_are_aligned_where_they_begin_or_where_they_end():
+def test_runs_of_different_lengths_are_aligned_where_they_begin_or_where_they_end(cases):
     short, long = record(np.arange(4.0).reshape(2, 2)), record(-np.arange(8.0).reshape(4, 2))
     start = tile("two", [plate(one, "unit_gradient", order="unit") for one in (short, long)])
     np.testing.assert_allclose(start.x, [0, 1, 2, 3])
@@ -262,9 +248,8 @@ def test_runs_of_different_lengths_are_aligned_where_they_begin_or_where_they_en
     assert figure.layout.xaxis.title.text == "lag l [step]"
     assert "Counted back from the end: the runs end at 1 to 3." in figure.layout.meta["caption"]
     assert "Counted from the start" in figures.compare_maps({"a": [short, long]}).layout.meta["caption"]
-    map_of_lags = CASES["lstm"]()
-    plain = figures.compare_maps({"a": map_of_lags}, "transport_map")
-    turned = figures.compare_maps({"a": map_of_lags}, "transport_map", backwards=True)
+    plain = figures.compare_maps({"a": cases["lstm"]}, "transport_map")
+    turned = figures.compare_maps({"a": cases["lstm"]}, "transport_map", backwards=True)
     assert plain.layout.xaxis.title.text == turned.layout.xaxis.title.text == "time t [step]"
 
 

@@ -9,7 +9,7 @@ import pytest
 from drawn_figures import names, notes, texts, trace
 from hypothesis import given
 from hypothesis import strategies as st
-from sample_records import CASES, sample
+from sample_records import SMALL, one_array, sample
 
 from gradscope import figures
 from gradscope.errors import ArgumentError
@@ -26,30 +26,16 @@ from gradscope.store import Store
 
 MARKUP = "<b onclick=alert(1)>cell</b>"
 PECULIAR = ("zero", "all_zero", "diverged", "infinite", "underflow", "masked", "relu", "single_step")
-SMALL = {"length": 30, "batch": 5, "hidden": 6}
 
 
 @pytest.fixture(scope="module")
-def seeds() -> list[Record]:
-    """Return five runs that differ in their seed."""
-    return [sample(seed=seed, rate=0.05 + 0.01 * seed, **SMALL) for seed in range(5)]
+def cases(records: dict[str, Record]) -> dict[str, Record]:
+    return {name: records[name] for name in ("lstm", *PECULIAR)}
 
 
-@pytest.fixture(scope="module")
-def grus() -> list[Record]:
-    return [sample("GRU", seed=seed, rate=0.1, **SMALL) for seed in range(3)]
-
-
-@pytest.fixture(scope="module")
-def cases() -> dict[str, Record]:
-    return {name: CASES[name]() for name in ("lstm", *PECULIAR)}
-
-
-def record(values, found=None, axes=("time", "batch"), unit="log10", name="transport", **config) -> Record:
-    """Return a record of one array."""
-    values = np.asarray(values, float)
-    entry = Field(name, values, axes, unit, {}, None if found is None else np.asarray(found, np.uint8))
-    return Record({name: entry}, {}, {"length": len(values) - 1, "dtype": "float64", **config})
+def record(values, found=None, axes=("time", "batch"), unit="log10") -> Record:
+    """Return a record of the transport of sequences."""
+    return one_array("transport", values, found, axes=axes, unit=unit)
 
 
 # Bands ---------------------------------------------------------------------------------------------------------------

@@ -20,11 +20,6 @@ HEAD = ["series", "part"]
 TAIL = ["value", "quantity", "measured_in", "status"]
 
 
-@pytest.fixture(scope="module")
-def records():
-    return {name: make() for name, make in sample_records.CASES.items()}
-
-
 def rows(figure, **wanted):
     """Return the rows of a figure's table that hold what is wanted."""
     columns = figures.table(figure)
