@@ -18,7 +18,6 @@ from . import words
 __all__ = [
     "answer",
     "card",
-    "chooser",
     "drawn",
     "export_menu",
     "figure_card",
@@ -61,34 +60,21 @@ def export_menu() -> html.Div:
     return html.Div(items, id="export-menu", className="export-menu", role="menu")
 
 
-def _export_button(name: str, title: str) -> html.Button:
-    """Return the button of a card from which that menu hangs."""
-    told: Any = {"data-export-of": name} | words.aria(
-        label=f"Save the figure {title}", haspopup="menu", expanded="false"
-    )
-    return html.Button(html.Span(className="icon icon-save"), type="button", className="export", **told)
-
-
-def chooser(name: str, title: str, choices: Sequence[str]) -> html.Select:
-    """Return the choice of what a card shows; the first is shown unasked, the browser's link holds another."""
-    told: Any = {"data-choice": name} | words.aria(label=f"What the card {title} shows")
-    return html.Select([html.Option(text, value=text) for text in choices], className="chooser", **told)
-
-
 def figure_card(
     name: str,
     title: str,
     controls: Sequence[Any] = (),
     size: str = "",
+    choices: Sequence[str] = (),
     data: dict[str, Any] | None = None,
     store: bool = True,
 ) -> html.Section:
-    """Return the card of a figure, which is still to come.
+    """Return the card of a figure, which is still to come; `assets/cards.js` gives it its parts.
 
     A figure comes in one of three ways: from Dash, which writes it, from :func:`drawn`, to the Store
     ``part("figure", name)``; from an address, which an element around the card has as its ``data-source``, asked when
-    the reader comes near, with the name of the card and what is chosen in its :func:`chooser`; or from the page's own
-    script (``give`` in ``assets/figures.js``).
+    the reader comes near, with the name of the card and what is chosen in it; or from the page's own script (``give``
+    in `assets/figures.js`).
 
     Parameters
     ----------
@@ -97,33 +83,25 @@ def figure_card(
     title : str
         Heading of the card.
     controls : sequence of components
-        What changes the figure, at the right of the heading.
+        What changes the figure by callbacks, at the right of the heading.
     size : str
         A class that sets the height, e.g. ``"tall"``.
+    choices : sequence of str
+        What the card can show, where that is several things: the first is shown unasked, the browser's link holds
+        another.
     data : dict, optional
         The figure, from :func:`drawn`, when it is there already.
     store : bool
         Whether Dash writes the figure.
     """
-    named: Any = {"data-figure": name}
-    body = html.Div(
-        [
-            html.Div(className="plot-wait"),
-            html.Div(className="plot-graph"),
-            html.Div(className="plot-notice", role="status"),
-        ],
-        className="plot is-waiting",
-        role="group",
-        **words.aria(label=title),
-        **named,
-    )
+    told: Any = {"data-card": name, "data-title": title}
+    told |= {"data-choices": json.dumps(list(choices))} if len(choices) > 1 else {}
     return card(
-        heading(title, html.Span(className="unit"), *controls, _export_button(name, title)),
-        body,
-        html.P(className="caption"),
+        *([heading(title, html.Span(className="unit"), *controls)] if controls else []),
         *([dcc.Store(id=part("figure", name), data=data)] if store else []),
         className=f"figure-card {size}".strip(),
         **words.aria(label=title),
+        **told,
     )
 
 

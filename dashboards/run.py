@@ -246,8 +246,8 @@ def page(reader: Reader, entry: dict[str, Any], search: str | None) -> Shown:
         html.Div(_numbers(reader, entry, layer), id="run-numbers"),
         _settings(entry),
     ]
-    links = [dcc.Store(id="run-link"), dcc.Store(id="run-link-set"), dcc.Store(id="cursor-set")]
-    return Shown(key, [*head, *([_cursor(length)] if length else []), groups, probed, *links], side)
+    links = [dcc.Store(id="run-link"), dcc.Store(id="run-link-set")]
+    return Shown(key, [*head, *([_cursor(entry["id"], length)] if length else []), groups, probed, *links], side)
 
 
 def _ends(reader: Reader, entry: dict[str, Any], layer: str) -> dict[int, Record]:
@@ -265,20 +265,8 @@ def _groups(reader: Reader, entry: dict[str, Any], layer: str) -> list[html.Sect
     return [_group(question, found, pattern) for question, found in _questions(names).items()]
 
 
-def _cursor(length: int) -> html.Section:
-    """Return the line that says at which step the figures are marked, and moves it."""
-    slider = dmc.Slider(
-        id="cursor",
-        min=0,
-        max=length,
-        step=1,
-        value=0,
-        label=None,
-        size="sm",
-        updatemode="drag",
-        className="cursor-slider",
-        thumbLabel="Time step that every figure marks",
-    )
+def _cursor(run: str, length: int) -> html.Section:
+    """Return the line that says at which step the figures are marked; `assets/cursor.js` moves it by a slider."""
     clear = html.Button(
         html.Span("Clear the mark", className="visually-hidden"),
         id="cursor-clear",
@@ -287,17 +275,18 @@ def _cursor(length: int) -> html.Section:
         type="button",
     )
     hint = "Point to mark a step on all figures; a click keeps it, arrows move it."
+    told: Any = {"data-run": run, "data-last": length} | words.aria(label="Time cursor")
     return html.Section(
         [
             html.Span("Step t", className="cursor-name"),
             html.Output("–", id="cursor-value", className="cursor-value", title=hint, **words.aria(live="off")),
-            slider,
+            html.Div(className="slider cursor-slider"),
             clear,
             html.P(hint, className="note cursor-hint"),
         ],
         id="cursor-bar",
         className="cursor-bar",
-        **words.aria(label="Time cursor"),
+        **told,
     )
 
 
@@ -369,8 +358,7 @@ def _group(question: str, names: list[str], record: Record) -> html.Section:
 def _card(name: str, record: Record) -> html.Section:
     """Return the card of a probe, with the choice of what it shows where there is one."""
     choices = list(views(name, record)) if name in record else []
-    chooser = [cards.chooser(name, _title(name), choices)] if len(choices) > 1 else []
-    return cards.figure_card(name, _title(name), chooser, store=False)
+    return cards.figure_card(name, _title(name), choices=choices, store=False)
 
 
 # The side ------------------------------------------------------------------------------------------------------------
@@ -426,7 +414,9 @@ def moment(config: Mapping[str, Any], iteration: int, several: bool = False) -> 
 
 
 def _layers(record: Record, layer: str) -> html.Section:
-    """Return the choice of the whole network or one of its layers, each with its verdict."""
+    """Return the choice of the whole network or one of its layers, each with its verdict; of one, nothing to see."""
+    if len(layers(record)) < 2:
+        return html.Section(html.Data(id="layer", value=layer), className="layers hidden")
     options = []
     for name, part in layers(record).items():
         verdict = str(part.summary.get("verdict", "undetermined"))
@@ -440,19 +430,18 @@ def _layers(record: Record, layer: str) -> html.Section:
                 size="xs",
             )
         )
-    hidden = " hidden" if len(options) < 2 else ""
     group = dmc.RadioGroup(dmc.Stack(options, gap=7), id="layer", value=layer, label="Layer", size="sm")
-    return html.Section(group, className=f"layers{hidden}")
+    return html.Section(group, className="layers")
 
 
 def _moment(entry: dict[str, Any], iterations: list[int], now: int | None) -> list[Any]:
     """Return the switch between the iterations at which the run was probed."""
     if now is None:
-        return [dmc.Select(id="iteration", data=[], display="none")]
+        return [html.Data(id="iteration")]
     if len(iterations) < 2:
         word = moment(entry["config"], iterations[0])
-        hidden = dmc.Select(id="iteration", data=[str(now)], value=str(now), display="none")
-        return [html.P(f"Probed once, {word}." if word else "Probed once.", className="note"), hidden]
+        told = html.P(f"Probed once, {word}." if word else "Probed once.", className="note")
+        return [told, html.Data(id="iteration", value=str(now))]
     data = [
         {"value": str(n), "label": "Before training" if n == 0 else f"After {n:,}" if len(iterations) < 4 else f"{n:,}"}
         for n in iterations
@@ -597,13 +586,6 @@ def register(app: Dash, reader: Reader) -> None:
         if ctx.triggered_id in ("iteration", "layer"):
             search = query(parse(search), iteration=chosen, layer=None if layer == WHOLE else layer)
         return turned(reader, search, probed)
-
-    app.clientside_callback(
-        ClientsideFunction("gradscope", "cursor"),
-        Output("cursor-set", "data"),
-        Input("cursor", "value"),
-        Input("cursor", "max"),
-    )
 
     @app.server.get(FIGURE)
     def figure_of_run() -> Response:

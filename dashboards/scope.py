@@ -255,7 +255,7 @@ def _slider(name: str, value: float, default: float) -> html.Div:
     number = html.Output(words.number(value), id=f"scope-value-{name}", className="scope-number")
     told = {"name": name, "min": low, "max": high, "step": STEPS.get(name, 1), "value": value, "usual": default}
     kept: Any = {f"data-{key}": entry for key, entry in told.items()}
-    slider = html.Div(className="scope-slider", **kept)
+    slider = html.Div(className="slider scope-slider", **kept)
     return html.Div([html.Div([label, number], className="scope-knob"), slider])
 
 

@@ -59,14 +59,14 @@ def test_thinning_keeps_ends_peaks_and_gaps(size, seed, share):
     y = rng.standard_normal(size)
     y[rng.random(size) < share] = np.nan
     places = series.thin(y)
-    assert len(places) <= 1000
+    assert len(places) <= series.LIMIT
     assert places[0] == 0
     assert places[-1] == size - 1
     assert (np.diff(places) > 0).all()
     if np.isfinite(y).any():
         assert np.nanmin(y[places]) == np.nanmin(y)
         assert np.nanmax(y[places]) == np.nanmax(y)
-    if size <= 1000:
+    if size <= series.LIMIT:
         np.testing.assert_array_equal(places, np.arange(size))
 
 
@@ -76,7 +76,7 @@ def test_one_peak_among_ten_thousand_points_is_drawn():
     record = Record({"transport": field(values)}, {}, {"dtype": "float64"})
     figure = figures.transport(record)
     line = trace(figure, "median")
-    assert len(line.x) <= 1000
+    assert len(line.x) <= series.LIMIT
     assert line.x[np.argmax(line.y)] == 4321
     entry = figure.layout.meta["decimated"]["median"]
     assert (entry["from"], entry["to"]) == (10_000, len(line.x))

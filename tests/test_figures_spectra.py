@@ -89,7 +89,7 @@ def test_many_eigenvalues_are_thinned_from_within_and_the_figure_says_so():
     assert data.grid == (2, 16, 16)
     figure = figures.jacobian_eigenvalues(record)
     dots = trace(figure, "step 0")
-    assert len(dots.x) <= 1000
+    assert len(dots.x) <= 1024
     assert np.abs(np.asarray(dots.x) + 1j * np.asarray(dots.y)).max() == np.abs(values[0]).max()
     assert figure.layout.meta["decimated"]["step 0"]["from"] == 1500
     assert "2 of the 16 measured of 16 steps" in notes(figure)[1]

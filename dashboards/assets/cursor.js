@@ -3,8 +3,6 @@
 (function () {
   "use strict";
 
-  const dash = (window.dash_clientside = window.dash_clientside || {});
-  const own = (dash.gradscope = dash.gradscope || {});
   const SLIP = 4; // pixels within which a press is a click and not a zoom
   const MANY = 5; // curves of which the line says the numbers
   const RAISED = { "+": "⁺", "-": "⁻", "−": "⁻", ".": "·" };
@@ -16,12 +14,11 @@
   let drawing = false;
 
   function bar() {
-    return document.getElementById("cursor");
+    return document.getElementById("cursor-bar");
   }
 
   function last() {
-    const box = document.getElementById("cursor-bar");
-    return box ? Number(box.dataset.last || Infinity) : Infinity;
+    return bar() ? Number(bar().dataset.last) : Infinity;
   }
 
   function graphs() {
@@ -124,11 +121,18 @@
     drawing = false;
     const step = hovered === null ? kept : hovered;
     graphs().forEach((graph) => mark(graph, step));
-    const value = document.getElementById("cursor-value");
-    if (value) {
-      value.textContent = step === null ? "–" : step.toLocaleString("en");
-      document.getElementById("cursor-bar").classList.toggle("is-kept", kept !== null);
+    if (bar()) {
+      tell(step);
     }
+  }
+
+  // What the line above the figures says: the step that they mark; its slider stands at the one that stays.
+  function tell(step) {
+    const slider = bar().querySelector("input");
+    document.getElementById("cursor-value").textContent = step === null ? "–" : step.toLocaleString("en");
+    bar().classList.toggle("is-kept", kept !== null);
+    slider.value = kept || 0;
+    slider.parentNode.style.setProperty("--at", (kept || 0) / last());
   }
 
   function draw() {
@@ -151,9 +155,6 @@
     kept = step === null ? null : Math.max(0, Math.min(last(), Math.round(step)));
     if (bar()) {
       write();
-      if (kept !== null) {
-        dash.set_props("cursor", { value: kept });
-      }
     }
     draw();
   }
@@ -236,25 +237,28 @@
   // A figure that is drawn, zoomed or moved shows the mark at its new place.
   document.addEventListener("gradscope:plot", draw);
 
-  let settled = null; // what the slider was last set to by the page itself
+  // A plain slider, which this page hears by itself. When a run is opened, its link says which step stays.
+  function open(box) {
+    const slot = box.querySelector(".slider");
+    const slider = slot.querySelector("input") || slot.appendChild(document.createElement("input"));
+    Object.assign(slider, { type: "range", min: 0, max: box.dataset.last, step: 1 });
+    slider.setAttribute("aria-label", "Time step that every figure marks");
+    slider.oninput = () => keep(Number(slider.value));
+    const asked = new URLSearchParams(window.location.search).get("t");
+    kept = /^\d+$/.test(asked || "") ? Math.min(Number(asked), last()) : null;
+    hovered = null;
+    draw();
+  }
 
-  // The slider moves the mark; when the page opens, its link does.
-  own.cursor = function (value, most) {
-    const box = document.getElementById("cursor-bar");
-    const fresh = box && box.dataset.last === undefined;
-    if (fresh) {
-      box.dataset.last = String(most);
-      const asked = new URLSearchParams(window.location.search).get("t");
-      kept = /^\d+$/.test(asked || "") ? Math.min(Number(asked), most) : null;
-      hovered = null;
-      if (kept !== null) {
-        dash.set_props("cursor", { value: kept });
+  let shown = null; // the run whose figures are marked
+
+  new MutationObserver(function () {
+    const run = bar() ? bar().dataset.run : null;
+    if (run !== shown) {
+      shown = run;
+      if (run !== null) {
+        open(bar());
       }
-      draw();
-    } else if (value !== kept && (kept !== null || value !== settled)) {
-      keep(value);
     }
-    settled = value;
-    return dash.no_update;
-  };
+  }).observe(document.body || document.documentElement, { subtree: true, childList: true, attributeFilter: ["data-run"] });
 })();

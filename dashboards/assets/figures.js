@@ -99,7 +99,6 @@
     graph.on("plotly_afterplot", () => tell("gradscope:plot", graph));
     graph.on("plotly_click", (event) => tell("gradscope:click", { name: one.name, graph: graph, points: event.points }));
     tell("gradscope:plot", graph);
-    one.size = [body.clientWidth, body.clientHeight].join();
     sizes.observe(body);
   }
 
@@ -108,9 +107,10 @@
       entries.forEach(function ({ target: body }) {
         const one = known.get(body);
         const size = [body.clientWidth, body.clientHeight].join();
-        if (one && one.graph && body.clientWidth && one.size !== size) {
+        const drawn = one && one.size; // the first word comes with the first frame
+        if (one && one.graph && body.clientWidth && drawn !== size) {
           one.size = size;
-          window.Plotly.Plots.resize(one.graph);
+          return drawn && window.Plotly.Plots.resize(one.graph);
         }
       });
     });
@@ -275,38 +275,17 @@
     }
   }
 
-  // React may use an element again for a card of another name.
-  function clear(body) {
-    body.removeAttribute("tabindex");
-    ["caption", "plot-notice"].forEach((css) => word(body, "." + css, ""));
-    word(body, ".card-head > .unit", "");
-    look(body, "is-waiting");
-  }
-
-  let due = false;
   function scan() {
-    due = false;
+    window.gradscopeCards();
     known.forEach((one, body) => body.isConnected || forget(body, one));
-    document.querySelectorAll("[data-figure]").forEach(function (body) {
-      const one = known.get(body);
-      if (one && one.name !== body.dataset.figure) {
-        forget(body, one);
-        clear(body);
-      }
-      if (!known.has(body)) {
-        meet(body);
-      }
-    });
+    const fresh = [...document.querySelectorAll("[data-figure]")].filter((body) => !known.has(body));
+    fresh.forEach(meet);
     pump();
   }
 
-  new MutationObserver(function () {
-    if (!due) {
-      due = true;
-      window.setTimeout(scan, 0);
-    }
-  }).observe(document.body || root, {
-    subtree: true, childList: true, attributes: true, attributeFilter: ["data-figure", "data-source"],
+  // At once, and not when Dash has done what else it does with a new page: the server draws meanwhile.
+  new MutationObserver(scan).observe(document.body || root, {
+    subtree: true, childList: true, attributes: true, attributeFilter: ["data-card", "data-title", "data-choices", "data-source"],
   });
 
   // Give a card its figure, {figure: ...} or {notice: ...}; it may be still to come.

@@ -258,6 +258,7 @@ class Canvas:
             "showgrid": False,
             "fixedrange": True,
             "anchor": "x",
+            "type": "linear",
         }
 
     def _lane_reading(self, row: Lane, number: int, unit: str, name: str, colour: str) -> None:
@@ -388,7 +389,9 @@ class Canvas:
         across = layout.setdefault("xaxis", {})
         words = "ticktext" in across or across.get("type") == "category"
         across.setdefault("automargin", words)  # numbers have room enough
-        self.layout["meta"] |= _along(across.get("title"))
+        along = _along(across.get("title"))
+        across |= {"type": "linear"} if along else {}  # or Plotly looks for dates and words in every trace
+        self.layout["meta"] |= along
         return {"data": self.traces, "layout": self.layout | layout}
 
 

@@ -218,7 +218,7 @@ def draw_plane(data: Eigenvalues, template: str = "light", title: bool = False) 
 
 
 def _outer(values: np.ndarray) -> np.ndarray:
-    """Return at most 1,000 eigenvalues: those on the outside all, the others evenly."""
+    """Return at most 1,024 eigenvalues: those on the outside all, the others evenly."""
     if len(values) <= LIMIT:
         return values
     half = LIMIT // 2
