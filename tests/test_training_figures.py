@@ -12,7 +12,7 @@ from sample_records import sample
 import gradscope as gs
 from gradscope import figures
 from gradscope.errors import ArgumentError
-from gradscope.figures import iterations, learning, training
+from gradscope.figures import iterations, learning, series, training
 from gradscope.probes.catalogue import CATALOGUE
 from gradscope.record import Field, Record, Status
 
@@ -254,7 +254,7 @@ def test_many_places_become_blocks_that_hold_their_largest():
     blocks = [medians[i : i + 4].max() for i in range(0, 1201, 4)]
     np.testing.assert_allclose(heat(whole)[0], blocks)
     assert "Each row shows the largest of 4 times." in notes(whole)
-    assert len(trace(figures.training_cut(records, "transport", 5), "iteration 5").x) <= 1000
+    assert len(trace(figures.training_cut(records, "transport", 5), "iteration 5").x) <= series.LIMIT
 
 
 def test_pairs_are_taken_one_by_one():
