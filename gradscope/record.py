@@ -120,7 +120,9 @@ class Field:
         """Return the labels along ``axis``, counting from 0 where none are stored."""
         if axis not in self.axes:
             raise unknown("axis", axis, self.axes)
-        return self.coords.get(axis, list(range(self.values.shape[self.axes.index(axis)])))
+        if axis in self.coords:
+            return self.coords[axis]
+        return list(range(self.values.shape[self.axes.index(axis)]))
 
 
 class _View(Mapping):
@@ -490,6 +492,9 @@ def to_json(value: Any) -> str:
         ) from error
 
 
+_DECODER = json.JSONDecoder(object_hook=_revive)  # one for all: `json.loads` makes a new one for each text
+
+
 def from_json(text: str) -> Any:
     """Read what :func:`to_json` wrote."""
-    return json.loads(text, object_hook=_revive)
+    return _DECODER.decode(text)

@@ -155,6 +155,32 @@ def test_arrays_keep_their_bytes_whatever_their_layout(path):
     record["turned"][0, 0] = 9  # a reader may work on its copy
 
 
+def test_records_of_many_runs_are_those_that_were_stored_and_share_nothing(path):
+    """What describes an array is read once for all runs that have the same."""
+    made = {name: CASES[name]() for name in ("lstm", "gru", "diverged", "underflow", "masked", "relu")}
+    runs = {f"{case}{number}": record for number in range(2) for case, record in made.items()}
+    with Store(path, "w") as store:
+        sweep = store.add_sweep("study", {})
+        for name, record in runs.items():
+            store.start_run(name, sweep, {})
+            store.finish_run(name, {0: record})
+    names = list(dict.fromkeys(array for record in made.values() for array in record))
+    with Store(path) as store:
+        found = store.across(names)
+        for name, record in runs.items():
+            in_order = {array: record.fields[array] for array in names if array in record}
+            assert_same(found[name], Record(in_order, record.summary, record.config))
+        changed = found["lstm0"]
+        changed.field("gate_saturation").coords["gate"][0] = "mine"
+        changed["gate_saturation"][...] = 7
+        changed.config["cell"]["cell"] = "mine"
+        changed.summary.clear()
+        for other in (found["lstm1"], store.across(names)["lstm0"], store.record("lstm1")):
+            np.testing.assert_array_equal(other["gate_saturation"], made["lstm"]["gate_saturation"])
+            assert other.field("gate_saturation").coords == made["lstm"].field("gate_saturation").coords
+            assert (other.config["cell"]["cell"], "verdict" in other.summary) == ("LSTM", True)
+
+
 def test_only_the_arrays_that_are_asked_for_are_read(path):
     record = CASES["lstm"]()
     with Store(path, "w") as store:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from gradscope.record import Field, Record, Status, from_json, to_json
 __all__ = ["WHOLE", "Results", "build_field", "flat", "metrics_by_run", "stored"]
 
 WHOLE = 0  #: The layer of what a record says of the network as a whole.
+KINDS = 256  # of arrays whose description is kept as read: thousands of runs have the same
 
 
 def flat(summary: dict[str, Any]) -> dict[str, Any]:
@@ -167,8 +169,14 @@ def build_field(row: tuple) -> Field:
     ValueError, TypeError
         When the row is damaged.
     """
-    name, axes, coords, unit, dtype, shape, blob, status, reason = row
-    shape = tuple(json.loads(shape))
-    values = np.frombuffer(bytearray(blob), np.dtype(dtype)).reshape(shape)
+    name, *about, unit, dtype, shape, blob, status, reason = row
+    axes, coords, shape = _description(*about, shape)
+    values = np.frombuffer(bytearray(blob), dtype).reshape(shape)
     marks = None if status is None else np.frombuffer(bytearray(status), np.uint8).reshape(shape)
-    return Field(name, values, tuple(json.loads(axes)), unit, from_json(coords), marks, reason)
+    return Field(name, values, axes, unit, coords, marks, reason)
+
+
+@lru_cache(maxsize=KINDS)
+def _description(axes: str, coords: str, shape: str) -> tuple[tuple[str, ...], dict[str, list], tuple[int, ...]]:
+    """Read what lies along the axes of an array; a field copies the coordinates."""
+    return tuple(from_json(axes)), from_json(coords), tuple(from_json(shape))
