@@ -111,13 +111,16 @@ def absence(record: Record, name: str) -> str | None:
         When the probe would apply and was not taken, and for what is no record.
     """
     probe = CATALOGUE[name]
-    kind = _kind(given.record(record).config.get("cell", {}))
-    if name not in record and kind is not None and not fits(name, kind):
-        cell = record.config["cell"]["cell"]
-        called = {"RNN": "a plain RNN", "GRU": "a GRU"}.get(cell, cell)
-        return f"{probe.title} needs {LACKING[probe.needs]}; {called} has none."
+    if name not in given.record(record):
+        kind = _kind(record.config.get("cell", {}))
+        if kind is not None and not fits(name, kind):
+            cell = record.config["cell"]["cell"]
+            called = {"RNN": "a plain RNN", "GRU": "a GRU"}.get(cell, cell)
+            return f"{probe.title} needs {LACKING[probe.needs]}; {called} has none."
     entry = record.field(name)
-    found = statuses(entry)
+    found = entry.statuses()
+    if entry.status is None and found.size:
+        return None  # nothing is marked, and most arrays are so
     reason = f": {entry.reason.rstrip('.')}" if entry.reason else ""
     if (found == Status.NOT_APPLICABLE).all():  # or there is nothing, as of the gates of a cell that has none
         return f"{probe.title} is not applicable to this cell{reason}."
@@ -158,7 +161,8 @@ def statuses(entry: Field) -> np.ndarray:
 def part(entry: Field, axis: str, index: int) -> Field:
     """Return a field at one place of an axis."""
     number = entry.axes.index(axis)
-    values, found = np.take(entry.values, index, number), np.take(entry.statuses(), index, number)
+    values = np.take(entry.values, index, number)
+    found = None if entry.status is None else np.take(entry.status, index, number)
     axes = tuple(name for name in entry.axes if name != axis)
     coords = {name: labels for name, labels in entry.coords.items() if name in axes}
     return Field(entry.name, values, axes, entry.unit, coords, found, entry.reason)
@@ -197,11 +201,12 @@ def along(entry: Field, name: str, index: int | None = None, log: bool = False) 
             values = np.log10(values)
     used = found <= Status.UNDERFLOW
     low, median, high = quantiles(values, used)
-    marked = [s for s in Status if s > Status.UNDERFLOW or (s == Status.ZERO and logarithmic)]
+    there = np.bincount(found.ravel(), minlength=len(Status))
+    marked = [s for s in Status if there[s] and (s > Status.UNDERFLOW or (s == Status.ZERO and logarithmic))]
     counts = {status: (found == status).sum(1) for status in marked}
     under = 2 * (found == Status.UNDERFLOW).sum(1) > used.sum(1)
     size = values.shape[1]
-    return Series(name, x, median, low, high, under, {s: c for s, c in counts.items() if c.any()}, size)
+    return Series(name, x, median, low, high, under, counts, size)
 
 
 def quantiles(values: np.ndarray, used: np.ndarray, shares: Sequence[float] = QUANTILES) -> np.ndarray:
