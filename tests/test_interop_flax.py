@@ -150,6 +150,11 @@ def test_what_cannot_be_taken_over_is_refused_with_the_way_out():
     for stranger in (3, {}, linen.Dense(2)):
         with pytest.raises(ArgumentError, match=r"SimpleCell, LSTMCell.*gs.load_weights\(path\)"):
             gs.from_flax(stranger)
+    with pytest.raises(ArgumentError, match=r"got none\. Give at least one"):
+        gs.from_flax([], variables)
+    soft = linen.LSTMCell(HIDDEN, activation_fn=linen.soft_sign)
+    with pytest.raises(ArgumentError, match=r"`cell` must have one activation throughout, got tanh, soft.*one by one"):
+        gs.from_flax([module, soft], variables)
     with pytest.raises(ArgumentError, match="Wrap another one"):
         gs.from_flax(linen.LSTMCell(HIDDEN, activation_fn=linen.gelu), variables)
     with pytest.raises(ArgumentError, match=r"sigmoids.*gs.StepCell"):

@@ -170,7 +170,9 @@ def test_what_cannot_be_taken_over_is_refused_with_the_way_out():
         gs.from_keras(built("LSTM", recurrent_activation="hard_sigmoid")[0])
     with pytest.raises(ArgumentError, match="Wrap another one"):
         gs.from_keras(built("LSTM", activation="gelu")[0])
-    with pytest.raises(ArgumentError, match="one by one"):
+    with pytest.raises(ArgumentError, match=r"got none\. Give at least one"):
+        gs.from_keras([])
+    with pytest.raises(ArgumentError, match=r"`layer` must have one activation throughout, got tanh, relu.*one by one"):
         gs.from_keras([built("LSTM")[0], built("LSTM", activation="relu")[0]])
     both = keras.layers.Bidirectional(keras.layers.LSTM(2), merge_mode="sum")
     with pytest.raises(ArgumentError, match="'concat'"):

@@ -116,12 +116,7 @@ def from_keras(layer: Any) -> tuple[Any, Any]:
         found = [_keras_level(part, n == 1) for n, part in enumerate(pair)]
         kinds += [kind for kind, _ in found]
         levels.append((found[0][1][0][0], found[1][1][0][0] if len(found) > 1 else None))
-    if len(set(kinds)) > 1:
-        raise ArgumentError(
-            f"`layer` must have one activation throughout, got {', '.join(dict.fromkeys(kinds))}. Take the layers over "
-            "one by one, and put them into a `gs.Stack`."
-        )
-    return assemble(levels, kinds[0])
+    return assemble(levels, _throughout("layer", kinds))
 
 
 def _keras_level(layer: Any, backwards: bool) -> tuple[str, Levels]:
@@ -202,12 +197,19 @@ def from_flax(cell: Any, variables: Any = None) -> tuple[Any, Any]:
         found = [_flax_layer(*part) for part in parts]
         kinds += [kind for kind, _ in found]
         levels.append((found[0][1], found[1][1] if len(found) > 1 else None))
+    return assemble(levels, _throughout("cell", kinds))
+
+
+def _throughout(argument: str, kinds: Sequence[str]) -> str:
+    """Return the activation that layers share."""
+    if not kinds:
+        raise ArgumentError(f"`{argument}` must be a layer, or several, got none. Give at least one.")
     if len(set(kinds)) > 1:
         raise ArgumentError(
-            f"`cell` must have one activation throughout, got {', '.join(dict.fromkeys(kinds))}. Take the layers over "
-            "one by one, and put them into a `gs.Stack`."
+            f"`{argument}` must have one activation throughout, got {', '.join(dict.fromkeys(kinds))}. Take the layers "
+            "over one by one, and put them into a `gs.Stack`."
         )
-    return assemble(levels, kinds[0])
+    return kinds[0]
 
 
 def _flax_layer(cell: Any, params: Any) -> tuple[str, Layer]:
