@@ -78,6 +78,18 @@ def bounded() -> Iterator[None]:
         signal.signal(signal.SIGALRM, before)
 
 
+@pytest.fixture
+def torch_alone() -> Iterator[None]:
+    """Give torch one thread and a seed."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+    yield
+    torch.set_num_threads(before)
+
+
 @pytest.fixture(scope="session")
 def records() -> dict:
     """Return every made-up record by the name of its case; no test changes one."""

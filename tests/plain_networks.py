@@ -7,7 +7,7 @@ from typing import Any
 import autograd.numpy as anp
 import numpy as np
 from hypothesis import strategies as st
-from plain_routes import ACTIVATIONS, step
+from plain_routes import ACTIVATIONS, scaled_error, step
 
 import gradscope as gs
 
@@ -44,6 +44,27 @@ def along(step: Any, inputs: Array, state: Array) -> Array:
     for t in range(len(inputs)):
         rows.append(step(t, inputs[t], rows[-1]))
     return anp.stack(rows)
+
+
+def check_jacobians(lin: Any, by_state: np.ndarray, by_input: np.ndarray, rng: np.random.Generator) -> None:
+    """Assert that Jacobians (T, B, S, S) and (T, B, S, I), their products and their norms are those of a network."""
+    length, batch, size, inputs = by_input.shape
+    assert scaled_error(lin.jacobians(), by_state) < 1e-9
+    assert scaled_error(lin.input_jacobians(), by_input) < 1e-9
+    v, w = rng.standard_normal((2, length, batch, size))
+    x = rng.standard_normal((length, batch, inputs))
+    assert scaled_error(lin.jvp(v), np.einsum("tbij,tbj->tbi", by_state, v)) < 1e-9
+    assert scaled_error(lin.vjp(w), np.einsum("tbij,tbi->tbj", by_state, w)) < 1e-9
+    assert scaled_error(lin.input_jvp(x), np.einsum("tbij,tbj->tbi", by_input, x)) < 1e-9
+    assert scaled_error(lin.input_vjp(w), np.einsum("tbij,tbi->tbj", by_input, w)) < 1e-9
+    bundle, change = rng.standard_normal((size, batch, 3)), rng.standard_normal((inputs, batch, 3))
+    for t in (0, length - 1):
+        assert scaled_error(lin.push_at(t, bundle), np.einsum("bij,jbm->ibm", by_state[t], bundle)) < 1e-9
+        assert scaled_error(lin.pull_at(t, bundle), np.einsum("bij,ibm->jbm", by_state[t], bundle)) < 1e-9
+        assert scaled_error(lin.push_input_at(t, change), np.einsum("bij,jbm->ibm", by_input[t], change)) < 1e-9
+        assert scaled_error(lin.pull_input_at(t, bundle), np.einsum("bij,ibm->jbm", by_input[t], bundle)) < 1e-9
+    np.testing.assert_allclose(lin.norm(), np.linalg.norm(by_state, 2, axis=(2, 3)), rtol=1e-8, atol=1e-12)
+    np.testing.assert_allclose(lin.norm("frobenius"), np.linalg.norm(by_state, axis=(2, 3)), rtol=1e-8, atol=1e-12)
 
 
 @st.composite

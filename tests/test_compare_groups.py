@@ -74,6 +74,19 @@ def names(reader: Reader, search: str) -> dict[str, list[str]]:
     return {panel: [one.name for one in groups] for panel, groups in compared(reader, read(search)).panels.items()}
 
 
+def asked_of(reader: Reader, monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
+    """Return a list of what runs are read from now on, which grows."""
+    asked: list[list[str]] = []
+    across = reader.across
+
+    def counted(names: Iterable[str], runs: Iterable[str], when: str | int) -> dict[str, Record]:
+        asked.append(list(runs))
+        return across(names, runs, when)
+
+    monkeypatch.setattr(reader, "across", counted)
+    return asked
+
+
 @given(
     st.builds(
         Choice,
@@ -180,14 +193,7 @@ def test_a_run_is_read_once_and_again_only_when_it_has_changed(path, reader, mon
     first, _, _ = lines.of(rows, "transport")
     assert [one.run for one in first.values()] == [row["run"] for row in rows]
     np.testing.assert_allclose(next(iter(first.values())).series.median, -0.5 * np.arange(6, -1, -1.0))
-    asked: list[list[str]] = []
-    across = reader.across
-
-    def counted(names: Iterable[str], runs: Iterable[str], when: str | int) -> dict[str, Record]:
-        asked.append(list(runs))
-        return across(names, runs, when)
-
-    monkeypatch.setattr(reader, "across", counted)
+    asked = asked_of(reader, monkeypatch)
     again, _, _ = lines.of(rows, "transport")
     assert all(one is again[key] for key, one in first.items())
     assert asked == []
@@ -208,14 +214,7 @@ def test_gates_of_many_runs_are_read_once_whatever_part_is_shown(tmp_path, monke
         for run, one in held.items():
             add(store, sweep, run, {0: one}, cell=run[:-1], seed=int(run[-1]))
     reader = Reader(path)
-    asked: list[list[str]] = []
-    across = reader.across
-
-    def counted(names: Iterable[str], runs: Iterable[str], when: str | int) -> dict[str, Record]:
-        asked.append(list(runs))
-        return across(names, runs, when)
-
-    monkeypatch.setattr(reader, "across", counted)
+    asked = asked_of(reader, monkeypatch)
     rows, lines = compared(reader, read("?by=cell")).rows, Lines(reader)
     found, parts, part = lines.of(rows, "gate_saturation")
     assert sorted(run for runs in asked for run in runs) == sorted(held)

@@ -10,17 +10,9 @@ import gradscope as gs
 from gradscope.errors import ArgumentError, ShapeError
 
 torch = pytest.importorskip("torch", reason="torch is not installed: pip install 'gradscope[torch]'")
+pytestmark = pytest.mark.usefixtures("torch_alone")
 
 LENGTH, BATCH, INPUT, HIDDEN = 12, 3, 2, 4
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    torch.manual_seed(0)
-    yield
-    torch.set_num_threads(before)
 
 
 def lstm():

@@ -13,6 +13,7 @@ import gradscope as gs
 from gradscope.errors import ArgumentError, ShapeError
 
 torch = pytest.importorskip("torch", reason="torch is not installed: pip install 'gradscope[torch]'")
+pytestmark = pytest.mark.usefixtures("torch_alone")
 
 from torch.nn.utils import parametrizations, prune  # noqa: E402
 
@@ -24,15 +25,6 @@ MODULES = {
     "GRU": lambda **o: torch.nn.GRU(INPUT, HIDDEN, **o),
 }
 EVERY = pytest.mark.parametrize("kind", list(MODULES))
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    torch.manual_seed(0)
-    yield
-    torch.set_num_threads(before)
 
 
 def hidden_of(cell, states):

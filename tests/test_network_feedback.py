@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from plain_networks import along, random_params, stack_step, stacks
+from plain_networks import along, check_jacobians, random_params, stack_step, stacks
 from plain_routes import chunks_of, scaled_error
 
 import gradscope as gs
@@ -85,24 +85,7 @@ def test_the_feedback_belongs_to_the_jacobian(cells, seed, activation, chunk):
 
             return np.array([[of(t, b) for b in range(BATCH)] for t in range(LENGTH)])
 
-        wanted, given_ = every(1), every(0)
-        assert scaled_error(lin.jacobians(), wanted) < 1e-9
-        assert scaled_error(lin.input_jacobians(), given_) < 1e-9
-        size = case.network.state_size
-        v, w = case.rng.standard_normal((2, LENGTH, BATCH, size))
-        x = case.rng.standard_normal(case.inputs.shape)
-        assert scaled_error(lin.jvp(v), np.einsum("tbij,tbj->tbi", wanted, v)) < 1e-9
-        assert scaled_error(lin.vjp(w), np.einsum("tbij,tbi->tbj", wanted, w)) < 1e-9
-        assert scaled_error(lin.input_jvp(x), np.einsum("tbij,tbj->tbi", given_, x)) < 1e-9
-        assert scaled_error(lin.input_vjp(w), np.einsum("tbij,tbi->tbj", given_, w)) < 1e-9
-        bundle, change = case.rng.standard_normal((size, BATCH, 3)), case.rng.standard_normal((x.shape[2], BATCH, 3))
-        for t in (0, LENGTH - 1):
-            assert scaled_error(lin.push_at(t, bundle), np.einsum("bij,jbm->ibm", wanted[t], bundle)) < 1e-9
-            assert scaled_error(lin.pull_at(t, bundle), np.einsum("bij,ibm->jbm", wanted[t], bundle)) < 1e-9
-            assert scaled_error(lin.push_input_at(t, change), np.einsum("bij,jbm->ibm", given_[t], change)) < 1e-9
-            assert scaled_error(lin.pull_input_at(t, bundle), np.einsum("bij,ibm->jbm", given_[t], bundle)) < 1e-9
-        np.testing.assert_allclose(lin.norm(), np.linalg.norm(wanted, 2, axis=(2, 3)), rtol=1e-8, atol=1e-12)
-        np.testing.assert_allclose(lin.norm("frobenius"), np.linalg.norm(wanted, axis=(2, 3)), rtol=1e-8, atol=1e-12)
+        check_jacobians(lin, every(1), every(0), case.rng)
 
 
 @settings(max_examples=15)

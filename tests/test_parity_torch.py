@@ -11,19 +11,12 @@ import gradscope as gs
 from gradscope.activations import activation
 
 torch = pytest.importorskip("torch", reason="torch is not installed: pip install 'gradscope[torch]'")
+pytestmark = pytest.mark.usefixtures("torch_alone")
 
 LENGTH, BATCH, INPUT, HIDDEN = 7, 3, 4, 5
 KINDS = ("RNN-tanh", "RNN-relu", "LSTM", "GRU")
 EVERY = pytest.mark.parametrize("kind", KINDS)
 NAMES = {"W_x": "weight_ih_l0", "W_h": "weight_hh_l0", "b": "bias_ih_l0", "b_h": "bias_hh_l0"}
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 class Both:
@@ -57,6 +50,17 @@ class Both:
         return gs.unroll(self.cell, self.params, self.inputs.numpy(), self.state.numpy())
 
 
+def check_step_jacobians(both, trajectory):
+    """Assert that the Jacobians of every step, and their norms, are those that torch.func finds of its own step."""
+    states = torch.from_numpy(np.ascontiguousarray(trajectory.states[:-1]))
+    over = torch.func.vmap(torch.func.vmap(torch.func.jacrev(both.step, argnums=(1, 0))))
+    by_state, by_input = (found.detach() for found in over(both.inputs, states))
+    lin = gs.linearize(trajectory)
+    np.testing.assert_allclose(lin.jacobians(), by_state.numpy(), rtol=0, atol=1e-10)
+    np.testing.assert_allclose(lin.input_jacobians(), by_input.numpy(), rtol=0, atol=1e-10)
+    np.testing.assert_allclose(lin.norm(), torch.linalg.matrix_norm(by_state, 2).numpy(), rtol=1e-9)
+
+
 @EVERY
 def test_forward_values_are_torchs(kind):
     both = Both(kind)
@@ -71,14 +75,7 @@ def test_forward_values_are_torchs(kind):
 def test_step_jacobians_are_torchs(kind):
     both = Both(kind)
     trajectory = both.unrolled()
-    states = torch.from_numpy(np.ascontiguousarray(trajectory.states[:-1]))
-    over = torch.func.vmap(torch.func.vmap(torch.func.jacrev(both.step, argnums=(1, 0))))
-    by_state, by_input = over(both.inputs, states)
-    lin = gs.linearize(trajectory)
-    np.testing.assert_allclose(lin.jacobians(), by_state.detach().numpy(), rtol=0, atol=1e-10)
-    np.testing.assert_allclose(lin.input_jacobians(), by_input.detach().numpy(), rtol=0, atol=1e-10)
-    norms = torch.linalg.matrix_norm(by_state, 2).detach().numpy()
-    np.testing.assert_allclose(lin.norm(), norms, rtol=1e-9)
+    check_step_jacobians(both, trajectory)
 
 
 @EVERY
@@ -237,13 +234,7 @@ DEEP = pytest.mark.parametrize(("kind", "depth"), [(kind, depth) for kind in KIN
 def test_step_jacobians_of_a_stack_are_torchs(kind, depth):
     both = BothNetworks(kind, depth)
     trajectory = gs.unroll(both.network, both.params, both.inputs.numpy(), both.state.numpy())
-    states = torch.from_numpy(np.ascontiguousarray(trajectory.states[:-1]))
-    over = torch.func.vmap(torch.func.vmap(torch.func.jacrev(both.step, argnums=(1, 0))))
-    by_state, by_input = over(both.inputs, states)
-    lin = gs.linearize(trajectory)
-    np.testing.assert_allclose(lin.jacobians(), by_state.detach().numpy(), rtol=0, atol=1e-10)
-    np.testing.assert_allclose(lin.input_jacobians(), by_input.detach().numpy(), rtol=0, atol=1e-10)
-    np.testing.assert_allclose(lin.norm(), torch.linalg.matrix_norm(by_state, 2).detach().numpy(), rtol=1e-9)
+    check_step_jacobians(both, trajectory)
 
 
 @DEEP
