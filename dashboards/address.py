@@ -20,6 +20,7 @@ __all__ = [
     "query",
     "run_link",
     "run_of",
+    "said",
 ]
 
 FIRST, LAST = "first", "last"
@@ -106,31 +107,40 @@ class View:
         return replace(self, **kept)
 
 
-_DEFAULTS = {entry.name: entry.default for entry in fields(View)}
+def said(search: str | None, kind: type[Any]) -> dict[str, Any]:
+    """Return what the part of a link after the ``?`` says of the attributes of a page's dataclass.
+
+    Each is a text or, where the default is one, a tuple of texts. A text stands in a tuple once, an empty one as often
+    as it is said.
+    """
+    defaults = {entry.name: entry.default for entry in fields(kind)}
+    values: dict[str, Any] = {}
+    for name, value in parse_qsl((search or "").lstrip("?"), keep_blank_values=True):
+        if isinstance(defaults.get(name), tuple):
+            kept = values.get(name, ())
+            values[name] = kept if value and value in kept else (*kept, value)
+        elif name in defaults:
+            values[name] = value
+    return values
+
+
+def query(view: Any, **extra: Any) -> str:
+    """Write the dataclass of a page as the part of a link from the ``?`` on, defaults left out, or ``""``."""
+    pairs: list[tuple[str, Any]] = [(name, value) for name, value in extra.items() if value is not None]
+    for entry in fields(view):
+        value = getattr(view, entry.name)
+        if value != entry.default:
+            pairs += [(entry.name, v) for v in (value if isinstance(value, tuple) else (value,))]
+    return "?" + urlencode(pairs, safe="><=,:", quote_via=quote) if pairs else ""
 
 
 def parse(search: str | None) -> View:
     """Read a view from the part of a link after the ``?``; what it does not know falls back to the default."""
-    values: dict[str, Any] = {}
-    for name, value in parse_qsl((search or "").lstrip("?")):
-        default = _DEFAULTS.get(name)
-        if isinstance(default, tuple):
-            values[name] = tuple(dict.fromkeys((*values.get(name, ()), value)))
-        elif name in _DEFAULTS:
-            values[name] = value
+    values = said(search, View)
     if values.get("when") not in MOMENTS:
         values.pop("when", None)
-    return View(**values)
-
-
-def query(view: View, **extra: Any) -> str:
-    """Write a view as the part of a link from the ``?`` on, defaults left out, or ``""``."""
-    pairs: list[tuple[str, Any]] = [(name, value) for name, value in extra.items() if value is not None]
-    for name, default in _DEFAULTS.items():
-        value = getattr(view, name)
-        if value != default:
-            pairs += [(name, v) for v in (value if isinstance(value, tuple) else (value,))]
-    return "?" + urlencode(pairs, safe="><=,:", quote_via=quote) if pairs else ""
+    kept: dict[str, Any] = {n: tuple(filter(None, v)) if isinstance(v, tuple) else v for n, v in values.items()}
+    return View(**kept)
 
 
 def overview_link(view: View) -> str:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Container, Iterable, Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
-from urllib.parse import parse_qsl, quote, urlencode
 
 from gradscope.errors import GradscopeError
 from gradscope.figures.parts import COMPARABLE, MAPPED
@@ -14,6 +13,7 @@ from gradscope.figures.spreads import SPREADS, telling
 from gradscope.probes.catalogue import CATALOGUE
 
 from . import words
+from .address import FIRST, LAST, query, said
 from .reader import Reader
 from .table import MADE
 
@@ -39,7 +39,7 @@ __all__ = [
 ]
 
 PATH = "/compare"
-BOTH, FIRST, LAST = "both", "first", "last"
+BOTH = "both"
 WHENS = {FIRST: "Before", LAST: "After", BOTH: "Both"}
 SHOWS = {"overlay": "Overlay", "difference": "Difference"}
 ALIGNS = {"start": "From the start", "end": "From the end"}
@@ -125,20 +125,12 @@ def views(probe: str) -> dict[str, str]:
     return {CURVES: "Curves"} | found if probe in RATHER_CURVES else found | {CURVES: "Curves"}
 
 
-_DEFAULTS = {entry.name: entry.default for entry in fields(Choice)}
 _ALLOWED: dict[str, Container[str]] = {"show": SHOWS, "band": SPREADS, "align": {"", *ALIGNS}, "members": {"", "1"}}
 
 
 def read(search: str | None) -> Choice:
     """Read a choice from the part of a link after the ``?``; what it does not know falls back to the default."""
-    values: dict[str, Any] = {}
-    for name, value in parse_qsl((search or "").lstrip("?"), keep_blank_values=True):
-        default = _DEFAULTS.get(name)
-        if isinstance(default, tuple):
-            kept = values.get(name, ())
-            values[name] = kept if value in kept and value else (*kept, value)
-        elif name in _DEFAULTS:
-            values[name] = value
+    values = said(search, Choice)
     for name, allowed in _ALLOWED.items():
         if values.get(name) not in allowed:
             values.pop(name, None)
@@ -157,12 +149,7 @@ def trimmed(runs: Sequence[str]) -> tuple[str, ...]:
 
 def link(choice: Choice) -> str:
     """Write a choice as the part of a link from the ``?`` on, defaults left out, or ``""``."""
-    pairs: list[tuple[str, str]] = []
-    for name, default in _DEFAULTS.items():
-        value = getattr(choice, name)
-        if value != default:
-            pairs += [(name, one) for one in (value if isinstance(value, tuple) else (value,))]
-    return "?" + urlencode(pairs, safe="><=,:", quote_via=quote) if pairs else ""
+    return query(choice)
 
 
 def _is_count(text: str) -> bool:
