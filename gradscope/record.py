@@ -462,7 +462,7 @@ def _plain(value: Any) -> Any:
 
 def _revive(value: dict) -> Any:
     """Turn a tagged float back into a float; a list marks a dict that only looks like one."""
-    if set(value) != {"float"}:
+    if len(value) != 1 or "float" not in value:
         return value
     tag = value["float"]
     return {"float": tag[0]} if isinstance(tag, list) else _SPECIAL[tag]
