@@ -102,7 +102,7 @@ def choices(records: Iterable[Record], probe: str, mapped: bool = False) -> list
 
 def parts(record: Record, probe: str, mapped: bool = False) -> list[str]:
     """Return what can be shown of a probe in one record; empty where there is no choice."""
-    return _named(record.field(probe), mapped) if probe in record else []
+    return list(_named(record.field(probe), mapped)) if probe in record else []
 
 
 def ranked(names: Iterable[str]) -> list[str]:
@@ -168,10 +168,17 @@ def resolved(named: str, have: Sequence[str]) -> str | None:
     return None
 
 
-def _named(entry: Field, mapped: bool) -> list[str]:
+def _named(entry: Field, mapped: bool) -> tuple[str, ...]:
     """Return the parts of an array, each named by its labels along the axes to choose from."""
-    labels = [[_word(axis, one) for one in entry.coord(axis)] for axis in roles(entry.axes, mapped).chosen]
-    return [", ".join(words) for words in itertools.product(*labels)] if labels else []
+    chosen = roles(entry.axes, mapped).chosen
+    return _combined(chosen, tuple(tuple(entry.coord(axis)) for axis in chosen))
+
+
+@lru_cache(maxsize=KINDS)
+def _combined(axes: tuple[str, ...], labels: tuple[tuple[Any, ...], ...]) -> tuple[str, ...]:
+    """Return every combination of labels along some axes, in words; thousands of runs have the same ones."""
+    spelt = [[_word(axis, one) for one in some] for axis, some in zip(axes, labels, strict=True)]
+    return tuple(", ".join(words) for words in itertools.product(*spelt)) if spelt else ()
 
 
 def _word(axis: str, entry: Any) -> str:
