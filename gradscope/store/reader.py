@@ -22,6 +22,7 @@ from gradscope.store.overview import (
     HEARTBEAT,
     STATE,
     WHICH,
+    Names,
     Overview,
     Page,
     Selection,
@@ -244,16 +245,12 @@ class Reader:
         ArgumentError
             As :meth:`table` does, and for an order by what is no column.
         """
-        if iteration not in WHICH:
-            raise unknown("iteration", iteration, WHICH)
         conditions = parse_all(where)
-        with self._reading() as connection:
-            selection = self._select(connection, sweep, iteration)
+        with self._selected(sweep, iteration) as (connection, selection, known):
             within, arguments = members(connection, sweep, "r.number")
             query = f"SELECT {STATE}, count(*) FROM run r {f'WHERE {within}' if within else ''} GROUP BY 1"
             statuses = dict(connection.execute(query, arguments).fetchall())
             total = sum(statuses.values())
-            known = selection.names(connection)
             if not selection.check(conditions, known):
                 return Page([], 0, total, {}, known.parameters)
             by, clause = (order or "").removeprefix("-"), selection.order(order, known)
@@ -278,12 +275,8 @@ class Reader:
         dict of str to Span
             How many runs have a value, and from where to where it goes.
         """
-        if iteration not in WHICH:
-            raise unknown("iteration", iteration, WHICH)
-        with self._reading() as connection:
-            selection = self._select(connection, sweep, iteration)
-            names = selection.names(connection)
-            return selection.spans(connection, (*names.parameters, *names.metrics))
+        with self._selected(sweep, iteration) as (connection, selection, known):
+            return selection.spans(connection, (*known.parameters, *known.metrics))
 
     def columns(
         self,
@@ -309,12 +302,8 @@ class Reader:
         ArgumentError
             As :meth:`table` does, and for a name that no row has.
         """
-        if iteration not in WHICH:
-            raise unknown("iteration", iteration, WHICH)
         conditions = parse_all(where)
-        with self._reading() as connection:
-            selection = self._select(connection, sweep, iteration)
-            known = selection.names(connection)
+        with self._selected(sweep, iteration) as (connection, selection, known):
             if not selection.check(conditions, known):
                 return {name: [] for name in names}
             for name in names:
@@ -353,12 +342,8 @@ class Reader:
         ArgumentError
             As :meth:`columns` does.
         """
-        if iteration not in WHICH:
-            raise unknown("iteration", iteration, WHICH)
         conditions = parse_all(where)
-        with self._reading() as connection:
-            selection = self._select(connection, sweep, iteration)
-            known = selection.names(connection)
+        with self._selected(sweep, iteration) as (connection, selection, known):
             if not selection.check(conditions, known):
                 return []
             for name in (*by, value):
@@ -727,6 +712,17 @@ class Reader:
                 yield connection
             finally:
                 connection.rollback()
+
+    @contextmanager
+    def _selected(
+        self, sweep: int | str | None, iteration: str
+    ) -> Iterator[tuple[sqlite3.Connection, Selection, Names]]:
+        """See the rows of an overview that belong to a sweep, and what columns they have."""
+        if iteration not in WHICH:
+            raise unknown("iteration", iteration, WHICH)
+        with self._reading() as connection:
+            selection = self._select(connection, sweep, iteration)
+            yield connection, selection, selection.names(connection)
 
     def _runs(
         self, connection: sqlite3.Connection, sweep: int | str | None, where: str = "", arguments: tuple = ()
