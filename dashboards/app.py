@@ -8,9 +8,7 @@ from urllib.parse import urlsplit
 from dash import Dash
 from flask import Response, abort, request
 
-from gradscope.figures.page import plotly_script
-
-from . import cards, compare, overview, run, scope, shell, theme, training
+from . import cards, compare, overview, programs, run, scope, shell, theme, training
 from .reader import Reader
 
 __all__ = ["LOOPBACK", "create_app"]
@@ -18,8 +16,8 @@ __all__ = ["LOOPBACK", "create_app"]
 #: Names under which a server that listens on this machine alone may be addressed.
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
-#: What names the version of a script or style in its address: the browser need not ask for that one again.
-VERSIONS = {"m", "v"}
+#: What names the version of a file in its address, Dash's assets and the programs: it need not be asked for again.
+VERSIONS = {"m", programs.VERSION}
 
 
 def create_app(store: str | Path, hosts: tuple[str, ...] | None = LOOPBACK, inputs: Path | None = None) -> Dash:
@@ -51,6 +49,7 @@ def create_app(store: str | Path, hosts: tuple[str, ...] | None = LOOPBACK, inpu
         title="gradscope",
         update_title="",
         index_string=theme.INDEX,
+        assets_ignore=programs.OWN,
         suppress_callback_exceptions=True,
         on_error=shell.report,
     )
@@ -62,17 +61,9 @@ def create_app(store: str | Path, hosts: tuple[str, ...] | None = LOOPBACK, inpu
     training.register(app, reader)
     scope.register(app, inputs)
     cards.register(app)
-    _serve_plotly(app)
+    programs.register(app)
     _secure(app, hosts)
     return app
-
-
-def _serve_plotly(app: Dash) -> None:
-    """Answer with plotly.js."""
-
-    @app.server.get(theme.PLOTLY)
-    def plotly() -> Response:
-        return Response(plotly_script(), mimetype="text/javascript")
 
 
 def _secure(app: Dash, hosts: tuple[str, ...] | None) -> None:
@@ -105,7 +96,7 @@ def _secure(app: Dash, hosts: tuple[str, ...] | None) -> None:
         response.headers["Referrer-Policy"] = "no-referrer"
         response.headers["Cross-Origin-Resource-Policy"] = "same-origin"
         response.headers["Cross-Origin-Opener-Policy"] = "same-origin"
-        if request.path.startswith(("/assets/", theme.PLOTLY)) and VERSIONS & set(request.args):
+        if request.path.startswith(("/assets/", *programs.PATHS)) and VERSIONS & set(request.args):
             response.headers["Cache-Control"] = "public, max-age=31536000, immutable"
         return response
 

@@ -46,6 +46,8 @@ Draw = Callable[[Record], figures.Figure]
 #: Where the cards of a run ask for their figures.
 FIGURE = "/run/figure"
 
+FIRST = 4  # figures that a window of usual size shows at once
+
 #: The record of a whole network, beside those of its layers.
 WHOLE = "whole"
 #: How a run in work goes on.
@@ -260,9 +262,13 @@ def _ends(reader: Reader, entry: dict[str, Any], layer: str) -> dict[int, Record
 def _groups(reader: Reader, entry: dict[str, Any], layer: str) -> list[html.Section]:
     """Return the cards of a layer by the questions that they answer, their figures still to come."""
     records = _ends(reader, entry, layer)
-    names = [name for name in CATALOGUE if any(_says_more(name, record) for record in records.values())]
     pattern = next(iter(records.values()), Record())
-    return [_group(question, found, pattern) for question, found in _questions(names).items()]
+    return [_group(question, found, pattern) for question, found in _questions(_names(records)).items()]
+
+
+def _names(records: Mapping[int, Record]) -> list[str]:
+    """Return the probes of any of the records that have something to show."""
+    return [name for name in CATALOGUE if any(_says_more(name, record) for record in records.values())]
 
 
 def _cursor(run: str, length: int) -> html.Section:
@@ -530,6 +536,26 @@ def _asked_figure(reader: Reader, asked: Mapping[str, str]) -> str:
     return draw(reader, run, int(iteration), name, asked.get("choice"), asked.get("layer", WHOLE))
 
 
+def ahead(reader: Reader, run: str, search: str | None) -> list[str]:
+    """Return the addresses of the figures that a page shows first, as its cards will ask for them."""
+    entry = reader.run(run)
+    now = _asked(search, reader.iterations(run)) if entry else None
+    if entry is None or now is None:
+        return []
+    layer = layer_of(search, layers(reader.record(run, now)))
+    records = _ends(reader, entry, layer)
+    pattern = next(iter(records.values()), Record())
+    names = [name for found in _questions(_names(records)).values() for name in found][:FIRST]
+    chosen = dict(text.partition(":")[::2] for key, text in parse_qsl((search or "").lstrip("?")) if key == "show")
+    addresses = []
+    for name in names:
+        choices = list(views(name, pattern)) if name in pattern else []
+        choice = chosen.get(name) if chosen.get(name) in choices else next(iter(choices), None)
+        asked = {"name": name} | ({"choice": choice} if len(choices) > 1 else {})
+        addresses.append(f"{source(run, now, layer)}&{urlencode(asked)}")
+    return addresses
+
+
 def turned(reader: Reader, search: str | None, probed: dict[str, Any]) -> tuple[Any, ...]:
     """Return the page's parts at the iteration and layer of a link.
 
@@ -586,6 +612,14 @@ def register(app: Dash, reader: Reader) -> None:
         if ctx.triggered_id in ("iteration", "layer"):
             search = query(parse(search), iteration=chosen, layer=None if layer == WHOLE else layer)
         return turned(reader, search, probed)
+
+    @app.server.after_request
+    def hint(response: Response) -> Response:
+        run = run_of(request.path) if response.mimetype == "text/html" else None
+        if run is not None:
+            links = ahead(reader, run, request.query_string.decode())
+            response.headers["Link"] = ", ".join(f"<{link}>; rel=preload; as=fetch; crossorigin" for link in links)
+        return response
 
     @app.server.get(FIGURE)
     def figure_of_run() -> Response:

@@ -7,9 +7,10 @@ import hashlib
 from typing import Any
 
 from gradscope import figures
-from gradscope.figures.page import plotly_script
 
-__all__ = ["GRID_THEME", "INDEX", "INDEX_HASH", "MANTINE", "PLOTLY", "SCHEMES", "templates"]
+from . import programs
+
+__all__ = ["GRID_THEME", "INDEX", "INDEX_HASH", "MANTINE", "SCHEMES", "templates"]
 
 SCHEMES = ("light", "dark")
 
@@ -94,25 +95,23 @@ _BEFORE_PAINT = (
 )
 INDEX_HASH = "'sha256-" + base64.b64encode(hashlib.sha256(_BEFORE_PAINT.encode()).digest()).decode() + "'"
 
-#: Where plotly.js is. The browser gets it, and makes it ready, beside everything else; no figure waits for Dash.
-PLOTLY = "/plotly.js"
-_PLOTLY_VERSION = hashlib.sha256(plotly_script().encode()).hexdigest()[:12]
-
+# The browser gets plotly.js, and makes it ready, beside everything else; no figure waits for Dash.
 INDEX = f"""<!DOCTYPE html>
 <html lang="en">
 <head>
 <script>{_BEFORE_PAINT}</script>
-<script id="plotly" src="{PLOTLY}?v={_PLOTLY_VERSION}" async></script>
+<script id="plotly" src="{programs.PLOTLY.address}" async></script>
 {{%metas%}}
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>{{%title%}}</title>
 <link rel="icon" type="image/svg+xml" href="/assets/logo.svg">
 {{%css%}}
+<link rel="stylesheet" href="{programs.STYLE.address}">
 </head>
 <body>
 {{%app_entry%}}
 <noscript>gradscope draws its pages in the browser: switch JavaScript on for this address.</noscript>
-<footer>{{%config%}}{{%scripts%}}{{%renderer%}}</footer>
+<footer>{{%config%}}{{%scripts%}}<script src="{programs.SCRIPT.address}"></script>{{%renderer%}}</footer>
 </body>
 </html>
 """

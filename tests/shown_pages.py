@@ -40,8 +40,8 @@ def texts(component: object) -> str:
     if isinstance(component, (list, tuple)):
         return " ".join(texts(one) for one in component)
     if hasattr(component, "children"):
-        title = f"{component.title} " if getattr(component, "title", None) else ""
-        return title + texts(component.children)
+        titles = [getattr(component, name, None) for name in ("title", "data-title")]  # a card's heading is the latter
+        return " ".join([*(one for one in titles if one), texts(component.children)])
     return "" if component is None else str(component)
 
 

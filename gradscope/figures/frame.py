@@ -262,7 +262,7 @@ class Canvas:
         }
 
     def _lane_reading(self, row: Lane, number: int, unit: str, name: str, colour: str) -> None:
-        """Add the invisible dots that say under the pointer what a lane holds; a heat map says nothing from afar."""
+        """Add the invisible line that says under the pointer what a lane holds; a heat map says nothing from afar."""
         held = row.counts > 0
         total = scales.count(row.size, unit)
         self.add(
@@ -270,8 +270,8 @@ class Canvas:
             x=((row.edges[1:] + row.edges[:-1]) / 2)[held],
             y=np.full(int(held.sum()), number),
             yaxis="y2",
-            mode="markers",
-            marker={"color": colour, "size": 8, "symbol": "square", "opacity": 0},
+            mode="lines",
+            line={"color": colour, "width": 0},
             text=[f"{number} of {total}" for number in row.counts[held].tolist()],
             hovertemplate="%{text}" + f"<extra>{name}</extra>",
             name=name,

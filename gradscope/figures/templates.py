@@ -104,6 +104,7 @@ def _axis(inks: dict[str, str]) -> dict[str, Any]:
         "zeroline": False,
         "showline": False,
         "automargin": True,
+        "ticklabeloverflow": "allow",  # Plotly measures each label otherwise; the margins have room for them
         "exponentformat": "power",
         "minexponent": 4,
     }
