@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import functools
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qsl, urlencode
@@ -25,39 +24,17 @@ from .address import LAST, View, asked_iteration, iteration_of, parse, query, ru
 from .reader import Reader
 from .sheet import order
 from .training import standing, training_link
+from .views import WHOLE, choices, layer_of, layers, length, questions, title, views
 
-__all__ = [
-    "WHOLE",
-    "Shown",
-    "draw",
-    "layer_of",
-    "layers",
-    "moment",
-    "page",
-    "register",
-    "source",
-    "summary",
-    "views",
-    "ways",
-]
-
-Draw = Callable[[Record], figures.Figure]
+__all__ = ["Shown", "ahead", "draw", "moment", "page", "register", "source", "summary", "turned", "ways"]
 
 #: Where the cards of a run ask for their figures.
 FIGURE = "/run/figure"
 
 FIRST = 4  # figures that a window of usual size shows at once
 
-#: The record of a whole network, beside those of its layers.
-WHOLE = "whole"
 #: How a run in work goes on.
 FOLLOWED = "What is still to come is followed on the page of its training."
-
-#: Probes that are drawn together, under the first one's heading.
-TOGETHER = {
-    "state_gradient": ("direct_gradient", "cell_gradient"),
-    "flow_retained": ("flow_written", "flow_exposed"),
-}
 
 BACKWARD = (
     "This direction reads from the end: its step t is the input that stands t steps before the last of each sequence."
@@ -86,133 +63,6 @@ class Shown:
     aside: list[Any]
 
 
-# What there is to draw -----------------------------------------------------------------------------------------------
-
-
-def views(name: str, record: Record) -> dict[str, Draw]:
-    """Return the ways to draw a card, by the words that choose one; the first is drawn unasked.
-
-    Parameters
-    ----------
-    name : str
-        The probe that gives the card its name.
-    record : Record
-        Any record of the run: it says which gates and which related probes there are.
-    """
-    draw = functools.partial(figures.figure, name)
-    if name == "state_gradient":
-        found: dict[str, Draw] = {"total and direct": draw}
-        found |= {"direct": functools.partial(figures.figure, "direct_gradient")} if "direct_gradient" in record else {}
-        found |= {"cell state": functools.partial(figures.figure, "cell_gradient")} if "cell_gradient" in record else {}
-        blocks = "state_gradient.blocks" in record and len(record["state_gradient.blocks"]) > 1
-        return found | ({"blocks h and c": functools.partial(figures.state_gradient, blocks=True)} if blocks else {})
-    if name == "flow_retained":
-        single = [flow for flow in ("flow_retained", *TOGETHER["flow_retained"]) if flow in record]
-        return {"all flows": figures.flow} | {
-            flow.removeprefix("flow_"): functools.partial(figures.figure, flow) for flow in single
-        }
-    if name == "gate_saturation":
-        return {f"by {over}": functools.partial(figures.gate_saturation, over=over) for over in ("step", "unit")}
-    if name == "gate_activation":
-        return _gate_views(record)
-    if name in MORE:
-        return MORE[name](draw, record)
-    return {CATALOGUE[name].title: draw}
-
-
-def _unit_views(draw: Draw, record: Record) -> dict[str, Draw]:
-    """Return the gradient of every unit over all blocks, and over each where the state has several."""
-    blocks = record.field("unit_gradient.blocks").coord("block") if "unit_gradient.blocks" in record else []
-    single = {f"block {one}": functools.partial(figures.unit_gradient, block=str(one)) for one in blocks}
-    return {"all blocks": draw} | (single if len(single) > 1 else {})
-
-
-def _weight_views(_: Draw, record: Record) -> dict[str, Draw]:
-    """Return one view for each parameter, the recurrent weights first."""
-    names = [str(name) for name in record.field("weight_gradient").coord("parameter")]
-    names.sort(key=lambda name: name != "W_h")
-    return {name: functools.partial(figures.weight_gradient, parameter=name) for name in names}
-
-
-def _write_views(draw: Draw, record: Record) -> dict[str, Draw]:
-    """Return the median over the sequences, and one sequence with its signs."""
-    signed = {"sequence 0, signs": functools.partial(figures.write_survival, sequence=0)}
-    return {"all sequences": draw} | (signed if "write_survival.sign" in record else {})
-
-
-def _eigenvalue_views(draw: Draw, _: Record) -> dict[str, Draw]:
-    """Return the complex plane, and the spectral radius over the steps."""
-    return {"complex plane": draw, "spectral radius": functools.partial(figures.jacobian_eigenvalues, show="radius")}
-
-
-#: The choices of further cards: from the plain figure and a record to the ways to draw it.
-MORE: dict[str, Callable[[Draw, Record], dict[str, Draw]]] = {
-    "unit_gradient": _unit_views,
-    "weight_gradient": _weight_views,
-    "write_survival": _write_views,
-    "jacobian_eigenvalues": _eigenvalue_views,
-}
-
-
-def _gate_views(record: Record) -> dict[str, Draw]:
-    """Return one heat map for each gate, the one that keeps the state first, and the distribution of all."""
-    gates = [str(gate) for gate in record.field("gate_activation").coord("gate")]
-    gates.sort(key=lambda gate: gate not in ("forget", "update"))
-    found: dict[str, Draw] = {f"{gate}": functools.partial(figures.gate_activation, gate=gate) for gate in gates}
-    if "gate_activation.histogram" in record:
-        found["distribution"] = functools.partial(figures.gate_activation, show="histogram")
-    return found
-
-
-def _says_more(name: str, record: Record) -> bool:
-    """Say whether a record holds a probe that tells more than its neighbour: the only block of a state is the state."""
-    return name in record and not (name == "transport_blocks" and len(record[name]) < 2)
-
-
-def _questions(names: Iterable[str]) -> dict[str, list[str]]:
-    """Return the cards of a run by the question that they answer, in the order of the catalogue."""
-    names = set(names)
-    members = {member: first for first, rest in TOGETHER.items() for member in rest if first in names}
-    found: dict[str, list[str]] = {}
-    for name, probe in CATALOGUE.items():
-        if name in names and name not in members:
-            found.setdefault(probe.question, []).append(name)
-    return found
-
-
-def _title(name: str) -> str:
-    """Return the heading of a card; of probes drawn together, the part that they share."""
-    title = CATALOGUE[name].title
-    return title.split(",")[0].split(":")[0] if name in TOGETHER else title
-
-
-# Layers --------------------------------------------------------------------------------------------------------------
-
-
-def layers(record: Record) -> dict[str, Record]:
-    """Return the parts of a record that have figures, by name: the whole network, where it has any, then each layer."""
-    whole = {WHOLE: record} if len(record) or not record.layers else {}
-    return whole | record.layers
-
-
-def layer_of(search: str | None, allowed: Iterable[str]) -> str:
-    """Return the layer that a link asks for, else the first."""
-    allowed = list(allowed)
-    asked = dict(parse_qsl((search or "").lstrip("?"))).get("layer", "")
-    return asked if asked in allowed else allowed[0]
-
-
-def _length(record: Record) -> int:
-    """Return the last time of a record's sequences; 0 when no array is along them."""
-    last = [
-        int(max(entry.coord(axis), default=0)) + (axis == "step")
-        for entry in record.fields.values()
-        for axis in ("step", "time")
-        if axis in entry.axes
-    ]
-    return max(last, default=0)
-
-
 # The page ------------------------------------------------------------------------------------------------------------
 
 
@@ -237,7 +87,7 @@ def page(reader: Reader, entry: dict[str, Any], search: str | None) -> Shown:
     head = [html.Div(heading(entry), className="run-head")]
     head += [standing(entry, iterations, FOLLOWED)] if iterations and entry["status"] != "done" else []
     head.append(html.Div(summary(reader, entry, now, layer), id="summary"))
-    length = _length(layers(shown)[layer])
+    last = length(layers(shown)[layer])
     named: Any = {"data-source": source(entry["id"], now, layer)}
     groups = html.Div(_groups(reader, entry, layer), id="run-groups", className="run-groups", **named)
     probed = dcc.Store(id="probed", data={"run": entry["id"], "iteration": now, "layer": layer})
@@ -249,7 +99,7 @@ def page(reader: Reader, entry: dict[str, Any], search: str | None) -> Shown:
         _settings(entry),
     ]
     links = [dcc.Store(id="run-link"), dcc.Store(id="run-link-set")]
-    return Shown(key, [*head, *([_cursor(entry["id"], length)] if length else []), groups, probed, *links], side)
+    return Shown(key, [*head, *([_cursor(entry["id"], last)] if last else []), groups, probed, *links], side)
 
 
 def _ends(reader: Reader, entry: dict[str, Any], layer: str) -> dict[int, Record]:
@@ -261,17 +111,11 @@ def _ends(reader: Reader, entry: dict[str, Any], layer: str) -> dict[int, Record
 
 def _groups(reader: Reader, entry: dict[str, Any], layer: str) -> list[html.Section]:
     """Return the cards of a layer by the questions that they answer, their figures still to come."""
-    records = _ends(reader, entry, layer)
-    pattern = next(iter(records.values()), Record())
-    return [_group(question, found, pattern) for question, found in _questions(_names(records)).items()]
+    records = list(_ends(reader, entry, layer).values())
+    return [_group(question, found, records[0]) for question, found in questions(records).items()]
 
 
-def _names(records: Mapping[int, Record]) -> list[str]:
-    """Return the probes of any of the records that have something to show."""
-    return [name for name in CATALOGUE if any(_says_more(name, record) for record in records.values())]
-
-
-def _cursor(run: str, length: int) -> html.Section:
+def _cursor(run: str, last: int) -> html.Section:
     """Return the line that says at which step the figures are marked; `assets/cursor.js` moves it by a slider."""
     clear = html.Button(
         html.Span("Clear the mark", className="visually-hidden"),
@@ -281,7 +125,7 @@ def _cursor(run: str, length: int) -> html.Section:
         type="button",
     )
     hint = "Point to mark a step on all figures; a click keeps it, arrows move it."
-    told: Any = {"data-run": run, "data-last": length} | words.aria(label="Time cursor")
+    told: Any = {"data-run": run, "data-last": last} | words.aria(label="Time cursor")
     return html.Section(
         [
             html.Span("Step t", className="cursor-name"),
@@ -363,8 +207,7 @@ def _group(question: str, names: list[str], record: Record) -> html.Section:
 
 def _card(name: str, record: Record) -> html.Section:
     """Return the card of a probe, with the choice of what it shows where there is one."""
-    choices = list(views(name, record)) if name in record else []
-    return cards.figure_card(name, _title(name), choices=choices, store=False)
+    return cards.figure_card(name, title(name), choices=choices(name, record), store=False)
 
 
 # The side ------------------------------------------------------------------------------------------------------------
@@ -543,16 +386,14 @@ def ahead(reader: Reader, run: str, search: str | None) -> list[str]:
     if entry is None or now is None:
         return []
     layer = layer_of(search, layers(reader.record(run, now)))
-    records = _ends(reader, entry, layer)
-    pattern = next(iter(records.values()), Record())
-    names = [name for found in _questions(_names(records)).values() for name in found][:FIRST]
+    records = list(_ends(reader, entry, layer).values())
+    names = [name for found in questions(records).values() for name in found][:FIRST]
     chosen = dict(text.partition(":")[::2] for key, text in parse_qsl((search or "").lstrip("?")) if key == "show")
     addresses = []
     for name in names:
-        choices = list(views(name, pattern)) if name in pattern else []
-        choice = chosen.get(name) if chosen.get(name) in choices else next(iter(choices), None)
-        asked = {"name": name} | ({"choice": choice} if len(choices) > 1 else {})
-        addresses.append(f"{source(run, now, layer)}&{urlencode(asked)}")
+        known = choices(name, records[0])
+        choice = {"choice": chosen[name] if chosen.get(name) in known else known[0]} if known else {}
+        addresses.append(f"{source(run, now, layer)}&{urlencode({'name': name} | choice)}")
     return addresses
 
 

@@ -25,7 +25,7 @@ from shown_pages import add_run, fill, find, texts
 
 from gradscope import figures
 from gradscope.cli import cli
-from gradscope.dashboards import app, command, run, shell, theme, words
+from gradscope.dashboards import app, command, run, shell, theme, views, words
 from gradscope.dashboards.reader import Reader, _size
 from gradscope.errors import ArgumentError, StoreError
 from gradscope.store import Store
@@ -140,7 +140,7 @@ def test_every_way_to_draw_every_card_works_on_every_kind_of_record(name):
     for probe in record:
         if "." in probe:
             continue
-        for choice, draw in run.views(probe, record).items():
+        for choice, draw in views.views(probe, record).items():
             assert draw(record).layout.meta["caption"], (probe, choice)
             drawn += 1
     assert drawn > 8

@@ -12,7 +12,7 @@ from dash.development.base_component import Component
 
 import gradscope as gs
 from gradscope.cli import cli
-from gradscope.dashboards import run
+from gradscope.dashboards import run, views
 from gradscope.dashboards.reader import Reader
 from gradscope.store import Store
 
@@ -33,7 +33,7 @@ def texts(part):
     if isinstance(part, (list, tuple)):
         return " ".join(texts(one) for one in part)
     assert isinstance(part, Component)
-    own = [getattr(part, name, None) for name in ("label", "children")]
+    own = [getattr(part, name, None) for name in ("label", "data-title", "children")]
     return " ".join(texts(one) for one in own if one is not None)
 
 
@@ -69,14 +69,14 @@ def reader(tmp_path_factory):
 
 def test_a_network_has_its_own_figures_and_those_of_each_layer(reader):
     record = reader.record("stack", 0)
-    assert list(run.layers(record)) == ["whole", "layer1", "layer2"]
-    assert list(run.layers(reader.record("both", 0))) == [
+    assert list(views.layers(record)) == ["whole", "layer1", "layer2"]
+    assert list(views.layers(reader.record("both", 0))) == [
         "layer1.forward",
         "layer1.backward",
         "layer2.forward",
         "layer2.backward",
     ]
-    assert list(run.layers(reader.record("trained", 0))) == ["whole"]
+    assert list(views.layers(reader.record("trained", 0))) == ["whole"]
     page = run.page(reader, reader.run("stack"), "?layer=layer1")
     assert "Gate activation" in texts(page.content)
     assert "Gate activation" not in texts(run.page(reader, reader.run("stack"), "").content)
@@ -85,8 +85,8 @@ def test_a_network_has_its_own_figures_and_those_of_each_layer(reader):
 
 
 def test_a_layer_that_is_not_there_opens_the_first(reader):
-    assert run.layer_of("?layer=layer9", ["whole", "layer1"]) == "whole"
-    assert run.layer_of("?layer=layer1", ["whole", "layer1"]) == "layer1"
+    assert views.layer_of("?layer=layer9", ["whole", "layer1"]) == "whole"
+    assert views.layer_of("?layer=layer1", ["whole", "layer1"]) == "layer1"
     page = run.page(reader, reader.run("both"), "?layer=<img>")
     assert found(page.content, "probed").data["layer"] == "layer1.forward"
 
