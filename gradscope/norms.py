@@ -53,50 +53,68 @@ def frobenius(partials: Partials, W_h: Array) -> Array:
         partials = partials.let_through()
     rows = list(zip(resolve(partials, "drive_h"), resolve(partials, "state"), strict=True))
     square, gross = _sum_of_squares(rows, W_h)
-    safe = (square > _TINY[square.dtype]) & (square < 1.0 / _TINY[square.dtype])
+    safe = _in_range(square)
     if safe.all():
-        return _mended(np.sqrt(square), square, gross, partials, W_h)
+        return _mended(np.sqrt(square), square < CANCELLED[square.dtype] * gross, partials, W_h)
+    plain = _largest(rows, square)
     weight = np.abs(W_h).max()
-    weight = weight if np.isfinite(weight) and weight > 0 else weight.dtype.type(1)
+    finite = np.isfinite(plain) & np.isfinite(weight)
+    weight = weight if np.isfinite(weight) else weight.dtype.type(1)
     rows = [([None if d is None else d * weight for d in drives], state) for drives, state in rows]
-    largest = np.zeros_like(square)
-    for array in (array for row in rows for part in row for array in part if array is not None):
-        np.maximum(largest, np.abs(array).max(axis=-2), out=largest)
+    largest = _largest(rows, square)
     scale = np.where(np.isfinite(largest) & (largest > 0), largest, 1.0)
 
     def shrink(part: Sequence[Array | None]) -> list[Array | None]:
         return [None if array is None else array / scale[:, None, :] for array in part]
 
     scaled = [(shrink(drives), shrink(state)) for drives, state in rows]
-    small, small_gross = _sum_of_squares(scaled, W_h / weight)
+    small, small_gross = _sum_of_squares(scaled, W_h / weight if weight else W_h)
     norm = np.where(safe, np.sqrt(square), scale * np.sqrt(np.maximum(small, 0.0)))
-    norm = _mended(norm, np.where(safe, square, small), np.where(safe, gross, small_gross), partials, W_h)
-    return np.where(np.isfinite(largest), norm, np.nan)
+    square, gross = np.where(safe, square, small), np.where(safe, gross, small_gross)
+    wide = (
+        (largest != 0) & finite & ~_in_range(square)
+    )  # what these maps are made of is far smaller than the largest weight
+    norm = _mended(norm, wide | (square < CANCELLED[square.dtype] * gross), partials, W_h)
+    return np.where(np.isfinite(norm) & np.isfinite(plain), norm, np.nan)
+
+
+def _in_range(square: Array) -> Array:
+    """Return which sums of squares have lost nothing that counts beyond the float range."""
+    return (square > _TINY[square.dtype]) & (square < 1.0 / _TINY[square.dtype])
+
+
+def _largest(rows: Sequence[tuple[Sequence[Array | None], Sequence[Array | None]]], like: Array) -> Array:
+    """Return the largest absolute partial of each map (n, B)."""
+    largest = np.zeros_like(like)
+    for array in (array for row in rows for part in row for array in part if array is not None):
+        np.maximum(largest, np.abs(array).max(axis=-2), out=largest)
+    return largest
 
 
 def _by_matrix(partials: Partials, W_h: Array) -> Array:
     """Return the Frobenius norms (n, B) from the matrices: factors on the columns leave no Gram matrix in common."""
     steps, size, batch = partials.value[0].shape
     few = max(1, _MATRICES // (batch * (size * len(partials.value)) ** 2))
-    norms = []
-    for start in range(0, steps, few):
-        matrices = dense(partials.pick(slice(start, start + few)), W_h)
-        largest = np.abs(matrices).max(axis=(2, 3))
-        scale = np.where((largest > 0) & np.isfinite(largest), largest, largest.dtype.type(1))
-        norms.append(scale * np.linalg.norm(matrices / scale[..., None, None], axis=(2, 3)))
+    norms = [_of_matrices(dense(partials.pick(slice(start, start + few)), W_h)) for start in range(0, steps, few)]
     norm = np.concatenate(norms)
     return np.where(np.isfinite(norm), norm, np.nan)
 
 
-def _mended(norm: Array, square: Array, gross: Array, partials: Partials, W_h: Array) -> Array:
-    """Return the norms with those taken from the matrix itself in which rows cancel: their squares lost digits."""
-    t, b = np.nonzero(square < CANCELLED[norm.dtype] * gross)
-    if len(t):
-        matrices = dense(partials.pick((t, slice(None), b)).pick((..., None)), W_h)[:, 0]
-        largest = np.abs(matrices).max(axis=(1, 2))
-        scale = np.where((largest > 0) & np.isfinite(largest), largest, largest.dtype.type(1))
-        norm[t, b] = scale * np.linalg.norm(matrices / scale[:, None, None], axis=(1, 2))
+def _mended(norm: Array, lost: Array, partials: Partials, W_h: Array) -> Array:
+    """Return the norms with those taken from the matrix itself whose squares have lost digits, as where rows cancel."""
+    t, b = np.nonzero(lost)
+    few = max(1, _MATRICES // (len(W_h[0]) * len(partials.value)) ** 2)
+    for some in (slice(start, start + few) for start in range(0, len(t), few)):
+        picked = partials.pick((t[some], slice(None), b[some])).pick((..., None))
+        norm[t[some], b[some]] = _of_matrices(dense(picked, W_h)[:, 0])
     return norm
+
+
+def _of_matrices(matrices: Array) -> Array:
+    """Return the Frobenius norms of matrices (..., S, S), scaled by the largest entry first."""
+    largest = np.abs(matrices).max(axis=(-2, -1))
+    scale = np.where((largest > 0) & np.isfinite(largest), largest, largest.dtype.type(1))
+    return scale * np.linalg.norm(matrices / scale[..., None, None], axis=(-2, -1))
 
 
 _TINY: dict[np.dtype, np.floating] = {np.dtype(np.float64): np.float64(1e-200), np.dtype(np.float32): np.float32(1e-25)}

@@ -254,3 +254,26 @@ def test_the_second_singular_value_is_taken_for_the_largest_as_seldom_as_is_said
     assert lower.min() > -1e-14  # never above the largest
     assert lower.max() < gap * (1 + 1e-6) + 1e-14  # and never below the second
     assert np.count_nonzero(lower > 1e-8) <= close * 1e-8 / gap
+
+
+@KINDS
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_a_weight_far_larger_than_all_that_a_map_is_made_of_changes_nothing(kind, dtype):
+    """The unit of the large weight is shut at every step: what is left of the maps are the rows of the others."""
+    large = {"float64": 1e180, "float32": 1e25}[dtype]
+    W = np.array([[large, 0.0, 0.0], [0.5, -0.25, 1.0], [2.0, 1.0, 0.125]], dtype)
+    cell = gs.RNN(1, 3, "relu")
+    params = {"W_x": np.zeros((3, 1), dtype), "W_h": W, "b": np.array([-1.0, 1.0, 1.0], dtype)}
+    lin = gs.linearize(gs.unroll(cell, params, np.zeros((4, 2, 1))))
+    np.testing.assert_allclose(lin.norm(kind), exact(np.vstack([0 * W[:1], W[1:]]), kind), rtol=RTOL[dtype])
+
+
+@pytest.mark.parametrize("large", [1e180, 1e300])
+def test_norms_of_large_weights_with_small_partials_are_finite(large):
+    """A partial of 1e10 beside a weight of zero: only its product with the largest weight would overflow."""
+    cell = gs.LSTM(1, 1, "identity")
+    W = np.array([[0.0], [0.0], [large], [1.0]])
+    params = {"W_x": np.zeros((4, 1)), "W_h": W, "b": np.array([-800.0, 0.0, 1e10, 0.0])}
+    lin = gs.linearize(gs.unroll(cell, params, np.zeros((1, 1, 1)), np.array([[0.0, 1e10]])))
+    assert np.isfinite(lin.norm("frobenius")).all()
+    np.testing.assert_allclose(lin.norm("frobenius"), exact(lin.jacobians(), "frobenius"), rtol=1e-8)
