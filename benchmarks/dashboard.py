@@ -1,9 +1,9 @@
 """From an address to the page that stands, in a real browser: the overview of ten thousand runs, and one long run.
 
-A visit is timed from the start of the navigation until everything in sight is drawn. The browser is one with a profile
-of its own, as a reader's is: it keeps the programs of pages that it has seen. Told apart is the first visit, of a
-browser that has never seen the dashboard. Beside the wall time stand the processor times of the browser's page and of
-the server, which tell more on a machine that does other things, too.
+A visit is timed from the start of the navigation, or from the click on a link, until everything in sight is drawn. The
+browser is one with a profile of its own, as a reader's is: it keeps the programs of pages that it has seen. Told apart
+is the first visit, of a browser that has never seen the dashboard. Beside the wall time stand the processor times of
+the browser's page and of the server, which tell more on a machine that does other things, too.
 """
 
 from __future__ import annotations
@@ -46,10 +46,19 @@ GRID = {
 }
 LONG = {"hidden_size": 128, "length": 1000, "batch_size": 16}
 DRAWN = """() => {
+    if (location.pathname.startsWith("/run/") !== Boolean(document.querySelector("#run-groups"))) {
+        return false; // the page before is still there
+    }
     const seen = [...document.querySelectorAll(".plot")].filter((one) => one.getBoundingClientRect().top < innerHeight);
     const grid = document.querySelector("#runs");
     return seen.length > 1 && seen.every((one) => one.querySelector(".main-svg .nsewdrag"))
-        && (!grid || grid.querySelector(".ag-row .verdict")) && performance.now();
+        && (location.pathname !== "/" || grid && grid.querySelector(".ag-row .verdict")) && performance.now();
+}"""
+
+FOLLOW = """(path) => {
+    const begun = performance.now();
+    document.querySelector(`#content a[href^="${path}"]`).click();
+    return begun;
 }"""
 
 
@@ -67,6 +76,8 @@ class Asked:
         The address of the page in the dashboard.
     reach : float
         Milliseconds that a visit may take.
+    way : str
+        The page whose link is followed; ``""`` where the address is typed.
     """
 
     name: str
@@ -74,6 +85,7 @@ class Asked:
     fill: Callable[[Path], None]
     path: str
     reach: float
+    way: str = ""
 
 
 @dataclass(frozen=True)
@@ -143,6 +155,7 @@ def fill_long(path: Path) -> None:
 PAGES: list[Asked] = [
     Asked("overview", f"{RUNS:,} runs", fill, "/", 2000.0),
     Asked("run", "T=1000, H=128", fill_long, "/run/long", 1000.0),
+    Asked("run, from the overview", "T=1000, H=128", fill_long, "/run/long", 1000.0, way="/"),
 ]
 
 
@@ -183,20 +196,34 @@ def visits(count: int = VISITS, pages: list[Asked] | None = None) -> Iterator[Vi
                 page = browser.pages[0]
                 session = browser.new_cdp_session(page)
                 session.send("Performance.enable", {"timeDomain": "threadTicks"})
-                rows = [_visit(page, session, spent, address + asked.path) for _ in range(count + WARM)]
+                rows = [_visit(page, session, spent, address, asked) for _ in range(count + WARM)]
                 browser.close()
         del rows[1:WARM]
         yield Visits(asked, *np.array(rows).T)
 
 
-def _visit(page: Any, session: Any, spent: Spent, address: str) -> tuple[float, float, float]:
+def _visit(page: Any, session: Any, spent: Spent, address: str, asked: Asked) -> tuple[float, float, float]:
     """Return the milliseconds of one visit."""
     page.goto("about:blank")
-    server = spent.seconds
-    page.goto(address, wait_until="commit")
-    wall = page.wait_for_function(DRAWN, timeout=300_000, polling=20).json_value()
-    metrics = {entry["name"]: entry["value"] for entry in session.send("Performance.getMetrics")["metrics"]}
-    return wall, 1e3 * metrics["TaskDuration"], 1e3 * (spent.seconds - server)
+    before, server, begun = 0.0, spent.seconds, 0.0
+    page.goto(address + (asked.way or asked.path), wait_until="commit")
+    if asked.way:
+        _drawn(page)
+        before, server = _processor(session), spent.seconds
+        begun = page.evaluate(FOLLOW, asked.path)
+    return _drawn(page) - begun, _processor(session) - before, 1e3 * (spent.seconds - server)
+
+
+def _drawn(page: Any) -> float:
+    """Wait until everything in sight is drawn, and return when that was, in milliseconds since the page began."""
+    return page.wait_for_function(DRAWN, timeout=300_000, polling=20).json_value()
+
+
+def _processor(session: Any) -> float:
+    """Return the milliseconds of processor time that a page has taken."""
+    return 1e3 * next(
+        one["value"] for one in session.send("Performance.getMetrics")["metrics"] if one["name"] == "TaskDuration"
+    )
 
 
 def dashboard_table(found: list[Visits]) -> Table:
