@@ -155,6 +155,12 @@ def test_metrics_carry_their_units(name, unit):
     assert sweeps.unit(name) == unit
 
 
+def test_the_axis_of_few_runs_has_whole_numbers_alone():
+    few = figures.verdict_counts(rows()[:6])
+    assert few.layout.xaxis.dtick == 1
+    assert figures.verdict_counts(rows() * 9).layout.xaxis.dtick is None
+
+
 def test_verdict_counts_add_up():
     table = rows()
     data = sweeps.count_verdicts(table)

@@ -453,6 +453,7 @@ def draw_counts(data: VerdictCounts, template: str = "light", title: bool = Fals
             customdata=data.groups,
             hovertemplate=f"%{{customdata}} {verdict}: %{{x:,}}<extra></extra>",
         )
+    few = data.counts.sum(axis=1).max(initial=0) <= 8  # or ticks stand between whole numbers
     return canvas.figure(
         barmode="stack",
         bargap=0.35 if len(data.groups) > 1 else 0.6,
@@ -460,7 +461,8 @@ def draw_counts(data: VerdictCounts, template: str = "light", title: bool = Fals
         hovermode="closest",
         legend={"traceorder": "normal"},
         uniformtext={"minsize": 11, "mode": "hide"},
-        xaxis={"title": {"text": "number of runs [1]"}, "showgrid": True, "rangemode": "tozero", "tickformat": ",d"},
+        xaxis={"title": {"text": "number of runs [1]"}, "showgrid": True, "rangemode": "tozero", "tickformat": ",d"}
+        | ({"dtick": 1} if few else {}),
         yaxis={
             "tickmode": "array",
             "tickvals": list(range(len(data.groups))),
