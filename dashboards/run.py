@@ -379,21 +379,28 @@ def _asked_figure(reader: Reader, asked: Mapping[str, str]) -> str:
     return draw(reader, run, int(iteration), name, asked.get("choice"), asked.get("layer", WHOLE))
 
 
-def ahead(reader: Reader, run: str, search: str | None) -> list[str]:
-    """Return the addresses of the figures that a page shows first, as its cards will ask for them."""
-    entry = reader.run(run)
-    now = _asked(search, reader.iterations(run)) if entry else None
-    if entry is None or now is None:
-        return []
-    layer = layer_of(search, layers(reader.record(run, now)))
+def ahead(reader: Reader, pathname: str, search: str) -> list[str]:
+    """Return the addresses of the figures that the page of a run shows first, as its cards will ask for them."""
+    try:
+        run = run_of(pathname)
+        entry = reader.run(run) if run is not None else None
+        now = _asked(search, reader.iterations(entry["id"])) if entry else None
+        return _first(reader, entry, now, search) if entry and now is not None else []
+    except GradscopeError:
+        return []  # the page itself says why
+
+
+def _first(reader: Reader, entry: dict[str, Any], now: int, search: str) -> list[str]:
+    """Return the addresses of the first figures of a run at an iteration."""
+    layer = layer_of(search, layers(reader.record(entry["id"], now)))
     records = list(_ends(reader, entry, layer).values())
     names = [name for found in questions(records).values() for name in found][:FIRST]
-    chosen = dict(text.partition(":")[::2] for key, text in parse_qsl((search or "").lstrip("?")) if key == "show")
+    chosen = dict(text.partition(":")[::2] for key, text in parse_qsl(search.lstrip("?")) if key == "show")
     addresses = []
     for name in names:
         known = choices(name, records[0])
         choice = {"choice": chosen[name] if chosen.get(name) in known else known[0]} if known else {}
-        addresses.append(f"{source(run, now, layer)}&{urlencode({'name': name} | choice)}")
+        addresses.append(f"{source(entry['id'], now, layer)}&{urlencode({'name': name} | choice)}")
     return addresses
 
 
@@ -456,10 +463,9 @@ def register(app: Dash, reader: Reader) -> None:
 
     @app.server.after_request
     def hint(response: Response) -> Response:
-        run = run_of(request.path) if response.mimetype == "text/html" else None
-        if run is not None:
-            links = ahead(reader, run, request.query_string.decode())
-            response.headers["Link"] = ", ".join(f"<{link}>; rel=preload; as=fetch; crossorigin" for link in links)
+        if response.mimetype == "text/html" and response.status_code == 200:
+            for link in ahead(reader, request.path, request.query_string.decode()):
+                response.headers.add("Link", f"<{link}>; rel=preload; as=fetch; crossorigin")
         return response
 
     @app.server.get(FIGURE)
