@@ -569,6 +569,19 @@ def test_a_step_that_no_sequence_has_is_masked_in_every_field():
             assert record.summary[key] == pytest.approx(value, rel=1e-9), key
 
 
+def test_infinities_that_mean_something_count_in_a_median():
+    """Most sequences lose all at some step; a shift has eigenvalues of zero and a norm of 1."""
+    one = {"W_x": np.ones((1, 1)), "W_h": np.ones((1, 1)), "b": np.zeros(1)}
+    inputs = np.ones((40, 3, 1))
+    inputs[20, 1:] = -100.0
+    record = gs.probe(gs.RNN(1, 1, "relu"), one, inputs, "full")
+    assert record["finite_time_exponents"][0].tolist() == [0.0, -np.inf, -np.inf]
+    assert record.summary["finite_time_1"] == -np.inf
+    shift = {"W_x": np.zeros((3, 1)), "W_h": np.eye(3, k=1), "b": np.zeros(3)}
+    record = gs.probe(gs.RNN(1, 3, "identity"), shift, inputs, ["nonnormality"])
+    assert record.summary["nonnormality"] == np.inf
+
+
 def test_bad_numbers_in_padding_are_not_the_first_bad_step():
     case = make_case("RNN", length=8, batch=3)
     state = np.zeros((3, case.cell.state_size))

@@ -57,6 +57,8 @@ WHOLE = (
 )
 """What is measured of the whole state of a network; the rest belongs to its layers."""
 FLOWS = ("flow_retained", "flow_written", "flow_exposed")
+UNBOUNDED = ("timescale", "nonnormality")
+"""Where an infinity is no accident: a gate that never forgets, a map whose eigenvalues are all zero."""
 INSTEAD = {
     "gates": "slope_rms",
     "cell_state": "state_gradient",
@@ -456,8 +458,7 @@ def summarize(m: Measurement, fields: dict[str, Field]) -> dict[str, Any]:
         summary |= {"verdict": judged.name, "verdict_text": judged.text}
     for name in ("jacobian_norm", "jacobian_rms", "nonnormality", "retention", "timescale", *FLOWS):
         if name in fields:
-            # A timescale of inf is no accident: the gate never forgets.
-            summary[name] = _over(np.median, fields[name].values if name == "timescale" else fields[name].usable())
+            summary[name] = _over(np.median, fields[name].values if name in UNBOUNDED else fields[name].usable())
     for name in ("slope_saturation", "slope_rms"):
         if name in fields:
             for gate, row in zip(fields[name].coord("gate"), fields[name].usable(), strict=True):
@@ -474,7 +475,8 @@ def summarize(m: Measurement, fields: dict[str, Field]) -> dict[str, Any]:
         summary["kaplan_yorke_dimension"] = m.lyapunov.kaplan_yorke_dimension
         summary["entropy"] = m.lyapunov.entropy
     if "finite_time_exponents" in fields:
-        summary["finite_time_1"] = _over(np.median, fields["finite_time_exponents"].usable()[0])
+        # -inf is no accident: in such a sequence nothing arrives.
+        summary["finite_time_1"] = _over(np.median, fields["finite_time_exponents"].values[0])
     if not m.lags.valid.all():
         summary["masked_share"] = m.lags.masked_share
     summary["first_bad_step"] = bad
