@@ -8,6 +8,7 @@
   const NEAR = "600px 0px"; // how far from the window a card asks for its figure
   const AGAIN = 2000; // milliseconds until a figure that did not come is asked for once more
   const FAILED = { notice: "This figure could not be had; the server's log says why.", failed: true };
+  const LOST = { notice: "plotly.js, which draws the figures, could not be loaded. The page keeps asking for it.", failed: true };
   const LOOKS = ["is-waiting", "is-drawn", "is-noticed", "is-failed"];
   const CONFIG = {
     displaylogo: false,
@@ -19,6 +20,7 @@
   const known = new Map(); // of the part of a card that holds its figure: what is asked and shown there
   const early = new Map(); // figures whose cards are still to come, by name
   let templates = null; // of both colour schemes
+  let lost = false; // whether plotly.js did not arrive
   let flight = null; // the request under way, one at a time
 
   // Mantine writes the colours in use on the root element, whoever chose them: the reader, the switch, the system.
@@ -128,6 +130,8 @@
         console.error(error);
         say(body, { notice: "This figure could not be drawn: " + error, failed: true });
       }
+    } else if (lost && !window.Plotly) {
+      say(body, LOST);
     }
   }
 
@@ -141,6 +145,23 @@
   if (!window.Plotly) {
     script.addEventListener("load", again);
   }
+
+  function reload() {
+    const next = document.createElement("script");
+    next.src = script.src;
+    next.addEventListener("load", again);
+    next.addEventListener("error", () => window.setTimeout(reload, AGAIN));
+    document.head.append(next);
+  }
+
+  // The page has everything that will come, and this is not among it.
+  window.addEventListener("load", function () {
+    lost = !window.Plotly;
+    if (lost) {
+      again();
+      reload();
+    }
+  });
 
   // Asking -------------------------------------------------------------------------------------------------------------
 

@@ -32,6 +32,14 @@ NAMELESS = """() => [...document.querySelectorAll("button, a, input, [role=combo
         || e.title || (e.labels && [...e.labels].some((label) => label.textContent.trim()))))
     .map((e) => e.outerHTML.slice(0, 200))"""
 
+TOUCHING = """() => [...document.querySelectorAll(".plot.is-drawn .ytitle")].flatMap((title) => {
+    const one = title.getBoundingClientRect();
+    return [...title.closest(".main-svg").querySelectorAll(".y2tick text")].filter((word) => {
+        const box = word.getBoundingClientRect();
+        return box.left < one.right && box.right > one.left && box.top < one.bottom && box.bottom > one.top;
+    }).map((word) => [title.textContent, word.textContent]);
+})"""
+
 
 def background(page) -> str:
     """Return the colour of the first card."""
@@ -78,6 +86,7 @@ def test_every_control_has_a_name_and_nothing_is_wider_than_the_page(visit, path
         assert page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0
         hints = "[...document.querySelectorAll('.cursor-hint')].every((one) => one.scrollWidth <= one.clientWidth)"
         assert page.evaluate(hints)  # none is cut
+        assert page.evaluate(TOUCHING) == []
 
 
 def test_the_header_leads_to_every_page_and_says_which_is_open(visit):
@@ -191,6 +200,21 @@ def test_a_run_that_finishes_while_its_page_is_open_shows_its_figures(visit, ser
         expect(page.get_by_role("heading", name="Does the gradient survive?")).to_be_visible()
         visit.ready()
         assert "Retention" in visit.figures()
+
+
+def test_cards_say_that_plotly_is_missing_and_draw_when_it_is_there(visit):
+    page = visit.page
+    page.route("**/plotly.js*", lambda route: route.abort())
+    page.goto(visit.address + "/")
+    told = page.locator(".plot.is-failed", has_text="plotly.js, which draws the figures, could not be loaded.")
+    expect(told).to_have_count(2)
+    expect(page.locator(".export:visible")).to_have_count(0)
+    page.unroute("**/plotly.js*")
+    expect(page.locator(".plot.is-drawn .main-svg").first).to_be_visible()
+    expect(page.locator(".plot.is-drawn")).to_have_count(2)
+    assert set(visit.figures()) == {"Phase map", "Verdicts"}
+    assert all("ERR_FAILED" in error for error in visit.errors)
+    visit.errors.clear()
 
 
 def test_a_server_that_is_gone_is_told_and_the_page_goes_on_when_it_is_back(visit, serve, filled):
