@@ -123,6 +123,14 @@ def test_each_kind_of_missing_number_has_a_lane_and_a_key_only_when_it_occurs(re
     assert clean.layout.yaxis.domain[0] == 0
 
 
+def test_a_title_stands_left_of_long_words_beside_the_lanes(records):
+    plain, laned = figures.transport(records["lstm"]), figures.state_gradient(records["lstm"])
+    assert "direct zero" in laned.layout.yaxis2.ticktext
+    assert laned.layout.yaxis.title.standoff > 20 > plain.layout.template.layout.yaxis.title.standoff
+    assert plain.layout.yaxis.title.standoff is None
+    assert laned.layout.margin.l > plain.layout.margin.l
+
+
 def test_the_first_bad_step_is_named_and_drawn(records):
     figure = figures.jacobian_norm(records["diverged"])
     assert notes(figure)[0] == "First bad step: t = 41 in sequence 7 (states, forward pass)."

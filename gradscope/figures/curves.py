@@ -5,7 +5,6 @@ Each is a function from the record to plain data, :class:`Curves`, and one from 
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -14,7 +13,7 @@ import plotly.graph_objects as go
 
 from gradscope.errors import unknown
 from gradscope.figures import given, palette, scales
-from gradscope.figures.frame import BELOW, Canvas, Teller, axis_title, blank, heading, place
+from gradscope.figures.frame import BELOW, TAG, Canvas, Teller, axis_title, blank, heading, place
 from gradscope.figures.series import Series, absence, along, lanes, part
 from gradscope.probes.catalogue import CATALOGUE
 from gradscope.record import Field, Record, Status
@@ -48,7 +47,6 @@ __all__ = [
 ]
 
 DOTS = 40  # places beyond which a dot at each would hide the line
-TAG = re.compile("<[^>]*>")
 GRADIENTS = {"state_gradient": "total", "direct_gradient": "direct", "cell_gradient": "cell state"}
 FLOWS = {"flow_retained": "retained", "flow_written": "written", "flow_exposed": "exposed"}
 

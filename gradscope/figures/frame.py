@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import textwrap
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -28,6 +29,9 @@ GAPPED = np.full(1, np.nan)  # parts two outlines of one trace
 BAND = 480  # places of a band; its outline passes each twice
 FOOT = 48  # pixels below the plot for ticks and the axis title
 SIDE = 66  # and left of it, so that most figures are drawn once: Plotly draws again where labels need more
+STANDOFF = 8  # between the labels of an axis and its title
+TAG = re.compile("<[^>]*>")
+WORDS = 5.2  # pixels for each letter beside a lane
 NOTE = 17  # pixels for each line of a footnote
 KEYS = 19  # pixels for each row of the legend
 CARD = 500  # pixels of a card's width
@@ -341,6 +345,15 @@ class Canvas:
         self.say("No finite value: the strip below says why.")
         self.layout["yaxis"] |= {"showticklabels": False, "ticks": "", "showgrid": False}
 
+    def _part_titles(self) -> None:
+        """Move the title of the y axis to the left of the words beside the lanes, which a long title would touch."""
+        axis, words = self.layout["yaxis"], self.layout.get("yaxis2", {}).get("ticktext", ())
+        widest = STANDOFF + WORDS * max(map(len, words), default=0)
+        more = int(widest - _label_width(axis)) - STANDOFF
+        if more > 0 and isinstance(axis.get("title"), dict):
+            axis["title"] = axis["title"] | {"standoff": STANDOFF + more}
+            self.layout["margin"]["l"] = max(SIDE, int(widest) + 30)
+
     def _legend_rows(self) -> int:
         """Return about how many rows the legend takes in a card."""
         shown = [t for t in self.traces if t["type"] in ("scatter", "bar") and t.get("showlegend", True)]
@@ -384,6 +397,7 @@ class Canvas:
         if self.titled:
             self.layout["title"] = {"text": self.meta["title"], "y": 1, "yanchor": "top", "pad": {"t": 10}}
         self.layout.setdefault("yaxis", {}).setdefault("domain", [self.floor, 1])
+        self._part_titles()
         if self.floor or "yaxis3" in self.layout:
             layout.setdefault("xaxis", {}).update(anchor="free", position=0)
         across = layout.setdefault("xaxis", {})
@@ -400,6 +414,15 @@ def _along(title: Any) -> dict[str, str]:
     text = title.get("text") if isinstance(title, dict) else title
     found = next((axis for axis in ("step", "time") if text == place(axis)), None)
     return {"along": found} if found else {}
+
+
+def _label_width(axis: dict[str, Any]) -> float:
+    """Return about how many pixels the labels of an axis take, at least."""
+    if not axis.get("showticklabels", True):
+        return 0
+    if "ticktext" in axis:
+        return 6 + 6 * max((len(TAG.sub("", text)) for text in axis["ticktext"]), default=0)
+    return 22 + 5 * len(f"{axis['range'][0]:.0f}") if "tickprefix" in axis else 22
 
 
 def _legend_width(name: str) -> int:

@@ -19,7 +19,7 @@ import plotly.graph_objects as go
 
 from gradscope.errors import ArgumentError
 from gradscope.figures import palette
-from gradscope.figures.frame import BELOW
+from gradscope.figures.frame import BELOW, TAG
 from gradscope.figures.iterations import TITLES, iteration_at
 from gradscope.record import Status
 
@@ -32,7 +32,6 @@ APART = WORDS[Status.NOT_APPLICABLE]
 #: Numbers for what has none, where the unit is a logarithm.
 STANDS = {ZERO: -math.inf, f"{chr(0x2212)}inf": -math.inf, INF: math.inf}
 PLACES = {"time t": "time", "step t": "step", "lag l": "lag"} | dict.fromkeys(TITLES.values(), "iteration")
-TAG = re.compile("<[^>]*>")
 TITLE = re.compile(r"(?P<name>.*?)\s*(?:\[(?P<unit>[^\]]*)\])?$", re.DOTALL)
 LOGARITHMIC = ", log scale"
 INTEGRAL = 2.0**53
