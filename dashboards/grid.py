@@ -75,7 +75,7 @@ def grid(definitions: list[dict[str, Any]], model: dict[str, Any]) -> dag.AgGrid
                 "isRowSelectable": {"function": "params.data && !params.data.group"},
                 "hideDisabledCheckboxes": True,
             },
-            "selectionColumnDef": {"pinned": "left", "width": 40, "sortable": False},
+            "selectionColumnDef": {"pinned": "left", "width": 38, "sortable": False},
         },
         className="runs-grid",
         style={"width": "100%"},
@@ -99,11 +99,11 @@ def shown(table: Table, view: View) -> list[str]:
 
 def columns(table: Table, names: Sequence[str], view: View) -> list[dict[str, Any]]:
     """Return the definition of each column; those that make the groups come first."""
-    run = {"cellRenderer": "RunCell", "pinned": "left", "width": 124 if view.group else 116, "flex": None}
+    run = {"cellRenderer": "RunCell", "pinned": "left", "width": 120 if view.group else 104, "flex": None}
     hues = {name: palette.colour(name) for name in VERDICTS}
     verdict: dict[str, Any] = {"cellRenderer": "Verdict", "cellRendererParams": {"hues": hues}}
     counted = 10 * len(str(table.total)) if view.group else 0  # a group says "vanishing 12 of 34"
-    verdict |= {"tooltipField": "verdict_text", "flex": 2, "minWidth": 180 + max(counted - 15, 0)}
+    verdict |= {"tooltipField": "verdict_text", "flex": 2, "minWidth": 176 + max(counted - 15, 0)}
     first = _column("run", "Runs" if view.group else "Run", view.sort)
     return [
         first | run | {"filter": False},
@@ -124,7 +124,7 @@ def _column(name: str, heading: str, sort: str) -> dict[str, Any]:
     """Return what every column has; ``sort`` is named in each, so that a link's order replaces the last one."""
     order = {name: "asc", f"-{name}": "desc"}.get(sort)
     column = {"field": name, "colId": name, "headerName": heading, "headerTooltip": name, "sort": order}
-    return column | {"minWidth": 34 + 8 * max(map(len, heading.split()))}
+    return column | {"minWidth": 30 + 8 * max(map(len, heading.split()))}
 
 
 def _data_column(table: Table, name: str, sort: str) -> dict[str, Any]:
@@ -134,7 +134,7 @@ def _data_column(table: Table, name: str, sort: str) -> dict[str, Any]:
         span = table.spans[name]
         longest = max(len(words.setting(value)) for value in (span.least, span.most))
         return column | {"minWidth": max(column["minWidth"], min(24 + 8 * longest, 150))} | _text_filter()
-    wide = {"flex": 1.8, "minWidth": 180} if name == "decay_rate" else {"minWidth": column["minWidth"] + 10}
+    wide = {"flex": 1.8, "minWidth": 214} if name == "decay_rate" else {"minWidth": column["minWidth"] + 6}
     return column | wide | {"type": "rightAligned", "cellRenderer": "Measured"} | _number_filter()
 
 

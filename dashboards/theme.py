@@ -76,7 +76,7 @@ GRID_THEME = {
     "fontSize: 13,"
     "rowHeight: 36,"
     "headerHeight: 44,"
-    "cellHorizontalPadding: 11,"
+    "cellHorizontalPadding: 9,"
     "wrapperBorder: false,"
     "wrapperBorderRadius: 0,"
     "spacing: 7"

@@ -82,6 +82,9 @@ def test_lists_the_runs_and_draws_both_figures(visit):
     figures = visit.figures()
     assert set(figures) == {"Phase map", "Verdicts"}
     assert all(figure["numbers"] > 4 for figure in figures.values())
+    cells = "[...document.querySelectorAll('#runs .ag-cell[col-id=decay_rate]')].filter((one) => one.textContent)"
+    assert page.evaluate(cells + ".length") > 4
+    assert page.evaluate(cells + ".filter((one) => one.scrollWidth > one.clientWidth).length") == 0  # none is cut
 
 
 def test_tells_what_is_the_same_in_every_run_and_gives_it_no_column(visit):
