@@ -15,7 +15,7 @@ import autograd
 import numpy as np
 
 from gradscope.adjoint import backpropagate, scan
-from gradscope.cells import Cell, Gate, StepCell
+from gradscope.cells import Cell, Gate, StepCell, check_kind
 from gradscope.dense import check_rows
 from gradscope.errors import GradscopeError
 from gradscope.linearization import linearize
@@ -92,12 +92,18 @@ def check_cell(cell: Cell, params: Any = None, seed: int = 0) -> CellCheck:
     CellCheck
         Print it; in a test, ``assert check_cell(cell)``.
 
+    Raises
+    ------
+    ArgumentError
+        When ``cell`` is a class or no cell at all.
+
     Examples
     --------
     >>> from gradscope.cells import GRU
     >>> bool(check_cell(GRU(input_size=1, hidden_size=2)))
     True
     """
+    check_kind(cell)
     rng = np.random.default_rng(seed)
     name, errors, faults = type(cell).__name__, dict[str, float](), list[str]()
     try:

@@ -77,7 +77,7 @@ def clip(gradients: Any, *, norm: float | None = None, value: float | None = Non
     if (norm is None) == (value is None):
         raise ArgumentError("`clip` must be given one of `norm` and `value`. Use `norm=1.0` to keep the direction.")
     name, limit = ("norm", norm) if value is None else ("value", value)
-    if not limit > 0:  # type: ignore[operator]  # NaN, too
+    if not isinstance(limit, (int, float, np.number)) or not limit > 0:  # NaN, too
         raise ArgumentError(f"`{name}` must be above 0, got {limit!r}. 1.0 is a common choice; inf never clips.")
     leaves = [as_floats("gradients", leaf) for leaf in _leaves(gradients)]
     flat = np.concatenate([np.zeros(0), *(leaf.ravel() for leaf in leaves)])

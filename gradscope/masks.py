@@ -107,9 +107,10 @@ def _flags(name: str, mask: Any, shape: tuple[int, int]) -> Array | None:
         return None
     array = np.asarray(mask)
     if array.shape != shape:
-        raise ShapeError(
-            f"`{name}` must have shape (T, B)={shape}, got {array.shape}. Give a truth for each step and sequence."
-        )
+        remedy = "Give a truth for each step and sequence"
+        if name == "valid":
+            remedy += "; of lengths (B,) it is `np.arange(T)[:, None] < lengths`"
+        raise ShapeError(f"`{name}` must have shape (T, B)={shape}, got {array.shape}. {remedy}.")
     if array.dtype.kind not in "biuf" or not np.isin(array, (0, 1)).all():
         raise ArgumentError(
             f"`{name}` must hold true and false, got {array.dtype} with other values. Use a bool array."

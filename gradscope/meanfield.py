@@ -69,7 +69,7 @@ def _slopes(activation: str, q: float) -> Array:
 def _check(gain: float, input_variance: float, activation: str) -> None:
     """Refuse what no network can have, and activations that are not odd."""
     for argument, value in (("gain", gain), ("input_variance", input_variance)):
-        if not (np.isfinite(value) and value >= 0):
+        if not (isinstance(value, (int, float, np.number)) and np.isfinite(value) and value >= 0):
             raise ArgumentError(f"`{argument}` must be finite and at least 0, got {value!r}. 1.0 is a common choice.")
     rule = find_activation(activation)
     if rule.low != -rule.high or float(rule.function(np.zeros(1))[0]) != 0.0 or not np.isfinite(rule.high):

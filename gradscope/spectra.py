@@ -278,8 +278,8 @@ def transport_spectrum(maps: Any, points: int = LAGS) -> TransportSpectrum:
     ShapeError
         As :func:`gradscope.maps.as_maps`.
     """
-    if points < 2:
-        raise ArgumentError(f"`points` must be at least 2, got {points}. {LAGS} is the default.")
+    if not isinstance(points, (int, np.integer)) or points < 2:
+        raise ArgumentError(f"`points` must be a whole number of at least 2, got {points!r}. {LAGS} is the default.")
     maps = as_maps(maps)
     lags = lags_of(maps)
     grid = np.unique(np.linspace(0, lags.lag[0].max(), points).round().astype(int))
@@ -349,8 +349,8 @@ def eigenvalues(maps: Any, points: int = STEPS) -> Eigenvalues:
     ShapeError
         As :func:`gradscope.maps.as_maps`.
     """
-    if points < 1:
-        raise ArgumentError(f"`points` must be at least 1, got {points}. {STEPS} is the default.")
+    if not isinstance(points, (int, np.integer)) or points < 1:
+        raise ArgumentError(f"`points` must be a whole number of at least 1, got {points!r}. {STEPS} is the default.")
     maps = as_maps(maps)
     steps = np.unique(np.linspace(0, maps.length - 1, points).round().astype(int))
     values = np.full((len(steps), maps.state_size, maps.batch), complex(np.nan, np.nan))

@@ -150,8 +150,8 @@ def transport_map(maps: Any, points: int = POINTS) -> TransportMap:
     ShapeError
         As :func:`gradscope.maps.as_maps`.
     """
-    if points < 2:
-        raise ArgumentError(f"`points` must be at least 2, got {points}. 25 is the default.")
+    if not isinstance(points, (int, np.integer)) or points < 2:
+        raise ArgumentError(f"`points` must be a whole number of at least 2, got {points!r}. 25 is the default.")
     maps = as_maps(maps)
     stride = _stride(maps.length, points)
     count = maps.length // stride

@@ -295,3 +295,9 @@ def test_a_keep_gate_that_the_update_makes_otherwise_is_found():
     faults = check_cell(Sharper(2, 3)).faults
     assert len(faults) == 1
     assert "than the keep gate 'forget' says. Look whether `gates` and `update` call the same rows" in faults[0]
+
+
+@pytest.mark.parametrize("cell", [LSTM, "LSTM", None])
+def test_what_is_no_cell_is_refused_and_not_called_wrong(cell):
+    with pytest.raises(gs.ArgumentError, match=r"`cell` must be a cell or a network, .* Build one first"):
+        check_cell(cell)

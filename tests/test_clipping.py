@@ -80,6 +80,7 @@ def test_a_zero_gradient_stays_zero():
         ({}, "norm=1.0"),
         ({"norm": 1.0, "value": 1.0}, "norm=1.0"),
         ({"norm": 0.0}, "inf never"),
+        ({"norm": "1"}, "above 0, got '1'. 1.0 is"),
         ({"value": np.nan}, "inf"),
     ],
 )

@@ -184,6 +184,7 @@ def test_norms_with_dropout_are_those_of_the_matrices_in_any_chunk(kind, monkeyp
     ("masks", "remedy"),
     [
         ({"valid": np.ones((3, 2))}, "truth for each step and sequence"),
+        ({"valid": np.ones(3)}, r"of lengths \(B,\) it is `np.arange\(T\)\[:, None\] < lengths`"),
         ({"reset": np.ones(4)}, "truth for each step and sequence"),
         ({"dropout": np.ones((4, 3))}, "one factor for each unit"),
     ],

@@ -172,6 +172,7 @@ def test_the_mean_log_determinant_of_gaussian_matrices():
     ("call", "remedy"),
     [
         (lambda: meanfield.variance(-1.0), "`gain` must be finite and at least 0, got -1.0. 1.0 is a common choice"),
+        (lambda: meanfield.critical_gain("tanh"), "`input_variance` must be finite and at least 0, got 'tanh'. 1.0"),
         (lambda: meanfield.variance(1.0, np.nan), "`input_variance` must be finite"),
         (lambda: meanfield.variance(1.0, 1.0, "relu"), "Use 'tanh' or 'softsign'"),
         (lambda: meanfield.critical_gain(1.0, "sigmoid"), "Use 'tanh' or 'softsign'"),

@@ -194,8 +194,12 @@ def test_probes_that_no_part_has_are_refused_and_those_of_one_part_are_made_ther
     both = gs.Bidirectional(gs.RNN(2, 3))
     assert "transport" in gs.probe(both, made(both)[0], inputs, ["transport"]).layers["backward"]
     cell = gs.GRU(2, 3)
-    with pytest.raises(ArgumentError, match=r"`between` needs a network, got GRU\. Leave it out"):
+    with pytest.raises(
+        ArgumentError, match=r"`between` needs a network, got GRU\. Leave it out: a cell takes state, valid"
+    ):
         gs.probe(cell, made(cell)[0], inputs, between=[])
+    with pytest.raises(ArgumentError, match=r"`options` must be one of .*, got 'vaild'\. Did you mean 'valid'"):
+        gs.probe(small, made(small)[0], inputs, vaild=np.ones((3, 2)))
 
 
 def test_a_record_of_a_network_is_saved_with_its_layers(tmp_path):

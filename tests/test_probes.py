@@ -642,6 +642,7 @@ WRONG = [
         ArgumentError,
         r"`probes` must be one of .* Did you mean 'standard'\? Or give a list of probe",
     ),
+    ({"probes": "transport"}, ArgumentError, r"`probes` must be a preset .* Put it into a list: `\['transport'\]`"),
     ({"probes": ["transprot"]}, ArgumentError, r"`probes` must be one of transport, .* Did you mean 'transport'\?"),
     ({"probes": ["transport", 3]}, ArgumentError, r"`probes` must be one of transport, .* got 3\."),
     (

@@ -338,6 +338,9 @@ def test_a_grid_of_lags_needs_both_its_ends():
         transport_spectrum(np.ones((3, 1, 1, 1)), points=1)
     with pytest.raises(ArgumentError, match="16 is the default"):
         eigenvalues(np.ones((3, 1, 1, 1)), points=0)
+    for grid, default in ((transport_spectrum, 17), (eigenvalues, 16), (gs.transport_map, 25)):
+        with pytest.raises(ArgumentError, match=rf"`points` must be a whole number .*, got 2\.5\. {default} is"):
+            grid(np.ones((3, 1, 1, 1)), points=2.5)
 
 
 # ---- one step -------------------------------------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from inspect import Parameter, signature
 from typing import Any
 
 import autograd.numpy as anp
@@ -10,7 +11,7 @@ import numpy as np
 from autograd import make_vjp
 
 from gradscope.cells import Cell, check_kind
-from gradscope.errors import ArgumentError, ShapeError
+from gradscope.errors import ArgumentError, ShapeError, unknown
 from gradscope.linearization import linearize
 from gradscope.probes.catalogue import CATALOGUE, PRESETS, Probe, choose
 from gradscope.probes.layers import chosen, measurements
@@ -153,13 +154,20 @@ def unroll_with(
     Raises
     ------
     ArgumentError
-        When a cell is given options.
+        When a cell is given options, or a network one that it does not know.
     """
     check_kind(cell)
     if not isinstance(cell, Cell):
+        known = signature(cell.unroll).parameters
+        strange = [name for name in options if name not in known]
+        if strange and not any(parameter.kind is Parameter.VAR_KEYWORD for parameter in known.values()):
+            raise unknown("options", strange[0], [name for name in known if name not in ("params", "inputs")])
         return cell.unroll(params, inputs, state, **masks, **options)
     if options:
-        raise ArgumentError(f"`{next(iter(options))}` needs a network, got {type(cell).__name__}. Leave it out.")
+        raise ArgumentError(
+            f"`{next(iter(options))}` needs a network, got {type(cell).__name__}. Leave it out: a cell takes state, "
+            "valid, reset and dropout."
+        )
     return unroll(cell, params, inputs, state, **masks)
 
 

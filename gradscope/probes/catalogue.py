@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from gradscope.errors import unknown
+from gradscope.errors import ArgumentError, unknown
 
 __all__ = ["CATALOGUE", "NEEDS", "PRESETS", "PRESET_COSTS", "Probe", "choose", "fits", "unit", "words"]
 
@@ -647,6 +647,11 @@ def choose(probes: str | list[str] | tuple[str, ...]) -> tuple[str, ...]:
     """
     if isinstance(probes, str) and probes in PRESETS:
         return PRESETS[probes]
+    if isinstance(probes, str) and probes in CATALOGUE:
+        raise ArgumentError(
+            f"`probes` must be a preset ({', '.join(PRESETS)}) or a list of names, got {probes!r}. "
+            f"Put it into a list: `[{probes!r}]`."
+        )
     if isinstance(probes, str) or not isinstance(probes, Iterable):
         raise unknown("probes", probes, PRESETS, "Or give a list of probe names.")
     for name in probes:
