@@ -30,17 +30,15 @@ class Clipped:
         Norm over all entries; NaN and inf as they are.
     cosine : float
         Between the gradient before and after: 1 where the direction is kept, NaN where one is zero or not finite.
+    clipped : bool
+        Whether any entry was changed.
     """
 
     gradients: Any
     before: float
     after: float
     cosine: float
-
-    @property
-    def clipped(self) -> bool:
-        """Whether anything was changed."""
-        return self.after != self.before
+    clipped: bool
 
 
 def clip(gradients: Any, *, norm: float | None = None, value: float | None = None) -> Clipped:
@@ -90,13 +88,13 @@ def clip(gradients: Any, *, norm: float | None = None, value: float | None = Non
         made = norm * unit  # too long for a float, and yet it has a direction
     else:
         known = np.isfinite(before) and before > 0
-        return Clipped(_like(gradients, iter(leaves)), before, before, 1.0 if known else float("nan"))
+        return Clipped(_like(gradients, iter(leaves)), before, before, 1.0 if known else float("nan"), False)
     after, turned = _length(made)
     with np.errstate(invalid="ignore"):
         cosine = float(np.clip(unit @ turned, -1.0, 1.0))
     pieces = np.split(made, np.cumsum([leaf.size for leaf in leaves])[:-1]) if leaves else []
     shaped = (piece.reshape(leaf.shape).astype(leaf.dtype) for piece, leaf in zip(pieces, leaves, strict=True))
-    return Clipped(_like(gradients, shaped), before, after, cosine)
+    return Clipped(_like(gradients, shaped), before, after, cosine, not np.array_equal(made, flat, equal_nan=True))
 
 
 def _leaves(tree: Any) -> Iterator[Any]:

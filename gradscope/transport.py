@@ -61,7 +61,8 @@ def transport(maps: Any) -> Transport:
     -------
     Transport
         Right over any length: a transport of 1e-5000 reads -5000, also in a block that is so much smaller than its
-        neighbour. NaN from the first bad Jacobian backwards.
+        neighbour. NaN from the first bad Jacobian backwards. Within a block the units share an exponent: what lies
+        some 300 decades below the largest of them is lost, and reads -inf where a step loses that largest exactly.
 
     Raises
     ------
@@ -141,7 +142,7 @@ def transport_map(maps: Any, points: int = POINTS) -> TransportMap:
         Right over any length, from the products of the segments between the points of the grid. Both axes count the
         steps of each sequence that are no padding, as lags do everywhere: where padding stands at the end, that is the
         clock; where it stands before or between, a sequence is measured as it would be without it. A sequence that
-        has ended is left out of the mean.
+        has ended is left out of the mean. Within a block, as for :func:`transport`.
 
     Raises
     ------

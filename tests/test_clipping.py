@@ -74,6 +74,16 @@ def test_a_zero_gradient_stays_zero():
     assert np.isnan(found.cosine)
 
 
+def test_a_gradient_that_cannot_be_scaled_is_not_called_clipped():
+    assert not gs.clip(np.array([np.nan, 3.0]), norm=1.0).clipped
+    assert not gs.clip(np.array([np.inf, 3.0]), norm=1.0).clipped
+    assert not gs.clip(np.array([np.nan, 0.5]), value=1.0).clipped
+    assert gs.clip(np.array([np.nan, 3.0]), value=1.0).clipped
+    long = gs.clip(np.full(4, 1.6e308), value=1.5e308)
+    assert long.before == long.after == np.inf
+    assert long.clipped
+
+
 @pytest.mark.parametrize(
     ("limits", "remedy"),
     [
