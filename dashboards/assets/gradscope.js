@@ -5,6 +5,22 @@
   const dash = (window.dash_clientside = window.dash_clientside || {});
   const OWN = ["t", "show"]; // parts of the address that no page's server writes: see cursor.js and figures.js
 
+  // A link's own part of the address, with what only the browser knows where the link says nothing of it.
+  function kept(search) {
+    const [to, now] = [new URLSearchParams(search), new URLSearchParams(window.location.search)];
+    OWN.filter((name) => !to.has(name)).forEach(function (name) {
+      now.getAll(name).forEach(function (value) {
+        search += (search ? "&" : "?") + name + "=" + encodeURIComponent(value);
+      });
+    });
+    return search;
+  }
+
+  // What the browser has written by itself, Dash does not know: it is told the whole address.
+  function go(pathname, search) {
+    dash.set_props("url", { href: window.location.origin + pathname + search, pathname: pathname, search: search });
+  }
+
   dash.gradscope = Object.assign(dash.gradscope || {}, {
     // The header says which page is open; a run is a page of the runs.
     here: function (pathname) {
@@ -43,16 +59,9 @@
       if (!to || decodeURIComponent(to.pathname) !== decodeURIComponent(window.location.pathname)) {
         return dash.no_update; // nothing, or the answer to a page that has been left
       }
-      const now = new URLSearchParams(window.location.search);
-      let search = to.search;
-      OWN.filter((name) => !to.searchParams.has(name)).forEach(function (name) {
-        now.getAll(name).forEach(function (value) {
-          search += (search ? "&" : "?") + name + "=" + encodeURIComponent(value);
-        });
-      });
+      const search = kept(to.search);
       if (decodeURIComponent(search) !== decodeURIComponent(window.location.search)) {
-        // What the browser has written by itself, Dash does not know: it is told the whole address.
-        dash.set_props("url", { href: to.origin + to.pathname + search, search: search });
+        go(window.location.pathname, search);
       }
       return dash.no_update;
     },
@@ -61,6 +70,18 @@
       return window.location.href;
     },
   });
+
+  // From run to run the marked time stays, and what the cards show.
+  document.addEventListener("click", function (event) {
+    const link = event.target.closest && event.target.closest("a.arrow");
+    const plain = event.button === 0 && !event.ctrlKey && !event.metaKey && !event.shiftKey && !event.altKey;
+    if (link && plain) {
+      const to = new URL(link.href);
+      event.preventDefault();
+      event.stopPropagation();
+      go(to.pathname, kept(to.search));
+    }
+  }, true);
 
   // The arrow keys turn the pages from run to run, unless something else is using them.
   document.addEventListener("keydown", function (event) {

@@ -263,6 +263,20 @@ def test_the_arrow_keys_turn_to_the_runs_before_and_after_in_the_order_of_the_ov
     visit.ready()
 
 
+def test_the_marked_time_and_what_cards_show_stay_from_run_to_run(visit):
+    page = visit.open("/run/lstm-20-0.0?cell=LSTM&sort=length&t=7")
+    choose(visit, "State gradient", "cell state")
+    page.get_by_role("link", name="Next run").click()
+    page.wait_for_url(re.compile("/run/lstm-20-2.0"), wait_until="commit")
+    visit.ready()
+    expect(page.get_by_role("combobox", name="What the card State gradient shows")).to_have_value("cell state")
+    expect(page.locator("#cursor-value")).to_have_text("7")
+    assert "cell=LSTM&sort=length&t=7&show=state_gradient:cell state" in unquote(page.url)
+    page.go_back()
+    page.wait_for_url(re.compile("/run/lstm-20-0.0"), wait_until="commit")
+    expect(page.locator(".place")).to_have_text("1 of 5")
+
+
 def test_a_failed_run_tells_how_it_ended_and_a_running_one_that_it_runs(visit):
     page = visit.open("/run/failed")
     expect(page.get_by_role("heading", name="This run failed")).to_be_visible()
