@@ -14,7 +14,7 @@ from sample_records import sample
 
 from gradscope import figures
 from gradscope.errors import ArgumentError
-from gradscope.figures import palette, scales, series
+from gradscope.figures import frame, palette, scales, series
 from gradscope.probes.catalogue import CATALOGUE
 from gradscope.record import Record, Status
 
@@ -88,6 +88,25 @@ def test_underflow_is_drawn_dotted_with_its_value_and_named(records):
     assert "10<sup>−308</sup>: the float range ends" in texts(figure)
     assert "10<sup>−" in below.text[0]
     assert not any("float range" in name for name in names(figures.transport(records["lstm"])))
+
+
+@pytest.mark.parametrize(
+    ("curve", "side", "edge"),
+    [
+        (np.zeros(100), "right", "bottom"),  # on the line itself, in nobody's favour
+        (np.linspace(0.0, -6.0, 100), "right", "bottom"),
+        (np.linspace(-6.0, 0.1, 100), "left", "bottom"),
+        (np.r_[np.full(50, 0.3), np.full(50, -0.3)], "right", "bottom"),
+        (np.full(100, 0.3), "right", "top"),
+    ],
+)
+def test_the_word_of_a_line_stands_where_the_fewest_curves_run(curve, side, edge):
+    canvas = frame.Canvas(None, "light", False)
+    canvas.layout["yaxis"] = {"range": [-8.0, 3.0]}
+    canvas.add(type="scatter", x=np.arange(100.0), y=curve)
+    canvas.name_rule(0.0, "a word")
+    word = canvas.layout["annotations"][0]
+    assert (word["xanchor"], word["yanchor"], word["y"]) == (side, edge, 0.0)
 
 
 def test_the_float_range_ends_where_the_dtype_says():
@@ -189,7 +208,7 @@ def test_transport_blocks_are_told_apart_by_colour_and_dash(records):
     figure = figures.transport_blocks(records["lstm"])
     lines = [trace(figure, name) for name in ("h-h", "h-c", "c-h", "c-c")]
     assert len({line.line.color for line in lines}) == 4
-    assert [line.line.dash for line in lines] == ["solid", "dash", "dash", "solid"]
+    assert [line.line.dash for line in lines] == ["solid", "7px,4px", "7px,4px", "solid"]
     assert names(figures.transport_blocks(records["rnn"]))[0] == "h-h"
 
 

@@ -242,8 +242,7 @@ def _explain(canvas: Canvas, data: Curves) -> None:
         canvas.rule(data.float_edge, "dot")
         canvas.key(*BELOW, dotted=True)
         text = f"10<sup>{data.float_edge:.0f}</sup>: the float range ends".replace("-", scales.MINUS)
-        edge = {"xref": "x domain", "x": 1, "xanchor": "right", "y": data.float_edge, "yanchor": "bottom"}
-        canvas.layout["annotations"].append(edge | {"text": text})
+        canvas.name_rule(data.float_edge, text)
 
 
 def _teller(data: Curves, series: Series) -> Teller:

@@ -35,6 +35,9 @@ WORDS = 5.2  # pixels for each letter beside a lane
 NOTE = 17  # pixels for each line of a footnote
 KEYS = 19  # pixels for each row of the legend
 CARD = 500  # pixels of a card's width
+HEIGHT, WIDTH = 220, 370  # and of the plot in it
+WORD, LETTER = 17, 6.2  # height of a word beside a line, and width of its letters
+SAMPLES = 40  # places at which a curve is looked at
 FOOTNOTE, SENTENCE = 64, 44  # letters that fit a line of a card
 
 
@@ -321,6 +324,35 @@ class Canvas:
             {"type": "line", "xref": "x domain", "x0": 0, "x1": 1, "yref": "y", "y0": y, "y1": y, "line": line}
         )
 
+    def name_rule(self, y: float, text: str, yaxis: str = "y") -> None:
+        """Write what a reference line says at that end, above or below it, where the fewest curves run.
+
+        Curves and the range of the axis must be there.
+        """
+        axis = self.layout[f"yaxis{yaxis[1:]}"]
+        low, high = axis["range"]
+        start, stop = axis.get("domain", [self.floor, 1])
+        tall = WORD * (high - low) / (HEIGHT * (stop - start))
+        wide = LETTER * len(TAG.sub("", text)) / WIDTH
+        curves = [c for t in self.traces if t.get("yaxis", "y") == yaxis and (c := _curve(t)) is not None]
+        ends = [float(end) for x, _ in curves for end in (x[0], x[-1])] or [0.0]
+        first, last = min(ends), max(ends)
+        reach = wide * (last - first)
+
+        def met(side: str, edge: str) -> int:
+            """Return how much is in the way."""
+            left = first if side == "left" else last - reach
+            bottom = y if edge == "bottom" else y - tall
+            outside = bottom < low or bottom + tall > high
+            return sum(_within(*one, left, left + reach, bottom, bottom + tall) for one in curves) + SAMPLES * outside
+
+        places = [(side, edge) for edge in ("bottom", "top") for side in ("right", "left")]
+        side, edge = min(places, key=lambda place: met(*place))
+        # Left of the end, where a line may mark the last place.
+        where: dict[str, Any] = {"x": 1, "xshift": -14} if side == "right" else {"x": 0, "xshift": 4}
+        where |= {"xref": "x domain", "xanchor": side, "yref": yaxis, "y": y, "yanchor": edge}
+        self.layout["annotations"].append(where | {"text": text, "name": "reference"})
+
     def mark(self, first: dict[str, Any] | None, on_axis: bool, halo: bool = False) -> None:
         """Name the first bad step, and draw it where the x axis is time; a halo parts it from a heat map."""
         if not first:
@@ -435,6 +467,22 @@ def blank(name: str | None, sentence: str, template: str, title: bool) -> go.Fig
     canvas = Canvas(name, template, title)
     canvas.say(sentence)
     return canvas.figure(xaxis={"visible": False}, yaxis={"visible": False})
+
+
+def _curve(trace: dict[str, Any]) -> tuple[np.ndarray, np.ndarray] | None:
+    """Return the finite points of a curve, or None for anything else."""
+    if trace["type"] != "scatter" or trace.get("fill") or trace.get("meta", {}).get("role") == "aid":
+        return None
+    x, y = np.asarray(trace["x"], float), np.asarray(trace["y"], float)
+    finite = np.isfinite(x) & np.isfinite(y)
+    return (x[finite], y[finite]) if finite.any() else None
+
+
+def _within(x: np.ndarray, y: np.ndarray, left: float, right: float, bottom: float, top: float) -> int:
+    """Return at how many places a curve runs through a box."""
+    at = np.concatenate([np.linspace(left, right, SAMPLES), x[(x >= left) & (x <= right)]])
+    height = np.interp(at, x, y, np.nan, np.nan)
+    return int(np.sum((height >= bottom) & (height <= top)))
 
 
 def _short(status: Status) -> str:

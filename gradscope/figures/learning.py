@@ -65,6 +65,7 @@ class _Panels:
         self.shares: dict[str, float] = {}
         self.about: dict[str, Any] = {}
         self.held: list[Series] = []
+        self.references: list[tuple[float, str, str]] = []
 
     def panel(self, share: float, quantity: str, unit: str, log: bool, **axis: Any) -> None:
         """Open the next panel, with a share of the height; its curves and lines go there."""
@@ -132,10 +133,7 @@ class _Panels:
         at = float(np.log10(value)) if log else float(value)
         self.canvas.rule(at)
         self.canvas.layout["shapes"][-1]["yref"] = self.open
-        # Left of the end, where a line marks the last iteration.
-        place = {"xref": "x domain", "yref": self.open, "x": 1, "xanchor": "right", "xshift": -14}
-        place |= {"y": at, "yanchor": "bottom"}
-        self.canvas.layout["annotations"].append(place | {"text": text, "name": "reference"})
+        self.references.append((at, text, self.open))
 
     def figure(self, bad: Mapping[str, Any] | None = None) -> go.Figure:
         """Return the figure of all panels, with the strips beneath and the iteration at which all ended."""
@@ -148,6 +146,8 @@ class _Panels:
             bottom = top - room * share / sum(self.shares.values())
             canvas.layout[f"yaxis{letter[1:]}"]["domain"] = [max(bottom, 0.0), top]
             top = bottom - SPACE
+        for reference in self.references:
+            canvas.name_rule(*reference)
         if bad:
             canvas.notes.insert(0, f"{bad_step(dict(bad))[:-1]}, iteration {bad['iteration']:,}: the training ended.")
             mark_iteration(canvas, bad["iteration"], self.scale)
