@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from gradscope.errors import ArgumentError
+from gradscope.figures import palette
 from gradscope.figures.reproductions import Curve, Panel, Plane, draw_panels, draw_plane
 
 MEASURED = Curve("tanh", [1.0, 2.0, 3.0], [0.1, np.nan, 0.3], spread=[0.01, 0.02, 0.03])
@@ -22,7 +23,7 @@ def test_theory_is_dashed_and_has_the_colour_of_what_it_predicts(template):
     first, second, third = figure.data
     assert (list(first.x), first.y[0], first.error_y.array[2]) == ([1.0, 2.0, 3.0], 0.1, 0.03)
     assert np.isnan(first.y[1])
-    assert (first.line.dash, second.line.dash) == (None, "dash")
+    assert (first.line.dash, second.line.dash) == (None, palette.DASHED)
     assert second.line.color == first.marker.color
     assert (first.showlegend, third.showlegend) == (True, False), "a curve of two panels has one entry"
     assert (third.xaxis, third.yaxis) == ("x2", "y2")
@@ -56,7 +57,7 @@ def test_a_plane_shows_both_signs_and_says_where_its_colours_end():
     assert (heat.zmin, heat.zmid, heat.zmax) == (-1.5, 0, 1.5)
     assert np.array(heat.z)[0, 0] == -9.0, "the number itself is kept"
     assert any("Colours end at" in note for note in figure.layout.meta["notes"])
-    assert line.line.dash == "dash"
+    assert line.line.dash == palette.DASHED
     assert figure.layout.xaxis.type == "log"
     assert list(figure.layout.xaxis.range) == [-3.0, 1.0]
 

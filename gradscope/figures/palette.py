@@ -13,6 +13,7 @@ from gradscope.record import Status
 
 __all__ = [
     "COLOURS",
+    "DASHED",
     "DASHES",
     "DIVERGING",
     "NEUTRAL",
@@ -71,7 +72,8 @@ COLOURS = {
     "interrupted": OLIVE,
 }
 
-DASHES = {"h-c": "dash", "c-h": "dash", "direct": "dash", "cell state": "dot", "reset": "dash", "rest": "dash"}
+DASHED = "7px,4px"  #: In pixels, or Plotly stretches it in the legend, where one dash alone is seen.
+DASHES = {"h-c": DASHED, "c-h": DASHED, "direct": DASHED, "cell state": "3px,3px", "reset": DASHED, "rest": DASHED}
 
 #: Words and colour of every status that a figure sets apart.
 STATUSES = {

@@ -157,7 +157,7 @@ def _trace(curve: Curve, colour: str, symbol: str = SYMBOLS[0]) -> dict[str, Any
     trace: dict[str, Any] = {"type": "scatter", "x": x, "y": y, "name": curve.name, "legendgroup": curve.name}
     if curve.theory:
         mode = "lines+markers" if curve.dots else "lines"
-        look = {"line": {"color": colour, "width": 2, "dash": "dash"}}
+        look = {"line": {"color": colour, "width": 2, "dash": palette.DASHED}}
         look["marker"] = {"color": colour, "size": 8, "symbol": "diamond-open", "line": {"width": 2}}
     else:
         mode = "lines+markers" if curve.dots or len(x) <= 60 else "lines"

@@ -276,7 +276,7 @@ def _behind_line(canvas: Canvas, values: np.ndarray) -> None:
         x=ranks[places],
         y=values[places],
         mode="lines",
-        line={"color": palette.NEUTRAL, "width": 1.5, "dash": "dash"},
+        line={"color": palette.NEUTRAL, "width": 1.5, "dash": palette.DASHED},
         hovertemplate="%{y:.9g} nat/step<extra>Lyapunov</extra>",
         name="Lyapunov",
         legendrank=1050,
