@@ -47,8 +47,8 @@ def sweep(
     """Run a study, and write it to a store.
 
     STUDY is one that comes with gradscope (quickstart, sequence_length, forget_bias, activation and those listed in
-    docs/studies.md), FILE.toml one of your own. Runs that the store holds already are skipped, so the same command
-    goes on where it was interrupted.
+    docs/studies.md), FILE.toml one of your own (docs/sweeps.md has its keys). Runs that the store holds already are
+    skipped, so the same command goes on where it was interrupted.
     """
     wanted = find_study(study)
     if dry_run:

@@ -159,6 +159,38 @@ def test_every_command_is_on_the_page_of_commands():
         assert f"## gradscope {name}" in page
 
 
+def rows_of(text: str) -> list[list[str]]:
+    """Return the cells of the tables in a part of a page."""
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines() if line[:3] == "| `"]
+
+
+def test_the_page_of_sweeps_has_every_key_and_every_task_and_its_file_is_read(tmp_path):
+    from gradscope.experiments.spec import Run, read_study
+    from gradscope.experiments.tasks import TASKS
+
+    page = (ROOT / "docs" / "sweeps.md").read_text(encoding="utf-8")
+    keys, tasks = page[page.index("## Every key") :].split("## The tasks")
+    named = [key for row in rows_of(keys) for key in re.findall(r"`(\w+)`", row[0])]
+    assert sorted(named) == sorted([*Run.model_fields, "name"])
+    for key, _, default in ((key, *row[1:]) for row in rows_of(keys) for key in re.findall(r"`(\w+)`", row[0])):
+        own = Run.model_fields[key].default if key in Run.model_fields else None
+        if isinstance(own, (bool, str)):
+            assert default.strip('`"') == (own if isinstance(own, str) else str(own).lower()), key
+        elif own is not None:
+            assert float(default) == own, key
+    told = {row[0].strip("`"): row[1:] for row in rows_of(tasks)}
+    assert list(told) == list(TASKS)
+    for name, (_, length, target) in told.items():
+        kind = TASKS[name]
+        assert int(length.split(",")[0]) == kind.lengths.default
+        assert ("always" in length) == (not kind.lengths.any_longer)
+        assert target == ("each step" if kind.each_step else "last step" if kind.learns else "none")
+    file = tmp_path / "listen.toml"
+    file.write_text(page.split("```toml\n")[1].split("```")[0], encoding="utf-8")
+    study = read_study(file)
+    assert [len(sweep.runs()) for sweep in study.sweeps] == [2 * 3 * 3, 2 * 3 * 3 * 3]
+
+
 def design_table() -> dict[str, tuple[str, str, bool]]:
     """Return the design's table of probes: name to axes, unit, and whether it is for later."""
     text = (ROOT / "docs" / "design.md").read_text(encoding="utf-8")
