@@ -253,12 +253,10 @@
   let shown = null; // the run whose figures are marked
 
   new MutationObserver(function () {
-    const run = bar() ? bar().dataset.run : null;
-    if (run !== shown) {
-      shown = run;
-      if (run !== null) {
-        open(bar());
-      }
+    const box = bar();
+    if (box && (box.dataset.run !== shown || !box.querySelector("input"))) {
+      open(box);
     }
+    shown = box && box.dataset.run;
   }).observe(document.body || document.documentElement, { subtree: true, childList: true, attributeFilter: ["data-run"] });
 })();

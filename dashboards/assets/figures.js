@@ -104,15 +104,17 @@
     sizes.observe(body);
   }
 
+  // Whether a graph is drawn for another size than it has; Plotly rounds.
+  function other(drawn, graph) {
+    return Math.abs(drawn.width - graph.clientWidth) > 1 || Math.abs(drawn.height - graph.clientHeight) > 1;
+  }
+
   const sizes = new ResizeObserver(function (entries) {
     window.requestAnimationFrame(function () {
       entries.forEach(function ({ target: body }) {
-        const one = known.get(body);
-        const size = [body.clientWidth, body.clientHeight].join();
-        const drawn = one && one.size; // the first word comes with the first frame
-        if (one && one.graph && body.clientWidth && drawn !== size) {
-          one.size = size;
-          return drawn && window.Plotly.Plots.resize(one.graph);
+        const graph = (known.get(body) || {}).graph;
+        if (graph && graph.clientWidth && other(graph._fullLayout, graph)) {
+          window.Plotly.Plots.resize(graph);
         }
       });
     });
@@ -278,7 +280,7 @@
     }
     const box = body.getBoundingClientRect();
     const near = box.top < window.innerHeight && box.bottom > 0; // what can be seen need not wait for the observer
-    known.set(body, { name: name, near: near, url: "", data: null, graph: null, axes: {}, size: "" });
+    known.set(body, { name: name, near: near, url: "", data: null, graph: null, axes: {} });
     watch.observe(body);
     if (early.has(name)) {
       const data = early.get(name);
