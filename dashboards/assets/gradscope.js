@@ -3,6 +3,7 @@
   "use strict";
 
   const dash = (window.dash_clientside = window.dash_clientside || {});
+  let gone = false; // whether the server did not answer when it was asked last
   const OWN = ["t", "show"]; // parts of the address that no page's server writes: see cursor.js and figures.js
 
   // A link's own part of the address, with what only the browser knows where the link says nothing of it.
@@ -40,13 +41,19 @@
       return dash.no_update;
     },
 
-    // Slow is not gone: the line appears only when the server cannot be reached at all.
+    // Slow is not gone: the line appears only when the server cannot be reached at all. When it is back, the page is
+    // asked for again: the reader may have gone on meanwhile.
     banner: function () {
       return window.fetch("/assets/logo.svg", { method: "HEAD", cache: "no-store" }).then(
         function () {
+          if (gone) {
+            gone = false;
+            dash.set_props("version", { data: "" });
+          }
           return "banner hidden";
         },
         function () {
+          gone = true;
           return "banner";
         }
       );
