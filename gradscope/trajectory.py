@@ -331,6 +331,8 @@ def _check_inputs(cell: Cell, inputs: Any, dtype: np.dtype) -> np.ndarray:
     """Return inputs as columns (T, I+1, B) of ``dtype`` above a row of ones, or say what is wrong."""
     array = as_floats("inputs", inputs)
     wanted = f"`inputs` must have shape (T, B, I={cell.input_size}), got {array.shape}. Time comes first"
+    if array.ndim == 2 and np.asarray(inputs).dtype.kind in "iu" and array.shape[1] != cell.input_size:
+        raise ShapeError(f"{wanted}; for tokens (T, B) use `np.eye({cell.input_size})[inputs]`, or their embeddings.")
     if array.ndim != 3:
         raise ShapeError(f"{wanted}; for one sequence use `inputs[:, None, :]`.")
     if array.shape[2] != cell.input_size:

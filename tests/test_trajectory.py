@@ -171,6 +171,13 @@ def test_float32_parameters_keep_everything_in_float32():
     assert trajectory.states.dtype == trajectory.gates["forget"].dtype == trajectory.inputs.dtype == np.float32
 
 
+def test_a_layer_of_a_framework_is_told_how_it_is_taken_over():
+    """Keras's layers have an attribute ``unroll`` of their own."""
+    layer = type("LSTM", (), {"__module__": "keras.src.layers", "unroll": False})()
+    with pytest.raises(ArgumentError, match=r"got LSTM of keras\. Take it over: `cell, params = gs\.from_keras"):
+        gs.probe(layer, {}, np.ones((5, 1, 2)))
+
+
 CELL = gs.LSTM(2, 3)
 PARAMS = CELL.init(np.random.default_rng(0))
 INPUTS = np.zeros((100, 32, 2))
@@ -181,6 +188,7 @@ WRONG = [
         r"`inputs` must have shape \(T, B, I=2\), got \(32, 100, 3\)\. Time comes first, the I",
     ),
     (np.zeros((100, 2)), None, r"got \(100, 2\)\. Time comes first; for one sequence use `inputs\[:, None, :\]`"),
+    (np.zeros((100, 32), int), None, r"got \(100, 32\)\. Time comes first; for tokens \(T, B\) use `np\.eye\(2\)\["),
     (np.zeros((0, 4, 2)), None, r"got \(0, 4, 2\)\. Time comes first; give at least one step and one sequence"),
     (np.zeros((4, 0, 2)), None, r"got \(4, 0, 2\)\. Time comes first; give at least one step and one sequence"),
     ("a sequence", None, r"`inputs` must be an array of real numbers, got text\. Convert it to float64 or float32"),

@@ -263,6 +263,10 @@ class Cell:
         return {"cell": type(self).__name__, **asdict(self)}
 
 
+FRAMEWORKS = ("torch", "keras", "flax")
+"""Packages whose layers become cells by a function of their name."""
+
+
 def check_kind(cell: Any) -> None:
     """Refuse what is neither a cell nor a network.
 
@@ -271,9 +275,15 @@ def check_kind(cell: Any) -> None:
     ArgumentError
         With what was given instead: a name, a class, parameters.
     """
-    if not isinstance(cell, type) and (isinstance(cell, Cell) or hasattr(cell, "unroll")):
+    if not isinstance(cell, type) and (isinstance(cell, Cell) or callable(getattr(cell, "unroll", None))):
         return
     of_class = f"the class {cell.__name__}" if isinstance(cell, type) else type(cell).__name__
+    framework = next((name for name in FRAMEWORKS if type(cell).__module__.split(".")[0] == name), None)
+    if framework:
+        raise ArgumentError(
+            f"`cell` must be a cell or a network of gradscope, got {of_class} of {framework}. "
+            f"Take it over: `cell, params = gs.from_{framework}(...)`."
+        )
     raise ArgumentError(
         f"`cell` must be a cell or a network, got {repr(cell) if isinstance(cell, str) else of_class}. "
         "Build one first: `gs.LSTM(input_size, hidden_size)`, for example."

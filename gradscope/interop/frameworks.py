@@ -49,6 +49,8 @@ def from_torch(module: Any, name: str | None = None) -> tuple[Any, Any]:
     >>> import gradscope as gs
     >>> cell, params = gs.from_torch(torch.nn.LSTM(8, 64, num_layers=2))  # doctest: +SKIP
     """
+    if isinstance(module, type):
+        raise ArgumentError(f"`module` must be a torch module, got the class {module.__name__}. Build one first.")
     if not hasattr(module, "state_dict"):
         raise ArgumentError(
             f"`module` must be a torch module, got {type(module).__name__}. For a file use `gs.load_weights(path)`."
