@@ -150,6 +150,18 @@ def test_a_title_stands_left_of_long_words_beside_the_lanes(records):
     assert laned.layout.margin.l > plain.layout.margin.l
 
 
+def test_a_lane_is_read_at_whole_places_however_long_it_is():
+    x, counts = np.arange(1001.0), {Status.ZERO: np.ones(1001, int)}
+    long = series.Series("total", x, x, x, x, np.zeros(1001, bool), counts, 4)
+    canvas = frame.Canvas(None, "light", False)
+    canvas.lanes(series.lanes([long]), "sequence")
+    lane, reading = canvas.traces[0], canvas.traces[1]
+    assert len(lane["x"]) - 1 == len(reading["x"]) < 1001
+    assert np.isin(reading["x"], x).all()
+    assert all(lane["x"][:-1] <= reading["x"])
+    assert all(reading["x"] <= lane["x"][1:])
+
+
 def test_the_first_bad_step_is_named_and_drawn(records):
     figure = figures.jacobian_norm(records["diverged"])
     assert notes(figure)[0] == "First bad step: t = 41 in sequence 7 (states, forward pass)."

@@ -274,7 +274,7 @@ class Canvas:
         total = scales.count(row.size, unit)
         self.add(
             type="scatter",
-            x=((row.edges[1:] + row.edges[:-1]) / 2)[held],
+            x=row.x[held],
             y=np.full(int(held.sum()), number),
             yaxis="y2",
             mode="lines",
