@@ -27,6 +27,9 @@ HEARD = 0.01
 POINTS = 25
 """The most points of the map's grids."""
 
+WIDE = np.dtype(np.float64)
+"""Of products, whatever the program has: units of one block drift further apart than a float32 reaches."""
+
 
 @dataclass(frozen=True, eq=False)
 class Transport:
@@ -75,7 +78,7 @@ def transport(maps: Any) -> Transport:
     shape = (maps.length + 1, maps.batch)
     result = Transport(np.empty(shape), np.empty((count, count, *shape)), np.empty(shape, bool))
     with np.errstate(all="ignore"):
-        bundle = Bundle.eye(maps.state_size, maps.batch, width, maps.dtype)
+        bundle = Bundle.eye(maps.state_size, maps.batch, width, WIDE)
         _note(result, maps.length, bundle, width)
         for t in reversed(range(maps.length)):
             bundle.advance(partial(maps.pull_at, t))
@@ -219,9 +222,9 @@ def _segments(maps: Maps, stride: int, count: int) -> list[_Product]:
     width, valid = maps.block_size, lags_of(maps).valid
     blocks = maps.state_size // width
     shape = (blocks, blocks, maps.batch, width, width)
-    made = [_Product(np.zeros(shape, maps.dtype), np.zeros(shape[:3], np.int64)) for _ in range(count)]
+    made = [_Product(np.zeros(shape, WIDE), np.zeros(shape[:3], np.int64)) for _ in range(count)]
     clock = np.cumsum(valid, axis=0)
-    bundle = Bundle.eye(maps.state_size, maps.batch, width, maps.dtype)
+    bundle = Bundle.eye(maps.state_size, maps.batch, width, WIDE)
     for t in range(maps.length):
         bundle.advance(partial(maps.push_at, t))
         run = clock[t] // stride - 1
@@ -233,7 +236,7 @@ def _segments(maps: Maps, stride: int, count: int) -> list[_Product]:
             made[run[b]].mantissa[:, :, b] = mantissa[:, :, b]
             made[run[b]].exponent[:, :, b] = np.swapaxes(bundle.exponent, 1, 2)[:, :, b]
         if ended.all():
-            bundle = Bundle.eye(maps.state_size, maps.batch, width, maps.dtype)
+            bundle = Bundle.eye(maps.state_size, maps.batch, width, WIDE)
         else:
             bundle.restart(ended)
     return made

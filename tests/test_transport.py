@@ -292,3 +292,11 @@ def test_the_map_counts_the_steps_of_each_sequence_wherever_its_padding_stands()
     np.testing.assert_allclose(found.rms[known], 0.5 * np.log10(squares[known]), rtol=1e-9)
     np.testing.assert_array_equal(np.isfinite(found.rms), known)
     np.testing.assert_array_equal(found.masked, ~known & ~found.beyond)
+
+
+def test_a_product_in_float32_keeps_a_unit_far_below_its_neighbour():
+    """The first step loses the unit that holds; what is left has fallen by 150 decades, which no float32 holds."""
+    matrices = np.array([np.diag([1.0, 0.0])] + [np.diag([0.1, 1.0])] * 150, np.float32)[:, None]
+    assert transport(matrices).rms[0, 0] == pytest.approx(-150 - 0.5 * np.log10(2.0), abs=1e-4)
+    lost = np.concatenate([matrices[1:], matrices[:1]])
+    assert transport_map(lost, 2).rms[0, 1] == pytest.approx(-150 - 0.5 * np.log10(2.0), abs=1e-4)
