@@ -32,14 +32,6 @@ NAMELESS = """() => [...document.querySelectorAll("button, a, input, [role=combo
         || e.title || (e.labels && [...e.labels].some((label) => label.textContent.trim()))))
     .map((e) => e.outerHTML.slice(0, 200))"""
 
-TOUCHING = """() => [...document.querySelectorAll(".plot.is-drawn .ytitle")].flatMap((title) => {
-    const one = title.getBoundingClientRect();
-    return [...title.closest(".main-svg").querySelectorAll(".y2tick text")].filter((word) => {
-        const box = word.getBoundingClientRect();
-        return box.left < one.right && box.right > one.left && box.top < one.bottom && box.bottom > one.top;
-    }).map((word) => [title.textContent, word.textContent]);
-})"""
-
 
 def background(page) -> str:
     """Return the colour of the first card."""
@@ -86,7 +78,6 @@ def test_every_control_has_a_name_and_nothing_is_wider_than_the_page(visit, path
         assert page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0
         hints = "[...document.querySelectorAll('.cursor-hint')].every((one) => one.scrollWidth <= one.clientWidth)"
         assert page.evaluate(hints)  # none is cut
-        assert page.evaluate(TOUCHING) == []
 
 
 def test_the_header_leads_to_every_page_and_says_which_is_open(visit):
