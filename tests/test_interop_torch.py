@@ -200,6 +200,8 @@ def test_what_cannot_be_taken_over_is_refused_with_the_way_out():
         gs.from_torch(torch.nn.LSTM(INPUT, HIDDEN, proj_size=2))
     with pytest.raises(ArgumentError, match=r"none was recognised.*W_x"):
         gs.from_torch(torch.nn.Linear(2, 2))
+    with pytest.raises(ArgumentError, match=r"`name` must be left out, got 'lstm': the only .* has no name"):
+        gs.from_torch(torch.nn.LSTM(INPUT, HIDDEN), name="lstm")
     with pytest.raises(ArgumentError, match=r"got the class LSTM\. Build one first"):
         gs.from_torch(torch.nn.LSTM)
     with pytest.raises(ArgumentError, match=r"gs.load_weights\(path\)"):

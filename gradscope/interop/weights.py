@@ -93,6 +93,8 @@ def _meant(modules: Found, name: str) -> str:
         return dotted
     near = [path for path in modules if path.startswith(f"{dotted}.") or path.endswith(f".{dotted}")] if dotted else []
     if not near:
+        if list(modules) == [""]:
+            raise ArgumentError(f"`name` must be left out, got {name!r}: the only recurrent module has no name.")
         raise unknown("name", name, modules)
     if len(near) > 1:
         listed = ", ".join(_told((path, modules[path])) for path in near)
