@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import parse_qsl, urlencode
+from urllib.parse import urlencode
 
 import dash_mantine_components as dmc
 from dash import ClientsideFunction, Dash, Input, Output, State, ctx, dcc, html, no_update
@@ -26,12 +26,10 @@ from .sheet import order
 from .training import standing, training_link
 from .views import WHOLE, choices, layer_of, layers, length, questions, title, views
 
-__all__ = ["Shown", "ahead", "draw", "moment", "page", "register", "source", "summary", "turned", "ways"]
+__all__ = ["Shown", "draw", "moment", "page", "register", "source", "summary", "turned", "ways"]
 
 #: Where the cards of a run ask for their figures.
 FIGURE = "/run/figure"
-
-FIRST = 4  # figures that a window of usual size shows at once
 
 #: How a run in work goes on.
 FOLLOWED = "What is still to come is followed on the page of its training."
@@ -379,31 +377,6 @@ def _asked_figure(reader: Reader, asked: Mapping[str, str]) -> str:
     return draw(reader, run, int(iteration), name, asked.get("choice"), asked.get("layer", WHOLE))
 
 
-def ahead(reader: Reader, pathname: str, search: str) -> list[str]:
-    """Return the addresses of the figures that the page of a run shows first, as its cards will ask for them."""
-    try:
-        run = run_of(pathname)
-        entry = reader.run(run) if run is not None else None
-        now = _asked(search, reader.iterations(entry["id"])) if entry else None
-        return _first(reader, entry, now, search) if entry and now is not None else []
-    except GradscopeError:
-        return []  # the page itself says why
-
-
-def _first(reader: Reader, entry: dict[str, Any], now: int, search: str) -> list[str]:
-    """Return the addresses of the first figures of a run at an iteration."""
-    layer = layer_of(search, layers(reader.record(entry["id"], now)))
-    records = list(_ends(reader, entry, layer).values())
-    names = [name for found in questions(records).values() for name in found][:FIRST]
-    chosen = dict(text.partition(":")[::2] for key, text in parse_qsl(search.lstrip("?")) if key == "show")
-    addresses = []
-    for name in names:
-        known = choices(name, records[0])
-        choice = {"choice": chosen[name] if chosen.get(name) in known else known[0]} if known else {}
-        addresses.append(f"{source(entry['id'], now, layer)}&{urlencode({'name': name} | choice)}")
-    return addresses
-
-
 def turned(reader: Reader, search: str | None, probed: dict[str, Any]) -> tuple[Any, ...]:
     """Return the page's parts at the iteration and layer of a link.
 
@@ -460,13 +433,6 @@ def register(app: Dash, reader: Reader) -> None:
         if ctx.triggered_id in ("iteration", "layer"):
             search = query(parse(search), iteration=chosen, layer=None if layer == WHOLE else layer)
         return turned(reader, search, probed)
-
-    @app.server.after_request
-    def hint(response: Response) -> Response:
-        if response.mimetype == "text/html" and response.status_code == 200:
-            for link in ahead(reader, request.path, request.query_string.decode()):
-                response.headers.add("Link", f"<{link}>; rel=preload; as=fetch; crossorigin")
-        return response
 
     @app.server.get(FIGURE)
     def figure_of_run() -> Response:

@@ -327,18 +327,6 @@ def test_a_foreign_name_is_refused(client, host):
         assert client.get(path, headers={"Host": host}).status_code in (400, 403)
 
 
-def test_no_figure_is_announced_to_a_stranger_nor_of_a_run_that_has_none(client, tmp_path):
-    found = client.get("/run/run-0", headers={"Host": "localhost"})
-    assert len(found.headers.getlist("Link")) == 4
-    assert "Link" not in client.get("/run/run-0", headers={"Host": "evil.example"}).headers
-    assert "Link" not in client.get("/run/nobody", headers={"Host": "localhost"}).headers
-    broken = tmp_path / "broken.db"
-    broken.write_bytes(b"no store" * 99)
-    answer = app.create_app(broken).server.test_client().get("/run/run-0", headers={"Host": "localhost"})
-    assert answer.status_code == 200
-    assert "Link" not in answer.headers
-
-
 def test_a_server_for_others_answers_under_any_name(filled):
     client = app.create_app(filled, hosts=None).server.test_client()
     assert client.get("/", headers={"Host": "cluster.example"}).status_code == 200

@@ -68,23 +68,6 @@ def test_every_figure_has_data_a_caption_and_a_place_under_its_question(visit):
     assert figures.caption("jacobian_norm") in captions
 
 
-def test_the_first_figures_are_asked_for_with_the_address_and_only_once(visit):
-    asked, page = [], visit.page
-    page.on("request", lambda request: asked.append(request.url) if "/run/figure" in request.url else None)
-    answer = page.goto(f"{visit.address}/run/rnn-40-None?iteration=60&show=state_gradient:direct&show=retention:x")
-    hinted = re.findall(r"<([^>]+)>; rel=preload", answer.headers["link"])
-    expect(page.locator("[data-card]").first).to_be_visible()
-    names = [re.search(r"name=(\w+)", link)[1] for link in hinted]
-    assert names == page.locator("[data-card]").evaluate_all("(cards) => cards.map((card) => card.dataset.card)")[:4]
-    assert hinted[names.index("state_gradient")].endswith("&choice=direct")
-    assert all("iteration=60" in link for link in hinted)
-    expect(page.get_by_role("combobox", name="What the card State gradient shows")).to_have_value("direct")
-    for name in names:
-        expect(page.locator(f"[data-figure={name}].is-drawn")).to_have_count(1)
-    first = [url for url in asked if url.removeprefix(visit.address) in hinted]
-    assert len(first) == len(set(first)) == len(hinted)  # the cards took what the address had asked for
-
-
 def test_the_head_says_in_words_what_the_run_is(visit):
     page = visit.open("/run/lstm-40-0.0")
     expect(page.get_by_role("heading", level=1)).to_have_text("LSTM, 8 units, tanh, forget bias 0, 40 steps")
