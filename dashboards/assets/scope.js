@@ -64,8 +64,8 @@
   }
 
   function pump() {
-    if (flying || !wanted) {
-      return;
+    if (flying || !wanted || !here()) {
+      return; // an answer may come when the page has been left
     }
     const one = (flying = wanted);
     wanted = null;
