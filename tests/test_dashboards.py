@@ -25,7 +25,7 @@ from shown_pages import add_run, fill, find, texts
 
 from gradscope import figures
 from gradscope.cli import cli
-from gradscope.dashboards import app, command, run, shell, theme, views, words
+from gradscope.dashboards import app, command, programs, run, shell, theme, views, words
 from gradscope.dashboards.reader import Reader, _size
 from gradscope.errors import ArgumentError, StoreError
 from gradscope.store import Store
@@ -330,6 +330,21 @@ def test_a_foreign_name_is_refused(client, host):
 def test_a_server_for_others_answers_under_any_name(filled):
     client = app.create_app(filled, hosts=None).server.test_client()
     assert client.get("/", headers={"Host": "cluster.example"}).status_code == 200
+
+
+def test_every_script_and_style_of_the_pages_reaches_the_browser_once_and_may_be_kept(client):
+    index = client.get("/", headers={"Host": "localhost"}).get_data(as_text=True)
+    assert not re.findall(r'(?:src|href)="/assets/[^"]*\.(?:js|css)', index)  # or each would run twice
+    assets = Path(app.__file__).parent / "assets"
+    for kind, program in (("js", programs.SCRIPT), ("css", programs.STYLE)):
+        assert index.count(program.path) == 1
+        answer = client.get(program.address, headers={"Host": "localhost"})
+        assert f'"{program.address}"' in index
+        assert "immutable" in answer.headers["Cache-Control"]
+        assert "Cache-Control" not in client.get(program.path, headers={"Host": "localhost"}).headers
+        found = list(assets.glob(f"*.{kind}"))
+        assert len(found) > 3
+        assert all(one.read_text("utf-8") in answer.get_data(as_text=True) for one in found)
 
 
 def test_the_browser_may_load_nothing_from_elsewhere(client):
