@@ -6,7 +6,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from dash import Dash
-from flask import Response, abort, request
+from flask import Response, abort, has_request_context, request
 
 from . import cards, compare, overview, programs, run, scope, shell, theme, training
 from .reader import Reader
@@ -44,7 +44,7 @@ def create_app(store: str | Path, hosts: tuple[str, ...] | None = LOOPBACK, inpu
         When ``inputs`` cannot be shown.
     """
     reader = Reader(store)
-    app = Dash(
+    app = programs.Pages(
         __name__,
         title="gradscope",
         update_title="",
@@ -53,7 +53,7 @@ def create_app(store: str | Path, hosts: tuple[str, ...] | None = LOOPBACK, inpu
         suppress_callback_exceptions=True,
         on_error=shell.report,
     )
-    app.layout = lambda: shell.layout(reader)
+    app.layout = lambda: shell.layout(reader, request.referrer if has_request_context() else None)
     shell.register(app, reader)
     overview.register(app, reader)
     run.register(app, reader)
@@ -93,7 +93,7 @@ def _secure(app: Dash, hosts: tuple[str, ...] | None) -> None:
         response.headers["Content-Security-Policy"] = policy
         response.headers["X-Content-Type-Options"] = "nosniff"
         response.headers["X-Frame-Options"] = "DENY"
-        response.headers["Referrer-Policy"] = "no-referrer"
+        response.headers["Referrer-Policy"] = "same-origin"  # the frame is asked for by the page: see `shell.layout`
         response.headers["Cross-Origin-Resource-Policy"] = "same-origin"
         response.headers["Cross-Origin-Opener-Policy"] = "same-origin"
         if request.path.startswith(("/assets/", *programs.PATHS)) and VERSIONS & set(request.args):

@@ -1,4 +1,4 @@
-"""What the browser gets beside Dash's own: plotly.js, and the script and the style of the pages, each as one file.
+"""What the browser gets: plotly.js, the script and the style of the pages, each one file, and of Dash's what it needs.
 
 A browser takes longer to fetch and start a dozen small files, even those that it keeps, than one.
 """
@@ -6,20 +6,26 @@ A browser takes longer to fetch and start a dozen small files, even those that i
 from __future__ import annotations
 
 import hashlib
+import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from dash import Dash
 from flask import Response
 
 from gradscope.figures.page import plotly_script
 
-__all__ = ["OWN", "PATHS", "PLOTLY", "SCRIPT", "STYLE", "VERSION", "Program", "register"]
+__all__ = ["OWN", "PATHS", "PLOTLY", "SCRIPT", "STYLE", "VERSION", "Pages", "Program", "register"]
 
 #: Parts of `assets` that are served together, as Dash takes them: a pattern of their names.
 OWN = r".*\.(js|css)$"
 #: What names the version of a program in its address: the browser need not ask for that one again.
 VERSION = "v"
+#: Scripts of Dash's that no page needs: what browsers of before 2018 lack, and Dash's own tables.
+UNUSED = re.compile(r'<script src="[^"]*/(?:polyfill@|dash_table/)[^"]*"></script>\s*')
+#: For V8, at the head of a script: nearly all of it runs on every page, so that it is compiled, and kept, whole.
+WHOLE = "//# allFunctionsCalledOnLoad\n"
 
 
 @dataclass(frozen=True)
@@ -42,10 +48,18 @@ def _joined(kind: str) -> str:
     return "\n".join(f"/* {one.name} */\n{one.read_text('utf-8')}" for one in found)
 
 
-PLOTLY = Program("/plotly.js", "text/javascript", plotly_script())
-SCRIPT = Program("/pages.js", "text/javascript", _joined("js"))
+PLOTLY = Program("/plotly.js", "text/javascript", WHOLE + plotly_script())
+SCRIPT = Program("/pages.js", "text/javascript", WHOLE + _joined("js"))
 STYLE = Program("/pages.css", "text/css", _joined("css"))
 PATHS = [program.path for program in (PLOTLY, SCRIPT, STYLE)]
+
+
+class Pages(Dash):
+    """Dash, without the scripts that no page needs."""
+
+    def interpolate_index(self, *given: Any, **parts: Any) -> str:
+        """Return the page that every visit begins with."""
+        return super().interpolate_index(*given, **parts | {"scripts": UNUSED.sub("", parts["scripts"])})
 
 
 def register(app: Dash) -> None:

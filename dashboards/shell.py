@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import urlsplit
 
 import dash_mantine_components as dmc
 from dash import ClientsideFunction, Dash, Input, Output, State, dcc, html, no_update, set_props
@@ -83,15 +84,25 @@ def _page(reader: Reader, pathname: str, search: str | None) -> Page:
     return Page("overview", ", ".join(names), overview.content(shown), overview.aside(shown, sweeps))
 
 
-def layout(reader: Reader) -> dmc.MantineProvider:
-    """Return the frame around every page, as one visit begins it."""
+def layout(reader: Reader, visited: str | None = None) -> dmc.MantineProvider:
+    """Return the frame around every page, as one visit begins it.
+
+    Parameters
+    ----------
+    reader : Reader
+    visited : str, optional
+        The address in the browser, as it says it with its request: its page then stands in the frame from the start.
+        Where a browser keeps it to itself, or says half of it, the page comes when Dash asks for it (``here`` in
+        `assets/gradscope.js` compares the two).
+    """
+    first, place = _first(reader, visited)
     return dmc.MantineProvider(
         [
-            dcc.Location(id="url", refresh="callback-nav"),
+            dcc.Location(id="url", refresh="callback-nav", **place),
             dcc.Interval(id="tick", interval=POLL),
             dcc.Store(id="version", data=_version(reader)),
-            dcc.Store(id="page", data=""),
-            dcc.Store(id="title", data="gradscope"),
+            dcc.Store(id="page", data=first.key),
+            dcc.Store(id="title", data=_tab(first)),
             dcc.Store(id="named"),
             dcc.Store(id="figures"),
             dcc.Store(id="templates", data=theme.templates()),
@@ -101,12 +112,14 @@ def layout(reader: Reader) -> dmc.MantineProvider:
             dmc.AppShell(
                 [
                     dmc.AppShellHeader(_header(reader), className="header"),
-                    dmc.AppShellNavbar(id="aside", children=[], className="aside", **words.aria(label="Scope")),
-                    dmc.AppShellMain(html.Div(_waiting(), id="content", className="content"), className="main"),
+                    dmc.AppShellNavbar(
+                        id="aside", children=first.aside, className="aside", **words.aria(label="Scope")
+                    ),
+                    dmc.AppShellMain(html.Div(first.content, id="content", className="content"), className="main"),
                 ],
                 id="shell",
                 header={"height": 56},
-                navbar=_navbar(shown=True),
+                navbar=_navbar(first),
                 padding=0,
                 transitionDuration=0,
             ),
@@ -114,6 +127,20 @@ def layout(reader: Reader) -> dmc.MantineProvider:
         theme=theme.MANTINE,
         defaultColorScheme="auto",
     )
+
+
+def _first(reader: Reader, visited: str | None) -> tuple[Page, dict[str, str]]:
+    """Return the page that a visit begins with, and the parts of its address."""
+    waiting = Page("", "", _waiting())
+    if not visited:
+        return waiting, {}
+    try:
+        at = urlsplit(visited)
+        place = {"pathname": at.path, "search": f"?{at.query}" if at.query else ""}
+        return page(reader, **place), place
+    except Exception:
+        logging.getLogger(__name__).exception("a page failed")
+        return waiting, {}  # Dash asks for it again, and shows the error
 
 
 def _version(reader: Reader) -> str:
@@ -124,8 +151,14 @@ def _version(reader: Reader) -> str:
         return ""
 
 
-def _navbar(shown: bool) -> dict[str, Any]:
-    """Return the side of the page, open or folded away."""
+def _tab(shown: Page) -> str:
+    """Return what the browser's tab says."""
+    return f"{shown.title} · gradscope" if shown.title else "gradscope"
+
+
+def _navbar(page: Page) -> dict[str, Any]:
+    """Return the side of a page, open or folded away; open while the page is still to come."""
+    shown = bool(page.aside or not page.key)
     return {"width": 300, "breakpoint": "sm", "collapsed": {"desktop": not shown, "mobile": not shown}}
 
 
@@ -270,14 +303,15 @@ def register(app: Dash, reader: Reader) -> None:
         Input("version", "data"),
         State("url", "search"),
         State("page", "data"),
+        prevent_initial_call=True,
     )
     def route(pathname: str | None, version: str, search: str | None, known: str) -> tuple[Any, ...]:
         now = page(reader, pathname, search)
         if now.key == known:
             return (no_update,) * 5
-        return now.content, now.aside, _navbar(shown=bool(now.aside)), f"{now.title} · gradscope", now.key
+        return now.content, now.aside, _navbar(now), _tab(now), now.key
 
-    app.clientside_callback(ClientsideFunction("gradscope", "here"), Input("url", "pathname"))
+    app.clientside_callback(ClientsideFunction("gradscope", "here"), Input("url", "pathname"), State("url", "search"))
     app.clientside_callback(ClientsideFunction("gradscope", "name"), Output("named", "data"), Input("title", "data"))
     app.clientside_callback(
         ClientsideFunction("gradscope", "banner"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import functools
 import hashlib
 from typing import Any
 
@@ -117,6 +118,7 @@ INDEX = f"""<!DOCTYPE html>
 """
 
 
+@functools.cache
 def templates() -> dict[str, Any]:
     """Return the figures' template of each colour scheme, as the browser takes it."""
     return {scheme: figures.theme(scheme).to_plotly_json() for scheme in SCHEMES}

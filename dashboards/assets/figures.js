@@ -233,12 +233,17 @@
     return next && ask(next.body, next.one, next.url);
   }
 
+  function near(body, one, yes) {
+    one.near = yes;
+    body.classList.toggle("is-near", yes);
+  }
+
   const watch = new IntersectionObserver(
     function (entries) {
       entries.forEach(function (entry) {
         const one = known.get(entry.target);
         if (one) {
-          one.near = entry.isIntersecting;
+          near(entry.target, one, entry.isIntersecting);
         }
       });
       pump();
@@ -271,16 +276,16 @@
 
   // Cards that come and go ---------------------------------------------------------------------------------------------
 
-  function meet(body) {
+  function meet(body, box) {
     const name = body.dataset.figure;
     const select = choice(body);
     const asked = select && shown().find(([other]) => other === name);
     if (asked && [...select.options].some((option) => option.value === asked[1])) {
       select.value = asked[1];
     }
-    const box = body.getBoundingClientRect();
-    const near = box.top < window.innerHeight && box.bottom > 0; // what can be seen need not wait for the observer
-    known.set(body, { name: name, near: near, url: "", data: null, graph: null, axes: {} });
+    const one = { name: name, near: false, url: "", data: null, graph: null, axes: {} };
+    known.set(body, one);
+    near(body, one, box.top < window.innerHeight && box.bottom > 0); // what can be seen need not wait for the observer
     watch.observe(body);
     if (early.has(name)) {
       const data = early.get(name);
@@ -302,7 +307,8 @@
     window.gradscopeCards();
     known.forEach((one, body) => body.isConnected || forget(body, one));
     const fresh = [...document.querySelectorAll("[data-figure]")].filter((body) => !known.has(body));
-    fresh.forEach(meet);
+    const boxes = fresh.map((body) => body.getBoundingClientRect()); // all before the first is changed
+    fresh.forEach((body, place) => meet(body, boxes[place]));
     pump();
   }
 

@@ -4,6 +4,7 @@
 
   const dash = (window.dash_clientside = window.dash_clientside || {});
   let gone = false; // whether the server did not answer when it was asked last
+  let begun = false; // whether the first page is known to be the one of the address
   const OWN = ["t", "show"]; // parts of the address that no page's server writes: see cursor.js and figures.js
 
   // A link's own part of the address, with what only the browser knows where the link says nothing of it.
@@ -22,9 +23,20 @@
     dash.set_props("url", { href: window.location.origin + pathname + search, pathname: pathname, search: search });
   }
 
+  // The frame brings the page of the address that the browser said; some browsers say half of it.
+  function begin(pathname, search) {
+    begun = true;
+    if (pathname + search !== window.location.pathname + window.location.search) {
+      go(window.location.pathname, window.location.search);
+    }
+  }
+
   dash.gradscope = Object.assign(dash.gradscope || {}, {
     // The header says which page is open; a run is a page of the runs.
-    here: function (pathname) {
+    here: function (pathname, search) {
+      if (!begun && pathname) {
+        begin(pathname, search);
+      }
       const part = (pathname || "/").split("/")[1] || "";
       document.querySelectorAll(".nav-link").forEach(function (link) {
         const own = new URL(link.href).pathname.split("/")[1];

@@ -13,7 +13,7 @@ import plotly.graph_objects as go
 
 from gradscope.errors import unknown
 from gradscope.figures import given, palette, scales
-from gradscope.figures.frame import BELOW, TAG, Canvas, Teller, axis_title, blank, heading, place
+from gradscope.figures.frame import BELOW, Canvas, Teller, axis_title, blank, heading, place
 from gradscope.figures.series import Series, absence, along, lanes, part
 from gradscope.probes.catalogue import CATALOGUE
 from gradscope.record import Field, Record, Status
@@ -248,16 +248,22 @@ def _explain(canvas: Canvas, data: Curves) -> None:
 def _teller(data: Curves, series: Series) -> Teller:
     """Return the function that writes the hover text of a place."""
     text = scales.power if data.log else scales.value
+    median, low, high = (np.asarray(part, float).tolist() for part in (series.median, series.low, series.high))
 
     def tell(place: int) -> str:
-        lines = [text(float(series.median[place]))]
-        if series.size > 1:
-            low, high = text(float(series.low[place]), 4), text(float(series.high[place]), 4)
-            lines.append(f"5\N{EN DASH}95 %: {low} \N{EN DASH} {high}")
-        wide = sum(len(TAG.sub("", line)) for line in lines) > 45
-        return ("<br>" if wide else " \N{MIDDLE DOT} ").join(lines)
+        middle = text(median[place])
+        if series.size == 1:
+            return middle
+        band = f"5\N{EN DASH}95 %: {text(low[place], 4)} \N{EN DASH} {text(high[place], 4)}"
+        wide = _seen(middle) + _seen(band) > 45
+        return f"{middle}<br>{band}" if wide else f"{middle} \N{MIDDLE DOT} {band}"
 
     return tell
+
+
+def _seen(text: str) -> int:
+    """Return how many letters of a number, or of several, are seen."""
+    return len(text) - len("<sup></sup>") * text.count("<sup>")
 
 
 def _silent(place: int) -> str:

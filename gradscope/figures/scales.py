@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from typing import Any
 
@@ -21,7 +22,7 @@ def power(log10: float, digits: int = 9) -> str:
         return _plain(10**log10, digits)
     exponent = math.floor(log10)
     mantissa = f"{10 ** (log10 - exponent):.{digits}g}"
-    if float(mantissa) >= 10:
+    if mantissa.startswith("10"):  # rounded up
         mantissa, exponent = "1", exponent + 1
     return f"{mantissa}×{_ten(exponent)}"
 
@@ -45,6 +46,7 @@ def count(number: int, noun: str) -> str:
     return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
+@functools.cache
 def _ten(exponent: int) -> str:
     """Return a power of ten with a real superscript."""
     return f"10<sup>{str(exponent).replace('-', MINUS)}</sup>"
