@@ -36,7 +36,6 @@ __all__ = ["PAGES", "RUNS", "Asked", "Visits", "dashboard_table", "fill", "visit
 RUNS = 10_000
 AT_ONCE = 1000
 VISITS = 5
-PATIENCE = 300_000  # milliseconds after which a page is given up
 WARM = 4  # visits after which a browser has kept what it keeps
 GRID = {
     "cell": ("RNN", "LSTM", "GRU"),
@@ -56,23 +55,11 @@ DRAWN = """() => {
         && (location.pathname !== "/" || grid && grid.querySelector(".ag-row .verdict")) && performance.now();
 }"""
 
-# Looked at once a frame, when the browser lays the page out anyway, and by nothing but this: a stopwatch that asks
-# between frames, or brings a library of its own along, is part of what it measures.
-WAIT = f"""new Promise((done, fail) => {{
-    const drawn = {DRAWN};
-    const look = () => {{
-        const now = drawn();
-        return now ? done(now) : requestAnimationFrame(look);
-    }};
-    look();
-    setTimeout(() => fail(new Error("the page is not drawn yet")), {PATIENCE});
-}})"""
-
-FOLLOW = """(() => {
+FOLLOW = """(path) => {
     const begun = performance.now();
-    document.querySelector('#content a[href^="%s"]').click();
+    document.querySelector(`#content a[href^="${path}"]`).click();
     return begun;
-})()"""
+}"""
 
 
 @dataclass(frozen=True)
@@ -221,18 +208,15 @@ def _visit(page: Any, session: Any, spent: Spent, address: str, asked: Asked) ->
     before, server, begun = 0.0, spent.seconds, 0.0
     page.goto(address + (asked.way or asked.path), wait_until="commit")
     if asked.way:
-        _answer(session, WAIT)
+        _drawn(page)
         before, server = _processor(session), spent.seconds
-        begun = _answer(session, FOLLOW % asked.path)
-    return _answer(session, WAIT) - begun, _processor(session) - before, 1e3 * (spent.seconds - server)
+        begun = page.evaluate(FOLLOW, asked.path)
+    return _drawn(page) - begun, _processor(session) - before, 1e3 * (spent.seconds - server)
 
 
-def _answer(session: Any, script: str) -> float:
-    """Return what a script says in the page, in milliseconds since the page began, when it has come to it."""
-    told = session.send("Runtime.evaluate", {"expression": script, "awaitPromise": True, "returnByValue": True})
-    if "exceptionDetails" in told:
-        raise RuntimeError(told["exceptionDetails"]["exception"]["description"])
-    return told["result"]["value"]
+def _drawn(page: Any) -> float:
+    """Wait until everything in sight is drawn, and return when that was, in milliseconds since the page began."""
+    return page.wait_for_function(DRAWN, timeout=300_000, polling=20).json_value()
 
 
 def _processor(session: Any) -> float:
