@@ -65,7 +65,7 @@ def test_a_plane_shows_both_signs_and_says_where_its_colours_end():
 def test_words_stand_at_equal_distances_even_where_they_read_as_numbers():
     figure = draw_plane(Plane(["50", "100", "200"], ["-2", "0"], np.eye(2, 3), ("x [1]", "y [1]", "z [1]")), "", "")
     assert (figure.layout.xaxis.type, figure.layout.yaxis.type) == ("category", "category")
-    assert draw_plane(Plane([50, 100], [1, 2], np.eye(2), ("x", "y", "z")), "", "").layout.xaxis.type is None
+    assert draw_plane(Plane([50, 100], [1, 2], np.eye(2), ("x", "y", "z")), "", "").layout.xaxis.type == "linear"
 
 
 def test_a_plane_of_one_sign_keeps_all_its_colours():

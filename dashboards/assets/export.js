@@ -57,7 +57,8 @@
   // Numbers -------------------------------------------------------------------------------------------------------
 
   function listed(key, value) {
-    return ArrayBuffer.isView(value) ? Array.from(value) : value;
+    const found = window.gradscopeNumbers.packed(value);
+    return ArrayBuffer.isView(found) ? Array.from(found) : found;
   }
 
   function numbers(graph) {

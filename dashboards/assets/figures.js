@@ -85,7 +85,7 @@
     word(body, ".caption", meta.caption || "");
     word(body, ".card-head > .unit", ["1", "log10"].includes(meta.unit) ? "" : meta.unit || ""); // a log axis says it
     body.closest(".card").classList.toggle("is-blank", !figure.data.length); // words alone need less room
-    window.Plotly.react(graph, figure.data.map((trace) => Object.assign({}, trace)), layout, CONFIG);
+    window.Plotly.react(graph, figure.data.map(window.gradscopeNumbers.unpacked), layout, CONFIG);
     look(body, "is-drawn");
     if (!one.graph) {
       attend(body, one, graph);

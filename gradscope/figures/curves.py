@@ -322,9 +322,21 @@ def transport_blocks(record: Record, *, template: str = "light", title: bool = F
     """Draw the transport of each block apart: ``c-h`` is the last cell state's answer to the hidden state at t.
 
     In an LSTM the block c-c outlives the others when the cell state carries the gradient. Medians over the batch with
-    bands from 5 to 95 %. Parameters and errors as in :func:`transport`.
+    bands from 5 to 95 %. At the last time the transport is the identity: that h-c and c-h are exactly zero there stands
+    under the pointer, and takes no lane. Parameters and errors as in :func:`transport`.
     """
-    return _show(record, "transport_blocks", template, title, split="block")
+    name = "transport_blocks"
+    sentence = absence(record, name)
+    if sentence:
+        return blank(name, sentence, template, title)
+    data = gather(record, name, split="block")
+    return draw(replace(data, series=tuple(map(_not_last, data.series))), template, title)
+
+
+def _not_last(series: Series) -> Series:
+    """Return a series without its count of zeros, where they are at the last time alone."""
+    counts = series.counts.items()
+    return replace(series, counts={s: n for s, n in counts if s is not Status.ZERO or n[:-1].any()})
 
 
 def state_gradient(record: Record, *, blocks: bool = False, template: str = "light", title: bool = False) -> go.Figure:

@@ -28,7 +28,7 @@ GAP = 0.045
 GAPPED = np.full(1, np.nan)  # parts two outlines of one trace
 BAND = 480  # places of a band; its outline passes each twice
 FOOT = 48  # pixels below the plot for ticks and the axis title
-SIDE = 66  # and left of it, so that most figures are drawn once: Plotly draws again where labels need more
+SIDE = 66  # and left of it: Plotly draws parts of a figure twice where its margins turn out too small
 STANDOFF = 8  # between the labels of an axis and its title
 TAG = re.compile("<[^>]*>")
 WORDS = 5.2  # pixels for each letter beside a lane
@@ -219,12 +219,17 @@ class Canvas:
             y=y[places],
             mode="lines+markers" if dots or alone.any() else "lines",
             name=label,
-            marker={"color": style["line"]["color"], "size": np.where(alone, 7, 5 * dots), "line": {"width": 0}},
+            marker=self._dots(style["line"]["color"], np.where(alone, 7, 5 * dots)),
             text=[text(place) for place in places],
             hovertemplate="%{text}" + f"<extra>{label}</extra>",
             meta=meta,
             **style,
         )
+
+    @staticmethod
+    def _dots(colour: str, sizes: np.ndarray) -> dict[str, Any]:
+        """Return the markers of a line; the browser makes, and drops, one for each place without a value otherwise."""
+        return {"color": colour, "size": sizes, "line": {"width": 0}, "maxdisplayed": max(len(sizes), 1)}
 
     def lanes(self, rows: Sequence[Lane], unit: str) -> None:
         """Draw the lanes beneath the plot and make room for them; ``unit`` is what a lane counts."""
@@ -387,13 +392,15 @@ class Canvas:
             self.layout["margin"]["l"] = max(SIDE, int(widest) + 30)
 
     def _legend_rows(self) -> int:
-        """Return about how many rows the legend takes in a card."""
+        """Return about how many rows the legend takes in a card, or in a figure with a title, which is wider."""
         shown = [t for t in self.traces if t["type"] in ("scatter", "bar") and t.get("showlegend", True)]
         if len(shown) < 2 and not self.named:
             return 0
-        widest = max(_legend_width(str(trace.get("name", ""))) for trace in shown)
-        whole = sum(_legend_width(str(trace.get("name", ""))) for trace in shown)
-        return 1 if whole <= CARD else -(-len(shown) // max(1, CARD // widest))
+        room = CARD if self.titled else WIDTH
+        widths = [_legend_width(str(trace.get("name", ""))) for trace in shown]
+        if any("legendgroup" in trace for trace in shown):  # Plotly fills row after row
+            return len(_filled(widths, room))
+        return 1 if sum(widths) <= room else -(-len(shown) // max(1, room // max(widths)))  # columns
 
     def figure(self, **layout: Any) -> go.Figure:
         """Return the figure, with its footnotes and what it says of itself."""
@@ -420,10 +427,11 @@ class Canvas:
             )
         if self.named:
             self.layout["showlegend"] = True
-        top = 36 + 4 * bool(self._legend_rows()) + KEYS * self._legend_rows() if self.titled else 10
+        rows = self._legend_rows()
+        above = (36 + 4 * bool(rows) if self.titled else 25 if rows else 10) + KEYS * rows
         self.layout |= {
             "template": self.template,
-            "margin": {"l": SIDE, "r": 16, "t": top, "b": FOOT + NOTE * len(lines) + 4 * bool(lines)},
+            "margin": {"l": SIDE, "r": 16, "t": above, "b": FOOT + NOTE * len(lines) + 4 * bool(lines)},
             "meta": self.meta | {"decimated": self.decimated, "notes": self.notes},
         }
         if self.titled:
@@ -435,10 +443,20 @@ class Canvas:
         across = layout.setdefault("xaxis", {})
         words = "ticktext" in across or across.get("type") == "category"
         across.setdefault("automargin", words)  # numbers have room enough
-        along = _along(across.get("title"))
-        across |= {"type": "linear"} if along else {}  # or Plotly looks for dates and words in every trace
-        self.layout["meta"] |= along
-        return {"data": self.traces, "layout": self.layout | layout}
+        self.layout["meta"] |= _along(across.get("title"))
+        whole = self.layout | layout
+        for key in [key for key in whole if key[1:5] == "axis" and "type" not in whole[key]]:
+            whole[key] = whole[key] | self._kind(key)
+        return {"data": self.traces, "layout": whole}
+
+    def _kind(self, key: str) -> dict[str, str]:
+        """Return the type of an axis of numbers; or Plotly looks for dates and words among them."""
+        letter, name = key[0], key[0] + key[5:]
+        places = [
+            trace[letter] for trace in self.traces if trace.get(f"{letter}axis", letter) == name and letter in trace
+        ]
+        kinds = {np.asarray(one).dtype.kind for one in places if len(one) and one[0] is not None}
+        return {"type": "linear"} if kinds and kinds <= set("iuf") else {}
 
 
 def _along(title: Any) -> dict[str, str]:
@@ -460,6 +478,16 @@ def _label_width(axis: dict[str, Any]) -> float:
 def _legend_width(name: str) -> int:
     """Return about how many pixels an entry of the legend takes."""
     return 46 + 7 * len(name)
+
+
+def _filled(widths: Sequence[int], room: int) -> list[int]:
+    """Return how much of each row is taken when entries of such widths are put one after the other."""
+    rows = [0]
+    for width in widths:
+        if rows[-1] and rows[-1] + width > room:
+            rows.append(0)
+        rows[-1] += width
+    return rows
 
 
 def blank(name: str | None, sentence: str, template: str, title: bool) -> go.Figure:
