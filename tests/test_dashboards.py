@@ -308,12 +308,37 @@ def test_a_sweep_that_was_killed_is_told_without_a_write(tmp_path, monkeypatch):
     reader.close()
 
 
-# Security ------------------------------------------------------------------------------------------------------------
-
-
 @pytest.fixture
 def client(filled):
     return app.create_app(filled).server.test_client()
+
+
+def test_the_frame_brings_the_page_of_the_address_that_the_browser_says(client):
+    def place(**said):
+        answer = client.get("/_dash-layout", headers={"Host": "localhost"} | said).get_json()
+        return next(one for one in answer["props"]["children"] if one["props"].get("id") == "url")["props"], str(answer)
+
+    props, frame = place(Referer="http://localhost/run/nobody?iteration=3")
+    assert (props["pathname"], props["search"]) == ("/run/nobody", "?iteration=3")
+    assert "There is no such run" in frame
+    for silent in ({}, {"Referer": ""}, {"Referer": "http://["}):
+        props, frame = place(**silent)
+        assert "pathname" not in props
+        assert "Loading" in frame
+
+
+def test_a_page_that_fails_leaves_the_frame_standing(client, monkeypatch, caplog):
+    def fail(*_, **__):
+        raise RuntimeError("broken")
+
+    monkeypatch.setattr(shell, "page", fail)
+    answer = client.get("/_dash-layout", headers={"Host": "localhost", "Referer": "http://localhost/"})
+    assert answer.status_code == 200
+    assert "Loading" in answer.get_data(as_text=True)
+    assert "broken" in caplog.text
+
+
+# Security ------------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.0.0.1:8050", "localhost:1", "[::1]:8050"])
@@ -345,6 +370,22 @@ def test_every_script_and_style_of_the_pages_reaches_the_browser_once_and_may_be
         found = list(assets.glob(f"*.{kind}"))
         assert len(found) > 3
         assert all(one.read_text("utf-8") in answer.get_data(as_text=True) for one in found)
+
+
+def test_scripts_that_no_page_needs_are_left_out_and_all_others_stay(client):
+    index = client.get("/", headers={"Host": "localhost"}).get_data(as_text=True)
+    found = re.findall(r'<script src="/_dash-component-suites/([^"]*)"', index)
+    needed = (
+        "react@",
+        "react-dom@",
+        "dash_mantine_components",
+        "dash_ag_grid",
+        "dash_renderer",
+        "dash/dcc",
+        "dash/html",
+    )
+    assert all(any(name in path for path in found) for name in needed)
+    assert not [path for path in found if "polyfill" in path or "dash_table" in path]
 
 
 def test_the_browser_may_load_nothing_from_elsewhere(client):

@@ -51,6 +51,18 @@ def test_every_figure_of_every_case_holds_what_all_figures_promise(records, case
 
 
 @pytest.mark.parametrize("case", CASES)
+def test_every_axis_of_numbers_says_that_it_is_one(records, case):
+    """Or Plotly looks for dates and words in all of a trace."""
+    for name in CATALOGUE:
+        figure = figures.figure(name, records[case])
+        for axis in [key for key in figure.to_plotly_json()["layout"] if key[1:5] == "axis"]:
+            letter, mark = axis[0], axis[0] + axis[5:]
+            places = [one[letter] for one in figure.data if (one[f"{letter}axis"] or letter) == mark]
+            if any(np.asarray(one).dtype.kind in "iuf" for one in places):
+                assert figure.layout[axis].type in ("linear", "log"), (name, axis)
+
+
+@pytest.mark.parametrize("case", CASES)
 def test_lanes_hold_every_element_that_the_curves_cannot_show(records, case):
     record = records[case]
     for name in ("transport", "state_gradient", "jacobian_norm", "jacobian_rms"):

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sample_records import sample
 
+import gradscope as gs
 from gradscope import figures
 from gradscope.errors import ArgumentError
 from gradscope.figures import frame, palette, scales, series
@@ -222,6 +223,42 @@ def test_transport_blocks_are_told_apart_by_colour_and_dash(records):
     assert len({line.line.color for line in lines}) == 4
     assert [line.line.dash for line in lines] == ["solid", "7px,4px", "7px,4px", "solid"]
     assert names(figures.transport_blocks(records["rnn"]))[0] == "h-h"
+
+
+def lanes(figure) -> list[str]:
+    return [one.name for one in figure.data if (one.meta or {}).get("role") == "count"]
+
+
+def test_blocks_that_are_zero_at_the_last_time_alone_say_so_under_the_pointer_and_take_no_lane():
+    cell = gs.LSTM(2, 5)
+    rng = np.random.default_rng(0)
+    record = gs.probe(cell, cell.init(rng), rng.standard_normal((7, 3, 2)), ["transport_blocks"])
+    block = list(record.coords["transport_blocks"]["block"]).index("h-c")
+    assert (record.status["transport_blocks"][block, -1] == Status.ZERO).all()
+    figure = figures.transport_blocks(record)
+    assert lanes(figure) == []
+    line = trace(figure, "h-c")
+    assert line.text[-1] == "exactly 0 \N{MIDDLE DOT} 5\N{EN DASH}95 %: exactly 0 \N{EN DASH} exactly 0"
+    assert line.customdata[-1] == Status.ZERO
+    gone = replace(record.field("transport_blocks"), values=record["transport_blocks"].copy())
+    gone.values[block, 2] = -np.inf
+    gone.status[block, 2] = Status.ZERO
+    shut = Record({"transport_blocks": gone}, record.summary, record.config)
+    assert lanes(figures.transport_blocks(shut)) == ["h-c exactly zero"]
+
+
+def test_a_legend_fills_row_after_row():
+    assert len(frame._filled([100, 100, 100], 300)) == 1
+    assert len(frame._filled([100, 100, 101], 300)) == 2
+    assert frame._filled([400, 20, 20], 300) == [400, 40]
+
+
+@given(st.floats(-400, 400), st.integers(1, 12))
+def test_a_power_of_ten_is_written_as_it_is_read(log10, digits):
+    text = scales.power(log10, digits)
+    mantissa, _, exponent = text.replace("\N{MINUS SIGN}", "-").replace("</sup>", "").partition("×10<sup>")
+    assert math.isclose(math.log10(float(mantissa)) + float(exponent or 0), log10, abs_tol=0.6 * 10.0 ** (1 - digits))
+    assert not exponent or 1 <= float(mantissa) < 10
 
 
 def test_a_gate_that_does_not_apply_is_left_out_of_the_slopes(records):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import re
 from urllib.parse import unquote
 
@@ -106,6 +107,39 @@ def test_the_answer_to_a_page_that_has_been_left_does_not_change_the_link(visit)
     assert page.evaluate(told, ["/run/lstm-40-0.0?iteration=60"]) == ["?iteration=60"]
     page.evaluate("dash_clientside.gradscope.follow('/run/lstm-40-0.0?iteration=0')")
     page.wait_for_url("**/run/lstm-40-0.0?iteration=0", wait_until="commit")
+
+
+def test_figures_leave_their_legends_the_room_that_they_take(visit):
+    """Plotly draws parts of a figure twice otherwise."""
+    page = visit.open("/run/lstm-40-0.0")
+    missing = "(graph) => graph._fullLayout._size.t - graph.layout.margin.t"
+    graphs = page.locator(".js-plotly-plot:has(.legend)").all()
+    assert len(graphs) > 8
+    assert [graph.inner_text() for graph in graphs if graph.evaluate(missing)] == []
+
+
+def test_the_browser_unpacks_numbers_as_plotly_does(visit):
+    page = visit.open("/run/lstm-40-0.0")
+    flat, square = np.array([1.5, -np.inf, np.nan, 1e-300]), np.arange(6, dtype="<i2").reshape(2, 3)
+    packed = {
+        name: {"dtype": one.dtype.str[1:], "bdata": base64.b64encode(one.tobytes()).decode()}
+        for name, one in (("flat", flat), ("square", square))
+    }
+    packed["square"]["shape"] = "2, 3"
+    unpack = """(given) => {
+        const trace = { marker: { size: given.flat }, z: given.square, text: ["a"], none: null };
+        const found = gradscopeNumbers.unpacked(trace);
+        const sources = [found.marker.size, found.z].map(gradscopeNumbers.packed);
+        const same = sources[0] === given.flat && sources[1] === given.square;
+        return [[...found.marker.size].map(String), found.z.map((row) => [...row]), found.text, found.none, same,
+            found.marker.size.constructor.name, found.z[1].constructor.name];
+    }"""
+    for _ in range(2):
+        sizes, rows, text, none, same, kind, part = page.evaluate(unpack, packed)
+        assert [float(size.replace("Infinity", "inf")) for size in sizes] == pytest.approx(flat.tolist(), nan_ok=True)
+        assert rows == square.tolist()
+        assert (text, none, same, kind, part) == (["a"], None, True, "Float64Array", "Int16Array")
+        page.evaluate("() => { Uint8Array.fromBase64 = undefined; }")  # as in a browser of before 2025
 
 
 def test_no_figure_offers_to_send_its_data_away(visit):

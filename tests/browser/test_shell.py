@@ -103,6 +103,43 @@ def test_cards_that_wait_cost_the_page_nothing(visit):
     assert set(moved) == {"offset", "computedOffset", "easing", "composite", "opacity"}  # what the compositor moves
 
 
+def test_cards_out_of_sight_do_not_breathe(visit):
+    visit.page.goto(visit.address + "/run/lstm-20-0.0")
+    expect(visit.page.locator(".plot.is-drawn").first).to_be_attached()
+    breathing = """() => [...document.querySelectorAll(".plot.is-waiting:not(.is-near)")]
+        .map((one) => one.querySelector(".plot-wait").getAnimations().length)"""
+    found = visit.page.evaluate(breathing)
+    assert found
+    assert not any(found)
+    visit.ready()
+
+
+@pytest.mark.parametrize("path", ["/", "/run/lstm-20-0.0", "/compare", "/scope"])
+def test_a_visit_brings_the_page_with_the_frame_and_asks_for_nothing_twice(visit, path):
+    asked = []
+    visit.page.on(
+        "request", lambda request: asked.append(request.post_data or "") if request.method == "POST" else None
+    )
+    visit.open(path)
+    assert not [body for body in asked if "content.children" in body]
+
+
+@pytest.mark.parametrize("said", [None, "/", "/what/ever?cell=GRU"])
+def test_the_page_of_the_address_comes_where_the_browser_does_not_say_it(visit, said):
+    def change(route):
+        headers = {name: value for name, value in route.request.headers.items() if name != "referer"}
+        route.continue_(headers=headers if said is None else headers | {"referer": visit.address + said})
+
+    visit.page.route("**/_dash-layout", change)
+    path = "/run/lstm-20-0.0?iteration=60"
+    page = visit.open(path)
+    expect(page.get_by_role("heading", level=1)).to_have_text("LSTM, 8 units, tanh, forget bias 0, 20 steps")
+    expect(page.locator("#run-groups")).to_have_attribute("data-source", re.compile("iteration=60"))
+    assert page.url == visit.address + path
+    page.go_back()  # to the empty page: nothing was put between
+    assert page.url == "about:blank"
+
+
 def test_the_focus_is_visible(visit):
     page = visit.open("/")
     page.keyboard.press("Tab")
