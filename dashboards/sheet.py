@@ -160,10 +160,11 @@ def parts(reader: Reader, view: View) -> dict[str, Any]:
 
 
 def _runs(reader: Reader, now: Sheet) -> list[dict[str, Any]]:
-    """Return what the figures show of every run: the axes and the colour of the map, cell and verdict."""
-    wanted = dict.fromkeys((now.view.x, now.view.y, now.view.value, "cell", "verdict"))
+    """Return what the figures show of every run: axes, colour and theory of the map, cell and verdict."""
+    theory = ("activation", "recurrent") if "gain" in (now.view.x, now.view.y) else ()
+    wanted = dict.fromkeys((now.view.x, now.view.y, now.view.value, "cell", "verdict", *theory))
     names = tuple(name for name in wanted if name in now.table.spans)
-    return reader.columns(("status", *names), now.view.when, now.view.sweep, now.where)
+    return reader.columns(("status", "iteration", *names), now.view.when, now.view.sweep, now.where)
 
 
 def plain(value: Any) -> Any:

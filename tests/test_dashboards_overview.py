@@ -473,3 +473,11 @@ def test_every_part_has_a_place_on_the_page(reader):
     page = [*overview.aside(shown, reader.sweeps()), *overview.content(shown)]
     for place in overview.PLACES.values():
         assert find(page, place.component_id) is not None, place.component_id
+
+
+def test_the_map_over_the_gain_has_the_critical_line_of_theory(tmp_path):
+    network = {"cell": "RNN", "activation": "tanh", "recurrent": "orthogonal"}
+    configs = [network | {"gain": gain, "length": length} for gain in (0.5, 1.5) for length in (10, 20)]
+    reader = store_of(tmp_path, *configs, decay_rate=[1.0, 1.0, -1.0, -1.0])
+    for x, y in (("length", "gain"), ("gain", "length")):
+        assert "critical gain in theory" in json.dumps(sheet.parts(reader, View(x=x, y=y))["map"])

@@ -224,3 +224,46 @@ def test_runs_whose_parameter_is_no_number_stand_in_one_column():
     rows = [{"run": str(n), "p": np.float64("nan"), "q": 1, "decay_rate": float(n)} for n in range(3)]
     data = sweeps.map_runs(rows, "p", "q")
     assert (len(data.columns), data.median.tolist(), data.runs.tolist()) == (1, [[1.0]], [[3]])
+
+
+def networks(**more: object) -> list[dict]:
+    """Return the rows of a sweep of random networks over gain and length."""
+    usual = {"cell": "RNN", "activation": "tanh", "recurrent": "gaussian", "iteration": 0, "decay_rate": 0.1}
+    return [usual | {"gain": gain, "length": length} | more for gain in (0.5, 0.75, 1.5) for length in (10, 20)]
+
+
+def test_the_critical_gain_is_drawn_over_networks_that_have_a_theory():
+    data = sweeps.map_runs(networks() + networks(activation="relu", length=30), "length", "gain")
+    np.testing.assert_array_equal(data.critical, [1.0, 1.0, np.nan])
+    figure = sweeps.draw_map(data)
+    drawn = [one for one in figure.data if one.name == sweeps.CRITICAL and one.y[0] is not None]
+    np.testing.assert_allclose([one.y[0] for one in drawn], 4 / 3)  # a third of the way from 0.75 to 1.5
+    assert [(one.x[0], one.x[-1]) for one in drawn] == [(-0.5, 0.5), (0.5, 1.5)]
+    assert "critical gain of a wide random network without input" in figure.layout.meta["caption"]
+    found = figures.table(figure)
+    told = [i for i, name in enumerate(found["series"]) if name == sweeps.CRITICAL]
+    assert [(found["length"][i], found["value"][i]) for i in told] == [(10, 1.0), (20, 1.0)]
+    turned = [one for one in figures.phase_map(networks(), "gain", "length").data if one.name == sweeps.CRITICAL]
+    np.testing.assert_allclose(turned[0].x, 4 / 3)
+
+
+def test_another_initializer_moves_the_critical_gain():
+    np.testing.assert_allclose(
+        sweeps.map_runs(networks(recurrent="uniform"), "length", "gain").critical, np.sqrt(3), rtol=1e-15
+    )
+
+
+@pytest.mark.parametrize(
+    "more",
+    [{"cell": "LSTM"}, {"activation": "relu"}, {"recurrent": "identity"}, {"recurrent": None}, {"iteration": 60}],
+)
+def test_without_a_theory_there_is_no_critical_line(more):
+    figure = figures.phase_map(networks(**more), "length", "gain")
+    assert sweeps.CRITICAL not in names(figure)
+    assert "critical" not in figure.layout.meta["caption"]
+
+
+def test_a_critical_gain_beyond_the_axis_and_runs_of_several_are_not_drawn():
+    beyond = figures.phase_map([row for row in networks() if row["gain"] < 1], "length", "gain")
+    mixed = figures.phase_map(networks() + networks(recurrent="uniform"), "length", "gain")
+    assert sweeps.CRITICAL not in names(beyond) + names(mixed)

@@ -12,7 +12,7 @@ import numpy as np
 import plotly.graph_objects as go
 
 from gradscope.errors import unknown
-from gradscope.figures import given, palette, scales
+from gradscope.figures import given, palette, scales, theory
 from gradscope.figures.frame import Canvas, colorbar
 from gradscope.figures.settings import is_number, label, ordered, same, standing
 from gradscope.figures.spreads import spread
@@ -44,6 +44,8 @@ LETTER, LEAST_LETTER = 12.0, 9.0  # pixels of the letters in a cell
 WIDTH = 380  # pixels of all cells of a row in a narrow card
 ASPECT, PADDING = 0.62, 4  # width of a letter to its height; pixels of a cell that stay free
 MARKUP = re.compile("<[^>]*>")
+CRITICAL = "critical gain in theory"
+BREAKS = {"x": 0.3, "y": 0.42}  # half of a cell that the critical line leaves to a number, by the axis of the gain
 
 
 def group_runs(rows: Rows, by: Sequence[str]) -> list[tuple[tuple, list[Mapping[str, Any]]]]:
@@ -107,6 +109,8 @@ class PhaseMap:
         Runs with a number.
     bad : ndarray of int, (rows, columns)
         Runs whose metric is NaN.
+    critical : ndarray
+        Where one axis is the gain: the critical gain of theory for each value of the other, NaN where there is none.
     """
 
     x: str
@@ -119,6 +123,7 @@ class PhaseMap:
     high: np.ndarray
     runs: np.ndarray
     bad: np.ndarray
+    critical: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -161,6 +166,8 @@ def phase_map(
     -------
     plotly.graph_objects.Figure
         Cells are at equal distances whatever the values. Hover tells the number of runs, the median and its range.
+        Where one axis is the gain and the runs of a column or line have a mean-field theory (cell "RNN" with an odd,
+        bounded activation, before training), a dotted line is their critical gain without input.
         ``layout.meta["conditions"]`` says by which conditions of :meth:`gradscope.store.Store.table` the runs of a
         cell are found.
 
@@ -199,7 +206,14 @@ def map_runs(rows: Rows, x: str, y: str, value: str = "decay_rate") -> PhaseMap:
         cell, found = (place_y[same(line)], place_x[same(column)]), spread(row.get(value) for row in members)
         low[cell], median[cell], high[cell] = found.low, found.median, found.high
         runs[cell], bad[cell] = found.runs, found.bad
-    return PhaseMap(x, y, value, columns, lines, median, low, high, runs, bad)
+    return PhaseMap(x, y, value, columns, lines, median, low, high, runs, bad, _critical(rows, x, y, columns, lines))
+
+
+def _critical(rows: Rows, x: str, y: str, columns: list[Any], lines: list[Any]) -> np.ndarray:
+    """Return the critical gain for each value of the axis that is not the gain, none where both or neither are."""
+    if (x == theory.AXIS) == (y == theory.AXIS):
+        return np.zeros(0)
+    return theory.critical_gains(rows, y, lines) if x == theory.AXIS else theory.critical_gains(rows, x, columns)
 
 
 def draw_map(data: PhaseMap, template: str = "light", title: bool = False) -> go.Figure:
@@ -210,6 +224,13 @@ def draw_map(data: PhaseMap, template: str = "light", title: bool = False) -> go
         f"The median of {name} over all runs of a cell, whatever their other parameters and seeds. "
         "Where the colour turns, the network changes from one regime to another."
     )
+    across = data.x == theory.AXIS
+    line = theory.places(data.critical, data.columns if across else data.rows)
+    if np.isfinite(line).any():
+        caption += (
+            " The dotted line is the critical gain of a wide random network without input, by mean-field theory: "
+            "below it gradients vanish whatever the input, and input moves it up."
+        )
     canvas.describe(
         f"{name[:1].upper()}{name[1:]} by {words(data.x)} and {words(data.y)}", caption, unit(data.value), ""
     )
@@ -242,6 +263,7 @@ def draw_map(data: PhaseMap, template: str = "light", title: bool = False) -> go
         name=name,
     )
     _marks(canvas, data, size)
+    _draw_critical(canvas, data, line, size > 0)
     return canvas.figure(
         xaxis=_categories(data.x, data.columns),
         yaxis=_categories(data.y, data.rows),
@@ -360,6 +382,30 @@ def _marks(canvas: Canvas, data: PhaseMap, size: float) -> None:
             meta={"role": "status", "status": word},
         )
         canvas.key(word, tone)
+
+
+def _draw_critical(canvas: Canvas, data: PhaseMap, line: np.ndarray, written: bool) -> None:
+    """Draw the critical gain over each value of the other axis, with a break where a number stands."""
+    along, other, entries = ("x", data.y, data.rows) if data.x == theory.AXIS else ("y", data.x, data.columns)
+    for number in np.flatnonzero(np.isfinite(line)).tolist():
+        free = BREAKS[along] if written and abs(line[number] - np.round(line[number])) < 0.45 else 0.0
+        ends = np.array([-0.5, -free, np.nan, free, 0.5]) + number
+        places = {along: np.full(5, line[number]), "xy".replace(along, ""): ends}
+        canvas.add(
+            type="scatter",
+            mode="lines",
+            **places,
+            line={"color": palette.GREEN, "width": 3, "dash": "2px,2px"},
+            name=CRITICAL,
+            hoverinfo="skip",
+            meta={
+                "role": "level",
+                "quantity": CRITICAL,
+                "level": float(data.critical[number]),
+                "at": {words(other): _exact(entries[number])},
+            },
+        )
+        canvas.key(CRITICAL, palette.GREEN, dotted=True)
 
 
 def _categories(name: str, entries: list[Any]) -> dict[str, Any]:

@@ -408,5 +408,13 @@ def _grid(
         yield {"part": "value", across: x[column], up: y[row], "value": value, "status": status} | about
 
 
-READERS = {"aid": _nothing, "band": _band, "shares": _shares, "count": _counts}
+def _level(trace: Mapping[str, Any], layout: Mapping[str, Any]) -> Iterator[Row]:
+    """Yield the one number of a line that says which it is, and where."""
+    meta = _meta(trace)
+    name = str(meta.get("quantity", ""))
+    about = {"quantity": name, "measured_in": "1", "decimated": ""}
+    yield {"series": name, "part": "value", **meta.get("at", {}), "value": meta["level"], "status": OK} | about
+
+
+READERS = {"level": _level, "aid": _nothing, "band": _band, "shares": _shares, "count": _counts}
 BY_TYPE = {"scatter": _points, "scattergl": _points, "bar": _bars}
