@@ -185,7 +185,9 @@ def verdict(fall: Decay, bad: dict[str, Any] | None = None) -> Verdict:
     """
     steps = f"over {fall.lag:.0f} step{'' if fall.lag == 1 else 's'}"
     if bad is not None and bad["pass"] == "forward":
-        return Verdict("diverged", f"diverged: states became NaN or inf at t={bad['t']} in sequence {bad['sequence']}")
+        read = ", after inputs that are not finite" if bad["array"] == "inputs" else ""
+        where = f"at t={bad['t']} in sequence {bad['sequence']}"
+        return Verdict("diverged", f"diverged: states became NaN or inf {where}{read}")
     if fall.zero_share > 0.5:
         return Verdict("vanishing", f"vanishing: exactly zero {steps} in {fall.zero_share:.0%} of the sequences")
     if not np.isfinite(fall.rate):

@@ -376,6 +376,11 @@ def test_inf_and_nan_are_told_apart():
     assert (record.status["gate_activation"][0, 2] == NAN).all()
     assert record.summary["first_bad_step"]["t"] == 2
     assert record.summary["first_bad_step"]["sequence"] == 0
+    assert record.summary["first_bad_step"]["array"] == "inputs"
+    told = "diverged: states became NaN or inf at t=2 in sequence 0, after inputs that are not finite"
+    assert record.summary["verdict_text"] == told
+    broken = gs.probe(cell, params | {"W_x": np.full((2, 1), 1e200)}, np.full_like(inputs, 1e200), ["gate_activation"])
+    assert broken.summary["first_bad_step"]["array"] == "states"
 
 
 def test_a_bad_gradient_is_named_from_behind():

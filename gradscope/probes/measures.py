@@ -490,11 +490,14 @@ def _over(reduce: Callable[[Array], Any], values: Array) -> float:
 
 
 def first_bad_step(m: Measurement, fields: dict[str, Field]) -> dict[str, Any] | None:
-    """Return where NaN or inf first appeared, forward in the states or else backward in the gradient."""
+    """Return where NaN or inf first appeared, forward in the states or else backward in the gradient.
+
+    Where the step that led to the state had read NaN or inf, its ``array`` is ``"inputs"``.
+    """
     states = ~np.isfinite(m.trajectory.rows).all(axis=1) & m.lags.times & m.lags.valid.any(axis=0)
     if states.any():
         t = int(np.argmax(states.any(axis=1)))
-        return _bad("forward", t, states[t], "states")
+        return _bad("forward", t, states[t], "inputs" if _read_bad(m, t, int(np.argmax(states[t]))) else "states")
     if "state_gradient" not in fields:
         return None
     gradient = np.isin(fields["state_gradient"].statuses(), (Status.NAN, Status.INF))
@@ -502,6 +505,12 @@ def first_bad_step(m: Measurement, fields: dict[str, Field]) -> dict[str, Any] |
         t = len(gradient) - 1 - int(np.argmax(gradient[::-1].any(axis=1)))
         return _bad("backward", t, gradient[t], "state_gradient")
     return None
+
+
+def _read_bad(m: Measurement, t: int, sequence: int) -> bool:
+    """Say whether the step that led to the state at a time had read NaN or inf."""
+    inputs = m.trajectory.inputs
+    return isinstance(inputs, np.ndarray) and 0 < t <= len(inputs) and not np.isfinite(inputs[t - 1, sequence]).all()
 
 
 def _bad(direction: str, t: int, sequences: Array, array: str) -> dict[str, Any]:
