@@ -41,11 +41,10 @@ VERDICTS = ("vanishing", "stable", "exploding", "undetermined", "diverged", *STA
 GROWING = ("growth", "lyapunov_1")  # positive means that gradients grow, unlike a decay rate
 IN_WORDS = 60  # cells up to which each one is written out
 LETTER, LEAST_LETTER = 12.0, 9.0  # pixels of the letters in a cell
-WIDTH = 380  # pixels of all cells of a row in a narrow card
+WIDTH, HEIGHT = 380, 180  # pixels of all cells of a row, and of a column, in a narrow card
 ASPECT, PADDING = 0.62, 4  # width of a letter to its height; pixels of a cell that stay free
 MARKUP = re.compile("<[^>]*>")
 CRITICAL = "critical gain in theory"
-BREAKS = {"x": 0.3, "y": 0.42}  # half of a cell that the critical line leaves to a number, by the axis of the gain
 
 
 def group_runs(rows: Rows, by: Sequence[str]) -> list[tuple[tuple, list[Mapping[str, Any]]]]:
@@ -167,7 +166,7 @@ def phase_map(
     plotly.graph_objects.Figure
         Cells are at equal distances whatever the values. Hover tells the number of runs, the median and its range.
         Where one axis is the gain and the runs of a column or line have a mean-field theory (cell "RNN" with an odd,
-        bounded activation, before training), a dotted line is their critical gain without input.
+        bounded activation, before training), a line is their critical gain without input.
         ``layout.meta["conditions"]`` says by which conditions of :meth:`gradscope.store.Store.table` the runs of a
         cell are found.
 
@@ -228,7 +227,7 @@ def draw_map(data: PhaseMap, template: str = "light", title: bool = False) -> go
     line = theory.places(data.critical, data.columns if across else data.rows)
     if np.isfinite(line).any():
         caption += (
-            " The dotted line is the critical gain of a wide random network without input, by mean-field theory: "
+            " The green line is the critical gain of a wide random network without input, by mean-field theory: "
             "below it gradients vanish whatever the input, and input moves it up."
         )
     canvas.describe(
@@ -263,7 +262,7 @@ def draw_map(data: PhaseMap, template: str = "light", title: bool = False) -> go
         name=name,
     )
     _marks(canvas, data, size)
-    _draw_critical(canvas, data, line, size > 0)
+    _draw_critical(canvas, data, line, size)
     return canvas.figure(
         xaxis=_categories(data.x, data.columns),
         yaxis=_categories(data.y, data.rows),
@@ -384,28 +383,42 @@ def _marks(canvas: Canvas, data: PhaseMap, size: float) -> None:
         canvas.key(word, tone)
 
 
-def _draw_critical(canvas: Canvas, data: PhaseMap, line: np.ndarray, written: bool) -> None:
+def _draw_critical(canvas: Canvas, data: PhaseMap, line: np.ndarray, size: float) -> None:
     """Draw the critical gain over each value of the other axis, with a break where a number stands."""
-    along, other, entries = ("x", data.y, data.rows) if data.x == theory.AXIS else ("y", data.x, data.columns)
-    for number in np.flatnonzero(np.isfinite(line)).tolist():
-        free = BREAKS[along] if written and abs(line[number] - np.round(line[number])) < 0.45 else 0.0
-        ends = np.array([-0.5, -free, np.nan, free, 0.5]) + number
-        places = {along: np.full(5, line[number]), "xy".replace(along, ""): ends}
-        canvas.add(
-            type="scatter",
-            mode="lines",
-            **places,
-            line={"color": palette.GREEN, "width": 3, "dash": "2px,2px"},
-            name=CRITICAL,
-            hoverinfo="skip",
-            meta={
-                "role": "level",
-                "quantity": CRITICAL,
-                "level": float(data.critical[number]),
-                "at": {words(other): _exact(entries[number])},
-            },
-        )
-        canvas.key(CRITICAL, palette.GREEN, dotted=True)
+    drawn = np.flatnonzero(np.isfinite(line))
+    if not len(drawn):
+        return
+    across = data.x == theory.AXIS
+    other, entries = (data.y, data.rows) if across else (data.x, data.columns)
+    free = _clearing(data, size, across)
+    at, over = [], []
+    for number in drawn.tolist():
+        half = free if abs(line[number] - np.round(line[number])) < 0.5 - free * across else 0.0
+        over += [number - 0.5, number - half, None, number + half, number + 0.5, None]
+        at += [line[number], line[number], None] * 2
+    places = {"x": at, "y": over} if across else {"x": over, "y": at}
+    told = [({words(other): _exact(entries[number])}, float(data.critical[number])) for number in drawn.tolist()]
+    levels = {"role": "level", "quantity": CRITICAL, "levels": told}
+    for colour, width, meta in (("rgba(255, 255, 255, 0.8)", 6, {"role": "aid"}), (palette.GREEN, 3, levels)):
+        look = {"mode": "lines", "line": {"color": colour, "width": width}, "hoverinfo": "skip", "showlegend": False}
+        canvas.add(type="scatter", **places, **look, name=CRITICAL, meta=meta)
+    canvas.add(
+        type="scatter",
+        mode="lines",
+        x=[None],
+        y=[None],
+        line={"color": palette.GREEN, "width": 3},
+        name=CRITICAL,
+        hoverinfo="skip",
+        legendrank=1100,
+    )
+
+
+def _clearing(data: PhaseMap, size: float, across: bool) -> float:
+    """Return how much of a cell, from its middle, the numbers of a narrow card take across or along the line."""
+    longest = max(len(MARKUP.sub("", text)) for row in _texts(data, np.isfinite(data.median)) for text in row)
+    taken = size * len(data.rows) / HEIGHT if across else ASPECT * size * longest * len(data.columns) / WIDTH
+    return min(0.75 * taken, 0.4)
 
 
 def _categories(name: str, entries: list[Any]) -> dict[str, Any]:

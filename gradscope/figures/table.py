@@ -409,11 +409,11 @@ def _grid(
 
 
 def _level(trace: Mapping[str, Any], layout: Mapping[str, Any]) -> Iterator[Row]:
-    """Yield the one number of a line that says which it is, and where."""
+    """Yield the numbers of a line that says which they are, and where each holds."""
     meta = _meta(trace)
-    name = str(meta.get("quantity", ""))
-    about = {"quantity": name, "measured_in": "1", "decimated": ""}
-    yield {"series": name, "part": "value", **meta.get("at", {}), "value": meta["level"], "status": OK} | about
+    about = {"quantity": meta["quantity"], "measured_in": "1", "decimated": ""}
+    for place, value in meta["levels"]:
+        yield {"series": meta["quantity"], "part": "value", **place, "value": value, "status": OK} | about
 
 
 READERS = {"level": _level, "aid": _nothing, "band": _band, "shares": _shares, "count": _counts}
