@@ -229,7 +229,7 @@ def lanes(figure) -> list[str]:
     return [one.name for one in figure.data if (one.meta or {}).get("role") == "count"]
 
 
-def test_blocks_that_are_zero_at_the_last_time_alone_say_so_under_the_pointer_and_take_no_lane():
+def test_blocks_that_are_zero_at_the_last_time_alone_say_so_in_a_note_and_take_no_lane():
     cell = gs.LSTM(2, 5)
     rng = np.random.default_rng(0)
     record = gs.probe(cell, cell.init(rng), rng.standard_normal((7, 3, 2)), ["transport_blocks"])
@@ -237,6 +237,7 @@ def test_blocks_that_are_zero_at_the_last_time_alone_say_so_under_the_pointer_an
     assert (record.status["transport_blocks"][block, -1] == Status.ZERO).all()
     figure = figures.transport_blocks(record)
     assert lanes(figure) == []
+    assert notes(figure) == ["Exactly zero at the last time: h-c, c-h."]  # the pointer reads the time before
     line = trace(figure, "h-c")
     assert line.text[-1] == "exactly 0 \N{MIDDLE DOT} 5\N{EN DASH}95 %: exactly 0 \N{EN DASH} exactly 0"
     assert line.customdata[-1] == Status.ZERO
@@ -245,6 +246,7 @@ def test_blocks_that_are_zero_at_the_last_time_alone_say_so_under_the_pointer_an
     gone.status[block, 2] = Status.ZERO
     shut = Record({"transport_blocks": gone}, record.summary, record.config)
     assert lanes(figures.transport_blocks(shut)) == ["h-c exactly zero"]
+    assert notes(figures.transport_blocks(shut)) == ["Exactly zero at the last time: c-h."]
 
 
 def test_a_legend_fills_row_after_row():

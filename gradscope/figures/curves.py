@@ -80,6 +80,8 @@ class Curves:
         Places that were measured, and places there are, where only a coarse grid was.
     quantity : str
         What the axis shows, where it is not what the probe is called.
+    notes : tuple of str
+        What stands beneath the figure.
     """
 
     name: str
@@ -94,6 +96,7 @@ class Curves:
     colours: dict[str, str] = field(default_factory=dict)
     coarse: tuple[int, int] | None = None
     quantity: str = ""
+    notes: tuple[str, ...] = ()
 
     @property
     def dotted(self) -> bool:
@@ -227,7 +230,8 @@ def _hue(data: Curves, series: Series) -> str:
 
 
 def _explain(canvas: Canvas, data: Curves) -> None:
-    """Add what the legend says beside the series, and the reference lines."""
+    """Add what the legend says beside the series, the reference lines, and the notes."""
+    canvas.notes.extend(data.notes)
     if data.coarse:
         here, every = data.coarse
         where = "where the dots are: at" if data.dotted else "at"
@@ -323,14 +327,17 @@ def transport_blocks(record: Record, *, template: str = "light", title: bool = F
 
     In an LSTM the block c-c outlives the others when the cell state carries the gradient. Medians over the batch with
     bands from 5 to 95 %. At the last time the transport is the identity: that h-c and c-h are exactly zero there stands
-    under the pointer, and takes no lane. Parameters and errors as in :func:`transport`.
+    in a note, and takes no lane. Parameters and errors as in :func:`transport`.
     """
     name = "transport_blocks"
     sentence = absence(record, name)
     if sentence:
         return blank(name, sentence, template, title)
     data = gather(record, name, split="block")
-    return draw(replace(data, series=tuple(map(_not_last, data.series))), template, title)
+    series = tuple(map(_not_last, data.series))
+    still = [new.name for new, old in zip(series, data.series, strict=True) if len(new.counts) < len(old.counts)]
+    notes = (f"Exactly zero at the last time: {', '.join(still)}.",) if still else ()
+    return draw(replace(data, series=series, notes=notes), template, title)
 
 
 def _not_last(series: Series) -> Series:
