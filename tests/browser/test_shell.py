@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import itertools
 import re
+from urllib.parse import quote
 
 import pytest
 import sample_records
+from conftest import MARKUP, configuration
 from playwright.sync_api import expect
 
 from gradscope.store import Store
@@ -173,6 +175,27 @@ def test_a_page_without_a_store_goes_on_when_there_is_one(visit, serve, tmp_path
         store.fail_run("one", "MemoryError: no memory")
         expect(page.get_by_role("alert").filter(has_text="The only run failed")).to_contain_text("no memory")
         expect(page.locator("#live")).to_be_empty()
+
+
+def test_names_of_studies_runs_and_settings_are_text_on_every_page(visit, serve, tmp_path):
+    path, runs = tmp_path / "results.db", [f"{number}{MARKUP}" for number in range(2)]
+    with Store(path, "w") as store:
+        for number, run in enumerate(runs):
+            sweep = store.add_sweep(f"study {number} {MARKUP}", {})
+            store.start_run(
+                run, sweep, configuration("LSTM", 20, 1.0, seed=number) | {f"{MARKUP}": MARKUP * (number + 1)}
+            )
+            records = {n: sample_records.sample("LSTM", 20, 4, 6, rate=0.2, seed=n) for n in (0, 30, 60)}
+            store.finish_run(run, records, {f"of {MARKUP}": float(number)})
+    visit.address = serve(path).address
+    axes = f"?x={quote(MARKUP)}&value={quote('of ' + MARKUP)}&group={quote(MARKUP)}"
+    pages = {axes: MARKUP, f"run/{quote(runs[0])}": runs[0], f"training/{quote(runs[1])}": runs[1]}
+    for address, told in (pages | {f"compare?by={quote(MARKUP)}": MARKUP}).items():
+        page = visit.open(f"/{address}")
+        expect(page.locator("#sweeps")).to_contain_text(MARKUP)
+        expect(page.locator("#content").get_by_text(told).first).to_be_attached()
+        assert page.evaluate("window.hurt") is None
+        assert page.locator("img[src='x']").count() == 0
 
 
 def test_a_file_that_is_no_store_is_told(visit, serve, tmp_path):
