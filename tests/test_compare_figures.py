@@ -13,7 +13,7 @@ from sample_records import SMALL, one_array, sample
 
 from gradscope import figures
 from gradscope.errors import ArgumentError
-from gradscope.figures import palette
+from gradscope.figures import frame, palette
 from gradscope.figures.differences import subtract
 from gradscope.figures.lines import Line, agreed, line, lines, pool, shows
 from gradscope.figures.parts import COMPARABLE, choices, divided
@@ -242,6 +242,22 @@ def test_what_comes_from_a_store_is_text_in_every_name(seeds):
     assert MARKUP not in figures.difference(seeds[0], seeds[1], names=(MARKUP, "b")).to_json().split('"panels"')[
         0
     ].replace(figures.difference(seeds[0], seeds[1], names=(MARKUP, "b")).layout.meta["caption"], "")
+
+
+def test_the_title_of_an_axis_stands_left_of_words_in_capitals_beside_the_lanes(cases):
+    layout = figures.compare({"LSTM": cases["lstm"], "RNN": cases["diverged"]}, "transport").layout
+    assert "RNN NaN" in layout.yaxis2.ticktext
+    assert layout.yaxis.title.standoff > 10
+    assert frame._word_width("RNN NaN") > frame._word_width("rnn nan")
+
+
+def test_a_legend_beside_the_plot_takes_no_room_above_it(seeds):
+    few, many = (
+        {f"group {number}": [one] for number, one in zip(range(size), seeds * 9, strict=False)} for size in (1, 9)
+    )
+    above, beside = (figures.compare(groups, "transport").layout for groups in (few, many))
+    assert (above.legend.orientation, beside.legend.orientation) == (None, "v")
+    assert beside.margin.t < above.margin.t
 
 
 def test_panels_have_common_axes_and_one_legend(seeds, grus):

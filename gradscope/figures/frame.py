@@ -31,7 +31,7 @@ FOOT = 48  # pixels below the plot for ticks and the axis title
 SIDE = 66  # and left of it: Plotly draws parts of a figure twice where its margins turn out too small
 STANDOFF = 8  # between the labels of an axis and its title
 TAG = re.compile("<[^>]*>")
-WORDS = 5.2  # pixels for each letter beside a lane
+WORD_PAD, WORDS, CAPITALS = 6, 5, 1  # pixels around a word beside a lane, for each letter, and more for a capital
 NOTE = 17  # pixels for each line of a footnote
 KEYS = 19  # pixels for each row of the legend
 CARD = 500  # pixels of a card's width
@@ -385,11 +385,11 @@ class Canvas:
     def _part_titles(self) -> None:
         """Move the title of the y axis to the left of the words beside the lanes, which a long title would touch."""
         axis, words = self.layout["yaxis"], self.layout.get("yaxis2", {}).get("ticktext", ())
-        widest = STANDOFF + WORDS * max(map(len, words), default=0)
+        widest = STANDOFF + max(map(_word_width, words), default=0)
         more = int(widest - _label_width(axis)) - STANDOFF
         if more > 0 and isinstance(axis.get("title"), dict):
             axis["title"] = axis["title"] | {"standoff": STANDOFF + more}
-            self.layout["margin"]["l"] = max(SIDE, int(widest) + 30)
+            self.layout["margin"]["l"] = max(SIDE, widest + 30)
 
     def _legend_rows(self) -> int:
         """Return about how many rows the legend takes in a card, or in a figure with a title, which is wider."""
@@ -427,7 +427,8 @@ class Canvas:
             )
         if self.named:
             self.layout["showlegend"] = True
-        rows = self._legend_rows()
+        beside = layout.get("legend", {}).get("orientation") == "v"
+        rows = 0 if beside else self._legend_rows()
         above = (36 + 4 * bool(rows) if self.titled else 25 if rows else 10) + KEYS * rows
         self.layout |= {
             "template": self.template,
@@ -464,6 +465,11 @@ def _along(title: Any) -> dict[str, str]:
     text = title.get("text") if isinstance(title, dict) else title
     found = next((axis for axis in ("step", "time") if text == place(axis)), None)
     return {"along": found} if found else {}
+
+
+def _word_width(word: str) -> int:
+    """Return about how many pixels a word beside a lane takes."""
+    return WORD_PAD + WORDS * len(word) + CAPITALS * sum(map(str.isupper, word))
 
 
 def _label_width(axis: dict[str, Any]) -> float:
