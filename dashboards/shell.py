@@ -95,12 +95,13 @@ def layout(reader: Reader, visited: str | None = None) -> dmc.MantineProvider:
         Where a browser keeps it to itself, or says half of it, the page comes when Dash asks for it (``here`` in
         `assets/gradscope.js` compares the two).
     """
+    version = _version(reader)  # before the page is built: what is written meanwhile is newer, and brings it anew
     first, place = _first(reader, visited)
     return dmc.MantineProvider(
         [
             dcc.Location(id="url", refresh="callback-nav", **place),
             dcc.Interval(id="tick", interval=POLL),
-            dcc.Store(id="version", data=_version(reader)),
+            dcc.Store(id="version", data=version),
             dcc.Store(id="page", data=first.key),
             dcc.Store(id="title", data=_tab(first)),
             dcc.Store(id="named"),

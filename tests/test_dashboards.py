@@ -327,6 +327,23 @@ def test_the_frame_brings_the_page_of_the_address_that_the_browser_says(client):
         assert "Loading" in frame
 
 
+def test_a_run_that_is_written_while_the_first_page_is_built_is_newer_than_the_page(tmp_path, monkeypatch):
+    store = fill(tmp_path / "results.db")
+    reader = Reader(store)
+    before, build = reader.version(), shell.page
+
+    def slow(*given, **parts):
+        built = build(*given, **parts)
+        with Store(store, "w") as writing:
+            writing.add_sweep("meanwhile", {})
+        return built
+
+    monkeypatch.setattr(shell, "page", slow)
+    frame = shell.layout(reader, "http://localhost/")
+    assert find(frame, "version").data == before != reader.version()
+    reader.close()
+
+
 def test_a_page_that_fails_leaves_the_frame_standing(client, monkeypatch, caplog):
     def fail(*_, **__):
         raise RuntimeError("broken")
