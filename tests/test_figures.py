@@ -39,7 +39,7 @@ def test_every_figure_of_every_case_holds_what_all_figures_promise(records, case
         assert figure.layout.title.text is None
         assert {t.type for t in figure.data} <= {"scatter", "heatmap"}  # never scattergl
         assert all(len(t.x) <= series.LIMIT for t in figure.data if t.type == "scatter" and t.x is not None)
-        assert all(np.shape(t.z)[1] <= 1024 for t in figure.data if t.type == "heatmap")
+        assert all(np.shape(t.z)[1] <= 2048 for t in figure.data if t.type == "heatmap")
         if figure.data:
             unit = "1" if probe.unit == "log10" else probe.unit  # its ticks are powers of ten already
             titles = [figure.layout.yaxis.title.text, *(t.colorbar.title.text for t in figure.data if "colorbar" in t)]

@@ -104,10 +104,10 @@ def test_long_heat_maps_are_means_of_blocks_and_say_so(records):
     record = records["long"]
     figure = figures.gate_activation(record, order="unit")
     heat = trace(figure, "forget", "heatmap")
-    assert heat.z.shape == (64, 1000)
-    np.testing.assert_allclose(heat.z, record["gate_activation"][1].T.reshape(64, 1000, 4).mean(2), rtol=1e-6)
-    assert notes(figure) == ["Each column is the mean of 4 steps."]
-    assert figure.layout.meta["decimated"]["forget"] == {"from": 4000, "to": 1000, "method": "mean of 4 steps"}
+    assert heat.z.shape == (64, 2000)
+    np.testing.assert_allclose(heat.z, record["gate_activation"][1].T.reshape(64, 2000, 2).mean(2), rtol=1e-6)
+    assert notes(figure) == ["Each column is the mean of 2 steps."]
+    assert figure.layout.meta["decimated"]["forget"] == {"from": 4000, "to": 2000, "method": "mean of 2 steps"}
 
 
 def test_one_nan_in_a_block_of_steps_marks_its_column(records):
@@ -118,7 +118,7 @@ def test_one_nan_in_a_block_of_steps_marks_its_column(records):
         Record({"gate_activation": replace(entry, values=values, status=None)}), order="unit"
     )
     cells = np.isfinite(np.array(trace(figure, "NaN", "heatmap").z, float))
-    assert np.argwhere(cells).tolist() == [[5, 1234 // 4]]
+    assert np.argwhere(cells).tolist() == [[5, 1234 // 2]]
 
 
 def test_an_activation_that_ran_away_is_shown_in_log_scale(records):
