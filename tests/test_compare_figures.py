@@ -260,6 +260,13 @@ def test_a_legend_beside_the_plot_takes_no_room_above_it(seeds):
     assert beside.margin.t < above.margin.t
 
 
+def test_plots_of_a_row_of_panels_begin_at_one_height_whatever_lanes_they_have(cases):
+    panels = {"sound": {"a": cases["lstm"]}, "broken": {"a": cases["diverged"]}}
+    layout = figures.compare(panels, "transport").layout
+    assert layout.yaxis4.domain is not None
+    assert layout.yaxis.domain == layout.yaxis3.domain
+
+
 def test_panels_have_common_axes_and_one_legend(seeds, grus):
     groups = {"a": seeds[:2], "b": seeds[2:]}
     figure = figures.compare({"LSTM": groups, "GRU": {"a": grus}, "none": {"b": Record({}, {}, {})}}, "transport")

@@ -87,8 +87,9 @@ def tiled(
     told = told or {}
     if len(canvases) == 1 and not told:
         return next(iter(canvases.values())).figure(xaxis=xaxis, **layout)
+    columns = columns or columns_of(len(canvases))
+    _level(list(canvases.values()), columns)
     made = [canvas.parts(xaxis=dict(xaxis)) for canvas in canvases.values()]
-    columns = columns or columns_of(len(made))
     rows = rows_of(len(made), columns)
     headings = {name: _heading(name, told.get(name, ""), columns) for name in canvases}
     lines = max(len(text) for text in headings.values())
@@ -116,6 +117,15 @@ def tiled(
     if "title" in first:
         whole["title"] = first["title"]
     return go.Figure(data=data, layout=whole | layout)
+
+
+def _level(canvases: Sequence[Canvas], columns: int) -> None:
+    """Let the plots of a row begin at one height, whatever lanes they have: the first alone has labels."""
+    for number in range(0, len(canvases), columns):
+        row = canvases[number : number + columns]
+        floor = max(canvas.floor for canvas in row)
+        for canvas in row:
+            canvas.floor = floor
 
 
 def _heading(name: str, told: str, columns: int) -> list[str]:
