@@ -25,7 +25,7 @@ def unreadable(path: Path, reason: str) -> html.Section:
     heading = "This store cannot be read" if path.exists() else "There is no store here"
     return nothing(
         heading,
-        html.P(reason),
+        html.P([html.Code(part) if number % 2 else part for number, part in enumerate(reason.split("`"))]),
         html.P("The page looks again every two seconds and opens the store when it is there.", className="note"),
     )
 

@@ -33,7 +33,7 @@ HALF = 0.44  # of a row: the height of a full strip, on either side
 FULL = (0.05, 0.1, 0.2, 0.5, 1.0)
 POINTS = 400  # of a strip's side; its outline passes each twice
 LARGE = 1e3  # a size of values beyond which only a log scale shows them
-COLUMNS = 2048  # columns of a heat map: with 256 units, what a browser redraws in a third of a second
+COLUMNS = 2048  # columns of a heat map: with 256 units, what a browser redraws in about half a second
 SIDES = {"right": "right: over 0.9 of the range", "left": "left: under 0.1 of the range"}
 
 

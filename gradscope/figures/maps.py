@@ -17,7 +17,7 @@ from gradscope.record import Field, Record, Status
 
 __all__ = ["Map", "draw_map", "input_gradient", "transport_map", "unit_gradient", "write_survival"]
 
-COLUMNS = 2048  # columns of a heat map: with 256 units, what a browser redraws in a third of a second
+COLUMNS = 2048  # columns of a heat map: with 256 units, what a browser redraws in about half a second
 FEW = 4  # inputs that are drawn as curves
 QUANTITIES = {
     "unit_gradient": "|dL/ds|",
