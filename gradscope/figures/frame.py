@@ -34,8 +34,7 @@ TAG = re.compile("<[^>]*>")
 WORD_PAD, WORDS, CAPITALS = 6, 5, 1  # pixels around a word beside a lane, for each letter, and more for a capital
 NOTE = 17  # pixels for each line of a footnote
 KEYS = 19  # pixels for each row of the legend
-CARD = 500  # pixels of a card's width
-HEIGHT, WIDTH = 220, 370  # and of the plot in it
+HEIGHT, WIDTH = 220, 370  # pixels of the plot in a card
 WORD, LETTER = 17, 6.2  # height of a word beside a line, and width of its letters
 SAMPLES = 40  # places at which a curve is looked at
 FOOTNOTE, SENTENCE = 64, 44  # letters that fit a line of a card
@@ -392,15 +391,14 @@ class Canvas:
             self.layout["margin"]["l"] = max(SIDE, widest + 30)
 
     def _legend_rows(self) -> int:
-        """Return about how many rows the legend takes in a card, or in a figure with a title, which is wider."""
+        """Return about how many rows the legend takes in a card."""
         shown = [t for t in self.traces if t["type"] in ("scatter", "bar") and t.get("showlegend", True)]
         if len(shown) < 2 and not self.named:
             return 0
-        room = CARD if self.titled else WIDTH
         widths = [_legend_width(str(trace.get("name", ""))) for trace in shown]
         if any("legendgroup" in trace for trace in shown):  # Plotly fills row after row
-            return len(_filled(widths, room))
-        return 1 if sum(widths) <= room else -(-len(shown) // max(1, room // max(widths)))  # columns
+            return len(_filled(widths, WIDTH))
+        return 1 if sum(widths) <= WIDTH else -(-len(shown) // max(1, WIDTH // max(widths)))  # columns
 
     def figure(self, **layout: Any) -> go.Figure:
         """Return the figure, with its footnotes and what it says of itself."""
